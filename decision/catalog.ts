@@ -1,0 +1,169 @@
+/**
+ * The catalog as the decision functions see it: every name resolved to an index, every rule compiled,
+ * every duration in milliseconds. Built by `workers/catalog/` from the YAML file, never changed after;
+ * a reload builds a new one. Indices are positions in the arrays below and mean nothing in another
+ * version; what is stored on disk uses the 32-bit hashes (murmur3 of the key, seed 0), which the
+ * compiler checks to be free of collisions.
+ */
+import type { Rule } from './rule.ts';
+
+export type TraitType = 'integer' | 'number' | 'boolean' | 'string' | 'enum' | 'timeZone';
+
+export interface TraitSpec {
+  readonly index: number;
+  readonly name: string;
+  readonly hash: number;
+  readonly type: TraitType;
+  readonly min: number | null;
+  readonly max: number | null;
+  /** Allowed values of an `enum`, in declared order; empty otherwise. */
+  readonly values: readonly string[];
+  readonly unit: string | null;
+  /** Measured for fairness, never a feature and never in a rule. */
+  readonly isProtected: boolean;
+  /** Personal: kept in the cold record only, never a feature, never logged. */
+  readonly isSensitive: boolean;
+}
+
+/** What a counter or cap counts. `event` is a tracked event by name; the others are about an action. */
+export const MOMENT = { event: 1, decision: 2, impression: 3, click: 4, conversion: 5, contact: 6 } as const;
+export type MomentKind = (typeof MOMENT)[keyof typeof MOMENT];
+
+export type CapPeriod =
+  /** A window that rolls with the clock. */
+  | { readonly kind: 'rolling'; readonly windowMillis: number }
+  /** The person's local calendar day, or week beginning on Monday. */
+  | { readonly kind: 'day' }
+  | { readonly kind: 'week' };
+
+export interface Cap {
+  readonly count: number;
+  readonly period: CapPeriod;
+  /** `decision`, `impression`, `click` or `conversion`. */
+  readonly on: MomentKind;
+  /** As the marketer wrote it, for explanations: `3 per 7d on decision`. */
+  readonly text: string;
+}
+
+export interface QuietHours {
+  /** Minutes after local midnight, 0 to 1439; start may be later than end (over midnight). */
+  readonly startMinute: number;
+  readonly endMinute: number;
+}
+
+export interface Channel {
+  readonly index: number;
+  readonly key: string;
+  readonly hash: number;
+  readonly costMinor: number;
+  readonly quietHours: QuietHours | null;
+  readonly caps: readonly Cap[];
+}
+
+export interface Slot {
+  readonly index: number;
+  readonly key: string;
+  readonly hash: number;
+  /** Channel indices; never empty. */
+  readonly channels: readonly number[];
+}
+
+export interface Product {
+  readonly index: number;
+  readonly sku: string;
+  readonly hash: number;
+  readonly currency: string;
+  readonly listMinor: number;
+  readonly floorMinor: number;
+  readonly ceilingMinor: number;
+  readonly costMinor: number;
+  readonly stepMinor: number;
+  /** Units on hand when the catalog was written; null: unlimited. */
+  readonly stock: number | null;
+  readonly quoteTtlMillis: number;
+}
+
+export interface ContextWeight {
+  readonly when: Rule;
+  readonly weight: number;
+}
+
+export interface Action {
+  readonly index: number;
+  readonly key: string;
+  readonly hash: number;
+  /** Free label that groups actions for learning, or null. */
+  readonly category: string | null;
+  readonly categoryHash: number;
+  /** Channel indices in the order of preference; never empty. */
+  readonly channels: readonly number[];
+  /** Slot indices where it may be shown; empty: every slot that shares a channel. */
+  readonly slots: readonly number[];
+  readonly valueMinor: number;
+  readonly costMinor: number;
+  readonly lever: number;
+  readonly eligibility: Rule | null;
+  readonly contextWeights: readonly ContextWeight[];
+  readonly caps: readonly Cap[];
+  readonly budgetMinor: number | null;
+  readonly creatives: readonly string[];
+}
+
+/** One `count`, `sum` or `lastSeen` that some rule uses; records keep moments only for these. */
+export interface EventCounter {
+  readonly index: number;
+  readonly event: string;
+  readonly eventHash: number;
+  /** Property summed, or null for counts. */
+  readonly property: string | null;
+  /** Infinity for `lastSeen`. */
+  readonly windowMillis: number;
+}
+
+/** How long and for what a record must remember tracked events of one name. */
+export interface EventRetention {
+  readonly eventHash: number;
+  readonly windowMillis: number;
+  /** Property whose number is kept as the moment's amount, or null. One a event. */
+  readonly property: string | null;
+}
+
+export interface DecisionParameters {
+  readonly explorationProbability: number;
+  readonly holdoutProbability: number;
+  readonly rewardWindowMillis: number;
+  readonly leaseMillis: number;
+  /** Action index of the safe default, or -1. */
+  readonly fallbackAction: number;
+}
+
+export interface Catalog {
+  /** First 12 hex digits of the SHA-256 of the file's text. */
+  readonly version: string;
+  /** The same as an unsigned 32-bit number, for compact logs. */
+  readonly versionHash: number;
+  readonly name: string;
+  readonly currency: string;
+  readonly timeZone: string;
+  readonly decision: DecisionParameters;
+  readonly keepsAdditionalTraits: boolean;
+  readonly traits: readonly TraitSpec[];
+  /** Changes when the declared traits change: stored records then re-derive their trait slots. */
+  readonly traitSchemaHash: number;
+  readonly channels: readonly Channel[];
+  readonly slots: readonly Slot[];
+  readonly products: readonly Product[];
+  readonly actions: readonly Action[];
+  readonly counters: readonly EventCounter[];
+  readonly retentions: ReadonlyMap<number, EventRetention>;
+  /** Index of the trait of type timeZone, or -1. */
+  readonly timeZoneTrait: number;
+  readonly traitByName: ReadonlyMap<string, TraitSpec>;
+  readonly channelByKey: ReadonlyMap<string, Channel>;
+  readonly slotByKey: ReadonlyMap<string, Slot>;
+  readonly productBySku: ReadonlyMap<string, Product>;
+  readonly actionByKey: ReadonlyMap<string, Action>;
+  readonly actionByHash: ReadonlyMap<number, Action>;
+  readonly channelByHash: ReadonlyMap<number, Channel>;
+  readonly productByHash: ReadonlyMap<number, Product>;
+}

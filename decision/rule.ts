@@ -1,0 +1,56 @@
+/**
+ * What a compiled eligibility rule looks like to the pipeline, and what it may ask of a profile.
+ * Rules are compiled from CEL by `workers/catalog/`; here are only the shapes, so that the decision
+ * functions need neither the parser nor the record layout.
+ */
+import type { Scalar } from '../proto/messages.ts';
+
+/**
+ * One profile at one instant, as a rule sees it. All methods are pure reads with no allocation, except
+ * `traitText`, which may read the cold record.
+ */
+export interface RuleScope {
+  hasTrait(trait: number): boolean;
+  /** number and integer: the value; boolean: 0 or 1; enum: index of the value; NaN when absent. */
+  traitNumber(trait: number): number;
+  /** `string` and `timeZone` traits: 53-bit hash of the text (`textHash`); NaN when absent. */
+  traitHash(trait: number): number;
+  /** The text of a `string` or `timeZone` trait; empty when absent. */
+  traitText(trait: number): string;
+  /** Events counted by `catalog.counters[counter]` inside its window before now. */
+  counterCount(counter: number): number;
+  counterSum(counter: number): number;
+  /** Seconds since the counter's event was last seen; 1e12 when never. */
+  counterLastSeenSeconds(counter: number): number;
+  /** Instant at which the oldest moment inside the counter's window leaves it; NaN when it is empty. */
+  counterOldestLeavesAtEpochMillis(counter: number): number;
+  /** Value given with the request, or undefined. */
+  context(key: string): Scalar | undefined;
+  nowEpochMillis(): number;
+  /** 0 to 23, local to the person. */
+  nowHour(): number;
+  /** 0 (Monday) to 6 (Sunday), local to the person. */
+  nowWeekday(): number;
+}
+
+export interface ClauseFinding {
+  readonly value: Scalar;
+  readonly threshold: Scalar;
+  /** When this clause turns true by the passage of time alone; null when time alone will not do it. */
+  readonly eligibleAgainAtEpochMillis: number | null;
+}
+
+/** One operand of the rule's top-level `&&`; a rule without `&&` is its own only clause. */
+export interface Clause {
+  readonly source: string;
+  /** False also when the clause cannot be evaluated (a missing trait): never throws. */
+  evaluate(scope: RuleScope): boolean;
+  explain(scope: RuleScope): ClauseFinding;
+}
+
+export interface Rule {
+  readonly source: string;
+  readonly clauses: readonly Clause[];
+  /** The whole rule; false when it cannot be evaluated. Never throws. */
+  evaluate(scope: RuleScope): boolean;
+}

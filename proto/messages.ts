@@ -1,0 +1,206 @@
+/**
+ * The shapes of protocol version 1 as TypeScript types: what a client sends and gets, op by op.
+ * Types only; the codec (`request.ts`, `reply.ts`) enforces them. Money is integer minor units,
+ * instants are epoch milliseconds UTC, probabilities are in [0, 1], propensity in (0, 1].
+ */
+import type { LIMITS } from './limits.ts';
+import type { Retry, Status } from './statuses.ts';
+
+/** Operations by wire name; the numbers are internal (never on the wire). */
+export const OP = {
+  hello: 1,
+  ping: 2,
+  track: 3,
+  identify: 4,
+  decide: 5,
+  confirm: 6,
+  release: 7,
+  profile: 8,
+  alias: 9,
+  consent: 10,
+  whatIf: 11,
+  export: 12,
+  erase: 13,
+  subscribe: 14,
+  unsubscribe: 15,
+} as const;
+export type OpName = keyof typeof OP;
+export type OpNumber = (typeof OP)[OpName];
+
+export type Durability = 'applied' | 'committed' | 'replicated';
+export type Want = 'action' | 'price' | 'sendTime';
+export type Scalar = string | number | boolean | null;
+export type Plain = Scalar | readonly Plain[] | { readonly [key: string]: Plain };
+export type Properties = { readonly [key: string]: Plain };
+
+interface Envelope<Op extends OpName> {
+  readonly id: number;
+  readonly op: Op;
+  readonly deadlineMillis?: number;
+  readonly traceparent?: string;
+}
+
+export interface HelloRequest extends Envelope<'hello'> {
+  readonly client?: string;
+  readonly version?: string;
+}
+export type PingRequest = Envelope<'ping'>;
+export interface TrackRequest extends Envelope<'track'> {
+  readonly profile: string;
+  readonly event: string;
+  readonly messageId?: string;
+  readonly atEpochMillis?: number;
+  readonly decisionId?: string;
+  readonly quoteId?: string;
+  readonly properties?: Properties;
+  readonly durability?: Durability;
+}
+export interface IdentifyRequest extends Envelope<'identify'> {
+  readonly profile: string;
+  readonly traits: Properties;
+}
+export interface DecideRequest extends Envelope<'decide'> {
+  readonly profile: string;
+  readonly slot?: string;
+  readonly count?: number;
+  readonly want?: readonly Want[];
+  readonly actions?: readonly string[];
+  readonly sku?: string;
+  readonly channel?: string;
+  readonly context?: Properties;
+  readonly explain?: boolean;
+  readonly dryRun?: boolean;
+  readonly minStateSeq?: number;
+  readonly durability?: Durability;
+}
+export interface ConfirmRequest extends Envelope<'confirm'> {
+  readonly decisionId: string;
+}
+export interface ReleaseRequest extends Envelope<'release'> {
+  readonly decisionId: string;
+}
+export interface ProfileRequest extends Envelope<'profile'> {
+  readonly profile: string;
+}
+export type RequestMessage =
+  | HelloRequest
+  | PingRequest
+  | TrackRequest
+  | IdentifyRequest
+  | DecideRequest
+  | ConfirmRequest
+  | ReleaseRequest
+  | ProfileRequest;
+
+export interface ErrorReply {
+  readonly id: number | null;
+  readonly ok: false;
+  readonly status: Status;
+  readonly code: number;
+  readonly message: string;
+  readonly retry: Retry;
+  readonly retryAfterMillis?: number;
+}
+interface OkReply {
+  readonly id: number;
+  readonly ok: true;
+  readonly serverMicros: number;
+}
+export interface ShardAddress {
+  readonly url: string;
+  readonly partitions: readonly number[];
+}
+export interface HelloReply extends OkReply {
+  readonly server: string;
+  readonly protocol: number;
+  readonly limits: typeof LIMITS;
+  readonly partitions: number;
+  readonly shards: readonly ShardAddress[];
+  readonly epoch: number;
+  readonly timeEpochMillis: number;
+}
+export interface PingReply extends OkReply {
+  readonly timeEpochMillis: number;
+}
+export interface TrackReply extends OkReply {
+  readonly stateSeq: number;
+  readonly durability: Durability;
+  readonly duplicate: boolean;
+}
+export interface StateReply extends OkReply {
+  readonly stateSeq: number;
+}
+export interface DecidedAction {
+  readonly action: string;
+  readonly creative: string | null;
+  readonly channel: string | null;
+  readonly score: number;
+  readonly responseProbability: number;
+  readonly value: number;
+  readonly propensity: number;
+  readonly explored: boolean;
+  readonly leaseExpiresAtEpochMillis: number | null;
+}
+export interface DecidedPrice {
+  readonly sku: string;
+  readonly currency: string;
+  readonly listMinor: number;
+  readonly priceMinor: number;
+  readonly maskedPriceMinor: number;
+  readonly personalised: boolean;
+  readonly disclosure: string;
+  readonly quoteId: string | null;
+  readonly expiresAtEpochMillis: number;
+  readonly signature: string | null;
+}
+export interface DecidedSendTime {
+  readonly channel: string;
+  readonly atEpochMillis: number;
+  /** Local wall time with offset, for example `2026-11-22T20:00:00+08:00`. */
+  readonly local: string;
+  readonly timeZone: string;
+  readonly windowMinutes: number;
+  readonly probability: number;
+  readonly nowProbability: number;
+}
+export interface Contribution {
+  readonly feature: string;
+  readonly value: number;
+  readonly weight: number;
+  readonly effect: number;
+}
+export interface Rejection {
+  readonly action: string;
+  readonly stage: string;
+  readonly rule: string;
+  readonly value: Scalar;
+  readonly threshold: Scalar;
+  readonly eligibleAgainAtEpochMillis: number | null;
+}
+export interface Explanation {
+  readonly counts: {
+    readonly candidates: number;
+    readonly eligible: number;
+    readonly allowed: number;
+    readonly scored: number;
+  };
+  readonly chosen: readonly { readonly action: string; readonly contributions: readonly Contribution[] }[];
+  readonly rejected: readonly Rejection[];
+  readonly price?: Properties;
+  readonly sendTime?: Properties;
+}
+export interface DecideReply extends OkReply {
+  readonly decisionId: string | null;
+  readonly stateSeq: number;
+  readonly catalogVersion: string;
+  readonly modelVersion: number;
+  readonly actions: readonly DecidedAction[];
+  readonly price?: DecidedPrice;
+  readonly sendTime?: DecidedSendTime;
+  readonly fallback: boolean;
+  readonly explain?: Explanation;
+}
+export interface ProfileReply extends OkReply {
+  readonly stateSeq: number;
+  readonly record: Properties;
+}
