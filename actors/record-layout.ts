@@ -1,0 +1,143 @@
+/**
+ * The bytes of a profile record, version 1, little-endian. The same bytes lie in the slab and, behind
+ * a checksum, in LMDB. Change the layout only with a new version number and a step in `migrateRecord`.
+ *
+ *   0 u16 layout version      2 u16 flags
+ *   4 u32 marker (a free slab slot holds 0 here)
+ *   8 u32 hash low   12 u32 hash high   16 u32 hash check     (three keyed hashes of the profile key)
+ *  20 u8 partition   21 u8 trait slots  22 u16 tenant
+ *  24 u32 stateSeq   28 u32 decisionSeq 32 u32 trait schema
+ *  36 u16 moments    38 u16 quotes      40 u16 leases   42 u16 message ids   44 u16 next message id   46 u16 zone*
+ *  48 f64 created at 56 f64 last turn at 64 f64 next lease expiry
+ *  72 u32 × 4 journal position of the latest entry about this profile: epoch, stream, batch, offset
+ *  88 u16 × 24 hour-of-day tilt (counts)
+ * 136 u32 dirty since batch*  140 u8 swept*  141 u8 faults*  142 u16 -
+ * 144 f64 contact refused since (0: allowed)
+ * 152 trait slots  (f64 each, NaN absent)
+ *     moments      (24 B: f64 at, f64 amount, u32 subject, u8 kind, u8 -, u16 count)
+ *     quotes       (24 B: f64 expires at, f64 price, u32 sku, u32 quote sequence)
+ *     leases       (64 B, see LEASE)
+ *     message ids  (12 B: u32 low, u32 high, u32 epoch seconds; a ring)
+ *
+ * Fields marked * mean nothing on disk and are reset when a record is loaded.
+ */
+export const LAYOUT_VERSION = 1;
+export const RECORD_MARKER = 0x4f505431;
+
+export const HEADER_BYTES = 152;
+export const TRAIT_BYTES = 8;
+export const MOMENT_BYTES = 24;
+export const QUOTE_BYTES = 24;
+export const LEASE_BYTES = 64;
+export const MESSAGE_BYTES = 12;
+
+export const FIELD = {
+  version: 0,
+  flags: 2,
+  marker: 4,
+  hashLow: 8,
+  hashHigh: 12,
+  hashCheck: 16,
+  partition: 20,
+  traitCount: 21,
+  tenant: 22,
+  stateSeq: 24,
+  decisionSeq: 28,
+  traitSchema: 32,
+  momentCount: 36,
+  quoteCount: 38,
+  leaseCount: 40,
+  messageCount: 42,
+  messageNext: 44,
+  zone: 46,
+  createdAt: 48,
+  lastTurnAt: 56,
+  nextLeaseExpiry: 64,
+  journalEpoch: 72,
+  journalStream: 76,
+  journalBatch: 80,
+  journalOffset: 84,
+  tilt: 88,
+  dirtySinceBatch: 136,
+  swept: 140,
+  faults: 141,
+  contactRefusedAt: 144,
+} as const;
+
+/** Offsets inside one lease. A lease is the record's memory of one chosen action of one decision. */
+export const LEASE = {
+  at: 0,
+  expiresAt: 8,
+  decisionSeq: 16,
+  actionHash: 20,
+  channelHash: 24,
+  skuHash: 28,
+  priceMinor: 32,
+  journalEpoch: 40,
+  journalStream: 44,
+  journalBatch: 48,
+  journalOffset: 52,
+  state: 56,
+  flags: 57,
+  costMinor: 60,
+} as const;
+
+export const LEASE_STATE = { open: 1, confirmed: 2, released: 3, expired: 4 } as const;
+export type LeaseState = (typeof LEASE_STATE)[keyof typeof LEASE_STATE];
+
+/** What a lease holds, and what has been learnt from it. */
+export const LEASE_FLAG = {
+  holdsCap: 1,
+  holdsBudget: 2,
+  holdsStock: 4,
+  trialLearnt: 8,
+  responseLearnt: 16,
+  quoteLearnt: 32,
+  purchaseLearnt: 64,
+} as const;
+
+/** Open leases that hold a cap, budget or stock; above it such actions are suppressed for the person. */
+export const HOLDING_LEASES_MAX = 256;
+/** Open leases that hold nothing; the oldest gives way. */
+export const IDLE_LEASES_MAX = 32;
+/** Ended leases kept for outcomes that arrive later; the oldest gives way. */
+export const ENDED_LEASES_MAX = 8;
+export const MOMENTS_MAX = 1024;
+export const QUOTES_MAX = 16;
+export const MESSAGES_MAX = 1024;
+/** A message id older than this may be forgotten when its place is wanted. */
+export const MESSAGE_MEMORY_MILLIS = 7 * 86_400_000;
+
+/**
+ * Brings the stored bytes of an older layout to today's. Version 1 is the first, so there is nothing to
+ * do yet but to refuse what this build cannot know.
+ * @returns the record's bytes in today's layout
+ * @throws RangeError when the version is newer than this build or the length cannot be right
+ */
+export function migrateRecord(bytes: Uint8Array): Uint8Array {
+  if (bytes.length < HEADER_BYTES) throw new RangeError(`profile record of ${bytes.length} bytes is shorter than its header`);
+  const version = (bytes[0] as number) | ((bytes[1] as number) << 8);
+  const step = MIGRATIONS.get(version);
+  if (version === LAYOUT_VERSION) return bytes;
+  if (step === undefined) {
+    throw new RangeError(`profile record has layout version ${version}; this build knows up to ${LAYOUT_VERSION}`);
+  }
+  return migrateRecord(step(bytes));
+}
+
+/**
+ * One step a layout version, from it to the next. Version 0 was the prototype's: the same header
+ * without `contactRefusedAt`, 144 bytes long.
+ */
+const MIGRATIONS: ReadonlyMap<number, (bytes: Uint8Array) => Uint8Array> = new Map([
+  [
+    0,
+    (old: Uint8Array): Uint8Array => {
+      const bytes = new Uint8Array(old.length + 8);
+      bytes.set(old.subarray(0, 144), 0);
+      bytes.set(old.subarray(144), HEADER_BYTES);
+      bytes[0] = 1;
+      return bytes;
+    },
+  ],
+]);
