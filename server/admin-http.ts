@@ -1,0 +1,312 @@
+/**
+ * The admin HTTP server: health, readiness, metrics and schemas, on Node's own parser and the main
+ * thread, so a scrape never takes a shard's time. It is not the way to decide or track. Each request
+ * is small and answered from memory; errors are RFC 9457 problem documents.
+ *
+ * Guards: bodies are refused (nothing here needs one), headers and time are bounded, and a request
+ * whose `Host` is not one of ours is turned away, so that a web page cannot reach a loopback server by
+ * pointing its own name at it (DNS rebinding). A POST that comes from another origin is refused too.
+ */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { type AddressInfo, isIP } from 'node:net';
+import { epochMillis } from '../workers/clock.ts';
+import { isLoopback } from './config.ts';
+import { isHealthy, isReady, type NodeStatus } from './node-status.ts';
+import { OperatorError } from './operator-error.ts';
+
+export const ADMIN_LIMITS = {
+  headerBytesMax: 16 * 1024,
+  urlBytesMax: 2048,
+  headersTimeoutMillis: 5000,
+  requestTimeoutMillis: 10_000,
+  keepAliveTimeoutMillis: 5000,
+  connectionsMax: 256,
+} as const;
+
+export type Drill = 'worker-error' | 'worker-exit';
+
+export interface AdminSource {
+  status(): NodeStatus;
+  /** Prometheus text format 0.0.4. */
+  metricsText(): Promise<string>;
+  /** JSON Schema of the catalog file. */
+  catalogSchema(): Promise<unknown>;
+  /** Breaks one worker on purpose; false when there is no such worker. Absent unless drills are on. */
+  readonly drill?: (drill: Drill, worker: number) => boolean;
+}
+
+export interface AdminOptions {
+  readonly host: string;
+  readonly port: number;
+  /** Host names answered to besides loopback ones. */
+  readonly hosts: readonly string[];
+}
+
+export interface AdminHttp {
+  readonly port: number;
+  readonly url: string;
+  /** Ends open connections; resolves when the port is free. */
+  close(): Promise<void>;
+}
+
+interface Problem {
+  readonly status: number;
+  readonly title: string;
+  readonly detail: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+interface Route {
+  readonly method: 'GET' | 'POST';
+  readonly about: string;
+  answer(url: URL, response: ServerResponse): Promise<void> | void;
+}
+
+/** Starts listening. @throws OperatorError PORT_IN_USE, PORT_REFUSED or LISTEN_FAILED. */
+export async function startAdminHttp(options: AdminOptions, source: AdminSource): Promise<AdminHttp> {
+  const routes = routesOf(source);
+  const server = createServer(
+    {
+      maxHeaderSize: ADMIN_LIMITS.headerBytesMax,
+      headersTimeout: ADMIN_LIMITS.headersTimeoutMillis,
+      requestTimeout: ADMIN_LIMITS.requestTimeoutMillis,
+      keepAliveTimeout: ADMIN_LIMITS.keepAliveTimeoutMillis,
+      connectionsCheckingInterval: 1000,
+    },
+    (request, response) => {
+      void handle(request, response, options, routes);
+    },
+  );
+  server.maxConnections = ADMIN_LIMITS.connectionsMax;
+  server.on('clientError', (_error, socket) => {
+    if (!socket.writable) return socket.destroy();
+    socket.end(
+      'HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nConnection: close\r\n\r\n' +
+        '{"type":"about:blank","title":"Bad Request","status":400,"detail":"the request is not valid HTTP"}',
+    );
+  });
+  await listen(server, options);
+  const { port } = server.address() as AddressInfo; // listening on TCP, so never a string or null
+  const host = options.host.includes(':') ? `[${options.host}]` : options.host;
+  return {
+    port,
+    url: `http://${host}:${port}`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
+
+function routesOf(source: AdminSource): ReadonlyMap<string, Route> {
+  const routes = new Map<string, Route>();
+  routes.set('/healthz', {
+    method: 'GET',
+    about: 'is the process alive: 200, or 503 when a worker is beyond repair',
+    answer: (_url, response) => {
+      const status = source.status();
+      sendJson(response, isHealthy(status) ? 200 : 503, { healthy: isHealthy(status), ...stateOf(status) });
+    },
+  });
+  routes.set('/readyz', {
+    method: 'GET',
+    about: 'does it take requests: 503 while starting, draining, or unable to write',
+    answer: (_url, response) => {
+      const status = source.status();
+      sendJson(response, isReady(status) ? 200 : 503, { ready: isReady(status), ...stateOf(status) });
+    },
+  });
+  routes.set('/metrics', {
+    method: 'GET',
+    about: 'Prometheus metrics',
+    answer: async (_url, response) => {
+      send(response, 200, 'text/plain; version=0.0.4; charset=utf-8', await source.metricsText());
+    },
+  });
+  routes.set('/v1/schema/catalog.json', {
+    method: 'GET',
+    about: 'JSON Schema of the catalog file',
+    answer: async (_url, response) => {
+      send(response, 200, 'application/schema+json', `${JSON.stringify(await source.catalogSchema(), null, 2)}\n`);
+    },
+  });
+  const { drill } = source;
+  if (drill !== undefined) {
+    for (const name of ['worker-error', 'worker-exit'] as const) {
+      routes.set(`/v1/drill/${name}`, {
+        method: 'POST',
+        about: `break one worker on purpose: ${name}?worker=N`,
+        answer: (url, response) => answerDrill(name, drill, url, response),
+      });
+    }
+  }
+  const index = [...routes].map(([path, route]) => `${route.method.padEnd(5)}${path.padEnd(28)}${route.about}\n`);
+  routes.set('/', {
+    method: 'GET',
+    about: 'this list',
+    answer: (_url, response) => {
+      send(response, 200, 'text/plain; charset=utf-8', `Opportune ${source.status().version}\n\n${index.join('')}`);
+    },
+  });
+  return routes;
+}
+
+function answerDrill(
+  name: Drill,
+  drill: (drill: Drill, worker: number) => boolean,
+  url: URL,
+  response: ServerResponse,
+): void {
+  const text = url.searchParams.get('worker') ?? '';
+  if (!/^\d{1,3}$/.test(text)) {
+    sendProblem(response, {
+      status: 400,
+      title: 'Bad Request',
+      detail: `query parameter worker must be the number of a worker, from 0; got ${JSON.stringify(text.slice(0, 20))}`,
+    });
+    return;
+  }
+  if (!drill(name, Number(text))) {
+    sendProblem(response, { status: 404, title: 'Not Found', detail: `there is no worker ${text}` });
+    return;
+  }
+  sendJson(response, 202, { drill: name, worker: Number(text) });
+}
+
+async function handle(
+  request: IncomingMessage,
+  response: ServerResponse,
+  options: AdminOptions,
+  routes: ReadonlyMap<string, Route>,
+): Promise<void> {
+  try {
+    const refusal = refusalOf(request, options);
+    if (refusal !== undefined) return sendProblem(response, refusal);
+    const url = new URL(request.url ?? '/', 'http://admin.invalid');
+    const route = routes.get(url.pathname);
+    if (route === undefined) {
+      const detail = `there is nothing at ${url.pathname.slice(0, 100)}; GET / lists what is here`;
+      return sendProblem(response, { status: 404, title: 'Not Found', detail });
+    }
+    const isHead = request.method === 'HEAD' && route.method === 'GET';
+    if (request.method !== route.method && !isHead) {
+      const allow = route.method === 'GET' ? 'GET, HEAD' : 'POST';
+      const detail = `${url.pathname} answers ${allow} only`;
+      return sendProblem(response, { status: 405, title: 'Method Not Allowed', detail, headers: { allow } });
+    }
+    await route.answer(url, response);
+  } catch (error) {
+    // The reason may hold paths or values of ours: the operator finds it in the log, not the caller in the answer.
+    if (response.headersSent) response.destroy();
+    else sendProblem(response, { status: 500, title: 'Internal Server Error', detail: nameOf(error) });
+  }
+}
+
+function refusalOf(request: IncomingMessage, options: AdminOptions): Problem | undefined {
+  if ((request.url ?? '').length > ADMIN_LIMITS.urlBytesMax) {
+    const detail = `the address is longer than ${ADMIN_LIMITS.urlBytesMax} bytes`;
+    return { status: 414, title: 'URI Too Long', detail };
+  }
+  if (!URL.canParse(request.url ?? '/', 'http://admin.invalid')) {
+    return { status: 400, title: 'Bad Request', detail: 'the address is not a valid path' };
+  }
+  const hasBody =
+    (request.headers['content-length'] ?? '0') !== '0' || request.headers['transfer-encoding'] !== undefined;
+  if (hasBody) {
+    const detail = 'requests here have no body';
+    return { status: 413, title: 'Content Too Large', detail, headers: { connection: 'close' } };
+  }
+  const host = hostNameOf(request.headers.host ?? '');
+  if (!isHostAllowed(host, options)) {
+    const detail = `Host ${JSON.stringify(host.slice(0, 100))} is not one this server answers to; add it with --admin-hosts`;
+    return { status: 421, title: 'Misdirected Request', detail };
+  }
+  const { origin } = request.headers;
+  if (request.method !== 'GET' && request.method !== 'HEAD' && origin !== undefined) {
+    const sameOrigin = URL.canParse(origin) && new URL(origin).host === request.headers.host;
+    if (!sameOrigin) return { status: 403, title: 'Forbidden', detail: 'requests from another origin may only read' };
+  }
+  return undefined;
+}
+
+/** A name cannot be rebound to us when it is loopback's own, an address literal we listen on, or one the operator named. */
+function isHostAllowed(host: string, options: AdminOptions): boolean {
+  if (isLoopback(host) || options.hosts.includes(host)) return true;
+  return !isLoopback(options.host) && (isIP(host) !== 0 || host === options.host.toLowerCase());
+}
+
+/** `[::1]:7401` → `::1`, `LocalHost:7401` → `localhost`. */
+function hostNameOf(header: string): string {
+  return header
+    .replace(/:\d{1,5}$/, '')
+    .replace(/^\[(.*)\]$/, '$1')
+    .toLowerCase();
+}
+
+function stateOf(status: NodeStatus): Record<string, unknown> {
+  return {
+    version: status.version,
+    isDraining: status.isDraining,
+    uptimeSeconds: Math.max(0, Math.floor((epochMillis() - status.startedAtEpochMillis) / 1000)),
+    catalog: { name: status.catalog.name, version: status.catalog.version, refused: status.catalog.refused },
+    shards: status.shards,
+  };
+}
+
+function sendJson(response: ServerResponse, status: number, content: unknown): void {
+  send(response, status, 'application/json', `${JSON.stringify(content)}\n`);
+}
+
+function sendProblem(response: ServerResponse, problem: Problem): void {
+  const { headers, ...content } = problem;
+  for (const [name, value] of Object.entries(headers ?? {})) response.setHeader(name, value);
+  send(
+    response,
+    problem.status,
+    'application/problem+json',
+    `${JSON.stringify({ type: 'about:blank', ...content })}\n`,
+  );
+}
+
+function send(response: ServerResponse, status: number, contentType: string, content: string): void {
+  const bytes = Buffer.from(content);
+  response.writeHead(status, {
+    'content-type': contentType,
+    'content-length': bytes.length,
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+  });
+  response.end(bytes); // Node leaves the body out of an answer to HEAD
+}
+
+function listen(server: Server, options: AdminOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) => reject(listenError(cause, options)));
+    server.listen({ host: options.host, port: options.port, exclusive: true }, () => resolve());
+  });
+}
+
+function listenError(cause: NodeJS.ErrnoException, options: AdminOptions): OperatorError {
+  const where = `admin port ${options.port} on ${options.host}`;
+  if (cause.code === 'EADDRINUSE') {
+    return new OperatorError('PORT_IN_USE', `${where} is in use by another process`, {
+      advice: 'Stop that process, or choose another with --admin-port (0 takes a free one).',
+      cause,
+    });
+  }
+  if (cause.code === 'EACCES') {
+    return new OperatorError('PORT_REFUSED', `this user may not listen on ${where}`, {
+      advice: 'Choose a port above 1023 with --admin-port.',
+      cause,
+    });
+  }
+  return new OperatorError('LISTEN_FAILED', `cannot listen on ${where}: ${cause.message}`, {
+    advice: 'Check --host and --admin-port.',
+    cause,
+  });
+}
+
+function nameOf(error: unknown): string {
+  return error instanceof Error ? `the answer could not be made (${error.name})` : 'the answer could not be made';
+}
