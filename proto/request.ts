@@ -1,0 +1,466 @@
+/**
+ * From the bytes of one frame to validated requests, in one pass and without an object a request.
+ *
+ *   frame ── MessagePack or JSON reader ──▶ one reused Request ──▶ sink.onRequest
+ *                                    └─ a value not allowed ─────▶ sink.onInvalid(id, fault, message)
+ *
+ * Guarantees: nothing throws; a frame whose structure is broken delivers nothing at all (`decode` is
+ * false and the caller closes with 1007); in a whole frame a bad request costs only itself. Messages
+ * name field, kind and bound and never repeat a value that could be personal.
+ * Price: the Request and everything it points into belong to the decoder and change with the next
+ * request, and a batch is walked twice, once by structure alone, before its first request is delivered.
+ */
+import { classifyUtf8, EMPTY_BYTES, UTF8 } from './bytes.ts';
+import type { Encoding } from './document-writer.ts';
+import { JsonReader } from './json.ts';
+import { LIMITS } from './limits.ts';
+import { MessagePackReader } from './messagepack.ts';
+import { OP, type OpNumber, type Properties } from './messages.ts';
+import { type Complaint, complain } from './request-complaint.ts';
+import {
+  DURABILITY_TABLE,
+  EVENT_CHARACTERS_MAX,
+  FIELD,
+  FIELD_NAMES,
+  FIELD_TABLE,
+  hasField,
+  ID_CHARACTERS_MAX,
+  neededFields,
+  OP_TABLE,
+  WANT_TABLE,
+} from './request-fields.ts';
+import type { Fault } from './statuses.ts';
+import { KIND, READ_FAULT, type ReadLimits, type ValueReader } from './value-reader.ts';
+
+/** Bits of `Request.wantMask`. */
+export const WANT = { action: 1, price: 2, sendTime: 4 } as const;
+export const WANT_ALL = 7;
+/** Numbers of `Request.durability`. */
+export const DURABILITY = { unset: 0, applied: 1, committed: 2, replicated: 3 } as const;
+export type DurabilityNumber = (typeof DURABILITY)[keyof typeof DURABILITY];
+
+const UINT32_MAX = 0xffff_ffff;
+const textDecoder = new TextDecoder('utf-8', { ignoreBOM: true });
+
+/**
+ * One request of any operation, with the resting value where a field is absent. Only the operation's own
+ * fields mean anything; others may hold what the client sent by mistake. Reused: copy what you keep.
+ */
+export class Request {
+  id = 0;
+  op: OpNumber = OP.ping;
+  /** Relative budget in milliseconds; 0 when there is none. */
+  deadlineMillis = 0;
+  /** W3C trace context; '' when absent or not of its form (the standard says to start a new trace then). */
+  traceparent = '';
+  /** The profile key as valid UTF-8: `keyLength` bytes (0 when absent) of `keyBytes` from `keyStart`. */
+  keyBytes: Uint8Array = EMPTY_BYTES;
+  keyStart = 0;
+  keyLength = 0;
+  slot = '';
+  sku = '';
+  channel = '';
+  event = '';
+  messageId = '';
+  decisionId = '';
+  quoteId = '';
+  count = 1;
+  wantMask = WANT_ALL;
+  actions: readonly string[] | null = null;
+  context: Properties | null = null;
+  traits: Properties | null = null;
+  properties: Properties | null = null;
+  isExplain = false;
+  isDryRun = false;
+  /** -1 when absent. */
+  minStateSeq = -1;
+  durability: DurabilityNumber = DURABILITY.unset;
+  /** NaN when absent. */
+  atEpochMillis = Number.NaN;
+  clientName = '';
+  clientVersion = '';
+  /** The frame and, in it, this request alone: from its first byte to after its last. */
+  frame: Uint8Array = EMPTY_BYTES;
+  rawStart = 0;
+  rawEnd = 0;
+
+  /** Back to the resting values, for the request that starts at `rawStart` of `frame`. */
+  reset(frame: Uint8Array, rawStart: number): void {
+    this.id = 0;
+    this.op = OP.ping;
+    this.deadlineMillis = 0;
+    this.traceparent = '';
+    this.keyLength = 0;
+    this.slot = '';
+    this.sku = '';
+    this.channel = '';
+    this.event = '';
+    this.messageId = '';
+    this.decisionId = '';
+    this.quoteId = '';
+    this.count = 1;
+    this.wantMask = WANT_ALL;
+    this.actions = null;
+    this.context = null;
+    this.traits = null;
+    this.properties = null;
+    this.isExplain = false;
+    this.isDryRun = false;
+    this.minStateSeq = -1;
+    this.durability = DURABILITY.unset;
+    this.atEpochMillis = Number.NaN;
+    this.clientName = '';
+    this.clientVersion = '';
+    this.frame = frame;
+    this.rawStart = rawStart;
+    this.rawEnd = rawStart;
+  }
+
+  /** The profile key as text ('' when absent). Allocates; the hot path hashes the bytes instead. */
+  profileKey(): string {
+    return textDecoder.decode(this.keyBytes.subarray(this.keyStart, this.keyStart + this.keyLength));
+  }
+
+  /** A copy of this request's own bytes, a valid frame of its own in the same encoding. Only during `decode`. */
+  copyRaw(): Uint8Array {
+    // `slice` of a Node Buffer would be a view; the typed array's own makes a copy.
+    return Uint8Array.prototype.slice.call(this.frame, this.rawStart, this.rawEnd);
+  }
+}
+
+export interface FrameSink {
+  /** A valid request; the object is reused once this returns. */
+  onRequest(request: Request): void;
+  /** A request that is refused; `id` is null where no valid one could be found. */
+  onInvalid(id: number | null, fault: Fault, message: string): void;
+}
+
+const REQUEST_LIMITS: ReadLimits = {
+  nestingMax: LIMITS.nestingMax,
+  containerItemsMax: LIMITS.containerItemsMax,
+  stringBytesMax: LIMITS.stringBytesMax,
+  magnitudeMax: Number.MAX_SAFE_INTEGER,
+};
+/** For looking again at a refused request: the frame is the only bound. */
+const SCAN_LIMITS: ReadLimits = {
+  nestingMax: LIMITS.nestingMax,
+  containerItemsMax: LIMITS.frameBytesMax,
+  stringBytesMax: LIMITS.frameBytesMax,
+  magnitudeMax: Number.MAX_SAFE_INTEGER,
+};
+
+const OUTCOME = { valid: 0, refused: 1, broken: 2 } as const;
+type Outcome = (typeof OUTCOME)[keyof typeof OUTCOME];
+
+/** Decodes frames of one encoding. Not reentrant: a sink must not call `decode` of the same decoder. */
+export class FrameDecoder {
+  readonly encoding: Encoding;
+  readonly #reader: ValueReader;
+  /** Looks again at refused requests, so that the reader keeps its place. */
+  readonly #scanner: ValueReader;
+  readonly #request = new Request();
+  readonly #keyScratch = new Uint8Array(LIMITS.profileKeyBytesMax);
+  #complaint: Complaint | undefined;
+
+  constructor(encoding: Encoding) {
+    this.encoding = encoding;
+    const isBinary = encoding === 'msgpack';
+    this.#reader = isBinary ? new MessagePackReader(REQUEST_LIMITS) : new JsonReader(REQUEST_LIMITS);
+    this.#scanner = isBinary ? new MessagePackReader(SCAN_LIMITS) : new JsonReader(SCAN_LIMITS);
+  }
+
+  /**
+   * Decodes one frame: a request or an array of requests, delivered in order.
+   * @param frame at most `frameBytesMax` bytes, read during the call only and not changed.
+   * @returns false when the frame cannot be decoded; nothing was delivered then.
+   */
+  decode(frame: Uint8Array, sink: FrameSink): boolean {
+    if (frame.length > LIMITS.frameBytesMax) return false;
+    const reader = this.#reader;
+    reader.open(frame);
+    if (reader.peekKind() === KIND.array) return this.#decodeBatch(frame, sink);
+    const outcome = this.#decodeOne(frame);
+    if (outcome === OUTCOME.broken || !reader.isAtEnd()) return false;
+    this.#deliver(outcome, sink);
+    return true;
+  }
+
+  #decodeBatch(frame: Uint8Array, sink: FrameSink): boolean {
+    const reader = this.#reader;
+    const count = reader.countItems();
+    if (count < 0) return false;
+    if (count > LIMITS.batchItemsMax) {
+      // One answer, not one an item: the sender of a huge array of nothing gets no huge reply for it.
+      const { fault, message } = complain.batchTooLarge(count);
+      sink.onInvalid(null, fault, message);
+      return true;
+    }
+    // Below zero, so that every request in the batch starts at the depth it has alone.
+    reader.depth = -1;
+    reader.enterArray();
+    while (reader.hasNext()) {
+      const outcome = this.#decodeOne(frame);
+      if (outcome === OUTCOME.broken) return false;
+      this.#deliver(outcome, sink);
+    }
+    return true;
+  }
+
+  #deliver(outcome: Outcome, sink: FrameSink): void {
+    const complaint = this.#complaint;
+    if (outcome === OUTCOME.valid || complaint === undefined) {
+      sink.onRequest(this.#request);
+      return;
+    }
+    this.#complaint = undefined;
+    sink.onInvalid(complaint.id, complaint.fault, complaint.message);
+  }
+
+  #decodeOne(frame: Uint8Array): Outcome {
+    const reader = this.#reader;
+    const request = this.#request;
+    const kind = reader.peekKind();
+    const start = reader.position;
+    request.reset(frame, start);
+    if (kind !== KIND.map || !reader.enterMap()) return this.#refuse(start, -1, start, false);
+    let seen = 0;
+    let unknownNames: Set<string> | undefined;
+    while (reader.hasNext()) {
+      const keyStart = reader.position;
+      if (!reader.readKey()) return this.#refuse(start, -1, keyStart, false);
+      const field = FIELD_TABLE.find(reader.spanBytes, reader.spanStart, reader.spanLength);
+      const valueStart = reader.position;
+      if (field < 0) {
+        const name = reader.spanText(true);
+        unknownNames ??= new Set();
+        if (name === undefined || unknownNames.has(name) || reader.readPlain() === undefined) {
+          if (reader.fault === READ_FAULT.none) reader.fault = READ_FAULT.duplicateKey;
+          return this.#refuse(start, -1, valueStart, false);
+        }
+        unknownNames.add(name);
+        continue;
+      }
+      if ((seen & (1 << field)) !== 0) {
+        reader.fault = READ_FAULT.duplicateKey;
+        return this.#refuse(start, field, valueStart, false);
+      }
+      seen |= 1 << field;
+      if (this.#readField(field)) continue;
+      if (reader.fault !== READ_FAULT.none || !this.#isForeign(frame, start, field)) {
+        return this.#refuse(start, field, valueStart, false);
+      }
+      // Another operation's field: unknown here, so whatever the bounds allow is let through.
+      reader.position = valueStart;
+      reader.depth = 1;
+      if (reader.readPlain() === undefined) return this.#refuse(start, field, valueStart, false);
+    }
+    if (reader.fault !== READ_FAULT.none) return this.#refuse(start, -1, start, false);
+    request.rawEnd = reader.position;
+    if ((seen & 3) !== 3) return this.#refuse(start, -1, start, false);
+    const missing = neededFields(request.op) & ~seen;
+    // The lowest set bit is the first missing field in the table's order.
+    if (missing !== 0) return this.#refuse(start, 31 - Math.clz32(missing & -missing), start, true);
+    return OUTCOME.valid;
+  }
+
+  #isForeign(frame: Uint8Array, start: number, field: number): boolean {
+    const found = complain.identify(this.#scanner, frame, start);
+    return found.op !== 0 && !hasField(found.op, field);
+  }
+
+  /** Finds where the refused request ends, puts the reader there, and words the complaint. */
+  #refuse(start: number, field: number, valueStart: number, isMissing: boolean): Outcome {
+    const reader = this.#reader;
+    const scanner = this.#scanner;
+    scanner.open(reader.bytes);
+    scanner.rewind(start);
+    if (!scanner.skip()) return OUTCOME.broken;
+    const end = scanner.position;
+    const name = field >= 0 ? FIELD_NAMES[field] : undefined;
+    this.#complaint = complain.about(scanner, start, valueStart, reader.fault, name, isMissing);
+    reader.rewind(end);
+    return OUTCOME.refused;
+  }
+
+  /** Reads the value of a known field into the request; false: a fault in the reader, or another type or bound. */
+  #readField(field: number): boolean {
+    const reader = this.#reader;
+    const request = this.#request;
+    switch (field) {
+      case FIELD.id:
+        request.id = this.#integer(0, UINT32_MAX);
+        return request.id >= 0;
+      case FIELD.op: {
+        const index = this.#word(OP_TABLE);
+        if (index < 0) return false;
+        request.op = (index + 1) as OpNumber; // OP numbers its names from 1 in the table's order
+        return true;
+      }
+      case FIELD.deadlineMillis:
+        request.deadlineMillis = this.#integer(1, LIMITS.deadlineMillisMax);
+        return request.deadlineMillis > 0;
+      case FIELD.traceparent: {
+        if (reader.peekKind() !== KIND.string || !reader.readSpan()) return false;
+        const text = reader.spanText(false);
+        if (text === undefined) return false;
+        request.traceparent = isTraceparent(text) ? text : '';
+        return true;
+      }
+      case FIELD.profile:
+        return this.#key();
+      case FIELD.slot:
+        request.slot = this.#text(LIMITS.stringBytesMax, true);
+        return request.slot !== '';
+      case FIELD.count:
+        request.count = this.#integer(1, LIMITS.decideCountMax);
+        return request.count > 0;
+      case FIELD.want:
+        request.wantMask = this.#wantMask();
+        return request.wantMask > 0;
+      case FIELD.actions:
+        request.actions = this.#texts();
+        return request.actions !== null;
+      case FIELD.sku:
+        request.sku = this.#text(LIMITS.stringBytesMax, true);
+        return request.sku !== '';
+      case FIELD.channel:
+        request.channel = this.#text(LIMITS.stringBytesMax, true);
+        return request.channel !== '';
+      case FIELD.context:
+        request.context = this.#map();
+        return request.context !== null;
+      case FIELD.explain:
+        if (!this.#isBoolean()) return false;
+        request.isExplain = reader.readBoolean();
+        return reader.fault === READ_FAULT.none;
+      case FIELD.dryRun:
+        if (!this.#isBoolean()) return false;
+        request.isDryRun = reader.readBoolean();
+        return reader.fault === READ_FAULT.none;
+      case FIELD.minStateSeq:
+        request.minStateSeq = this.#integer(0, Number.MAX_SAFE_INTEGER);
+        return request.minStateSeq >= 0;
+      case FIELD.durability: {
+        const index = this.#word(DURABILITY_TABLE);
+        request.durability = (index + 1) as DurabilityNumber; // DURABILITY numbers the table's words from 1
+        return index >= 0;
+      }
+      case FIELD.event:
+        request.event = this.#text(EVENT_CHARACTERS_MAX, true);
+        return request.event !== '';
+      case FIELD.messageId:
+        request.messageId = this.#text(ID_CHARACTERS_MAX, false);
+        return request.messageId !== '';
+      case FIELD.atEpochMillis: {
+        const value = this.#integer(0, Number.MAX_SAFE_INTEGER);
+        request.atEpochMillis = value >= 0 ? value : Number.NaN;
+        return value >= 0;
+      }
+      case FIELD.decisionId:
+        request.decisionId = this.#text(ID_CHARACTERS_MAX, false);
+        return request.decisionId !== '';
+      case FIELD.quoteId:
+        request.quoteId = this.#text(ID_CHARACTERS_MAX, false);
+        return request.quoteId !== '';
+      case FIELD.properties:
+        request.properties = this.#map();
+        return request.properties !== null;
+      case FIELD.traits:
+        request.traits = this.#map();
+        return request.traits !== null;
+      case FIELD.client:
+        request.clientName = this.#text(LIMITS.stringBytesMax, true);
+        return request.clientName !== '';
+      default:
+        request.clientVersion = this.#text(LIMITS.stringBytesMax, true);
+        return request.clientVersion !== '';
+    }
+  }
+
+  /** An integer in [low, high], or -1 (no field's range goes below 0). A float that is whole counts. */
+  #integer(low: number, high: number): number {
+    const reader = this.#reader;
+    if (reader.peekKind() !== KIND.number) return -1;
+    const value = reader.readNumber();
+    // Adding 0 turns -0 into 0.
+    return reader.fault === READ_FAULT.none && Number.isInteger(value) && value >= low && value <= high
+      ? value + 0
+      : -1;
+  }
+
+  /** A non-empty string of at most `charactersMax` UTF-16 code units, or ''. */
+  #text(charactersMax: number, isRepeated: boolean): string {
+    const reader = this.#reader;
+    if (reader.peekKind() !== KIND.string || !reader.readSpan()) return '';
+    const text = reader.spanText(isRepeated);
+    return text !== undefined && text.length <= charactersMax ? text : '';
+  }
+
+  #word(table: typeof OP_TABLE): number {
+    const reader = this.#reader;
+    if (reader.peekKind() !== KIND.string || !reader.readSpan()) return -1;
+    return table.find(reader.spanBytes, reader.spanStart, reader.spanLength);
+  }
+
+  #isBoolean(): boolean {
+    return this.#reader.peekKind() === KIND.boolean;
+  }
+
+  #map(): Properties | null {
+    const reader = this.#reader;
+    return reader.peekKind() === KIND.map ? (reader.readMap() ?? null) : null;
+  }
+
+  #wantMask(): number {
+    const reader = this.#reader;
+    if (reader.peekKind() !== KIND.array || !reader.enterArray()) return 0;
+    let mask = 0;
+    while (reader.hasNext()) {
+      const index = this.#word(WANT_TABLE);
+      if (index < 0) return 0;
+      mask |= 1 << index;
+    }
+    return reader.fault === READ_FAULT.none ? mask : 0;
+  }
+
+  #texts(): string[] | null {
+    const reader = this.#reader;
+    if (reader.peekKind() !== KIND.array || !reader.enterArray()) return null;
+    const texts: string[] = [];
+    while (reader.hasNext()) {
+      const text = this.#text(LIMITS.stringBytesMax, true);
+      if (text === '') return null;
+      texts.push(text);
+    }
+    return reader.fault === READ_FAULT.none ? texts : null;
+  }
+
+  #key(): boolean {
+    const reader = this.#reader;
+    const request = this.#request;
+    if (reader.peekKind() !== KIND.string || !reader.readSpan()) return false;
+    const length = reader.spanLength;
+    if (length === 0 || length > LIMITS.profileKeyBytesMax) return false;
+    if (classifyUtf8(reader.spanBytes, reader.spanStart, length) === UTF8.invalid) {
+      reader.fault = READ_FAULT.invalidUtf8;
+      return false;
+    }
+    if (reader.spanBytes === reader.bytes) {
+      request.keyBytes = reader.bytes;
+      request.keyStart = reader.spanStart;
+    } else {
+      // The reader's scratch lasts only until the next string with an escape.
+      this.#keyScratch.set(reader.spanBytes.subarray(reader.spanStart, reader.spanStart + length));
+      request.keyBytes = this.#keyScratch;
+      request.keyStart = 0;
+    }
+    request.keyLength = length;
+    return true;
+  }
+}
+
+const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-|$)/;
+
+function isTraceparent(text: string): boolean {
+  return text.length >= 55 && TRACEPARENT.test(text);
+}
