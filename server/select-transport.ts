@@ -1,0 +1,35 @@
+/**
+ * Chooses the transport. `auto` takes the native one where it loads and says in one line why not where
+ * it does not; a choice by name is obeyed or refused, never quietly replaced. The choice is made in each
+ * thread that listens (native code is loaded a thread), and all threads of a process come to the same.
+ */
+import type { TransportFactory } from './transport.ts';
+import { TransportError } from './transport-error.ts';
+import { loadNative } from './uws-native.ts';
+import { uwsTransportFactory } from './uws-transport.ts';
+import { wsTransportFactory } from './ws-transport.ts';
+
+export type TransportPreference = 'auto' | 'uws' | 'ws';
+
+export interface SelectedTransport {
+  readonly factory: TransportFactory;
+  /** One line for the banner and `doctor`: what is used, where it came from, and why not the other. */
+  readonly note: string;
+}
+
+/**
+ * Picks the transport of this thread.
+ *
+ * @throws TransportError TRANSPORT_UNAVAILABLE when `uws` is asked for by name and cannot be loaded.
+ */
+export function selectTransport(preference: TransportPreference): SelectedTransport {
+  if (preference === 'ws') return { factory: wsTransportFactory(), note: 'ws, as asked' };
+  const load = loadNative();
+  if (load.library !== undefined) {
+    return { factory: uwsTransportFactory(load.library, load.provenance), note: `uws: ${load.provenance}` };
+  }
+  if (preference === 'auto') {
+    return { factory: wsTransportFactory(), note: `ws, because uws cannot be used: ${load.reason}` };
+  }
+  throw new TransportError('TRANSPORT_UNAVAILABLE', `transport uws: ${load.reason}`, 'use --transport ws or auto');
+}

@@ -1,0 +1,285 @@
+/**
+ * The transport that works everywhere: the `ws` library behind Node's own HTTP server, used wherever the
+ * native one does not load. It is held to the same behaviour by the same suite, and keeps the RFC 6455
+ * rules the native core breaks (each malformed frame gets its close code), at a lower rate. This file has
+ * the listening, the handshake, the cork buffer and the idle sweep; `ws-connection.ts` has the sending.
+ *
+ * Listening on a shared port needs Node 22.12 or newer; before that one thread accepts for all.
+ */
+import { strict as assert } from 'node:assert';
+import { readFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createRequire } from 'node:module';
+import type { AddressInfo, ListenOptions, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { type ServerOptions, type WebSocket, WebSocketServer } from 'ws';
+import { CLOSE_CODE } from '../proto/limits.ts';
+import { listenError } from './listen-port.ts';
+import type {
+  Connection,
+  ListenAddress,
+  Transport,
+  TransportFactory,
+  TransportHandler,
+  TransportLimits,
+} from './transport.ts';
+import { TransportError } from './transport-error.ts';
+import type { Refusal } from './websocket-rules.ts';
+import { CLOSE_GRACE_MILLIS, HTTP_STATUS_LINE, judgeUpgrade, refusePlainRequest } from './websocket-rules.ts';
+import type { ConnectionOwner } from './ws-connection.ts';
+import { FRAME_HEADER_BYTES_MAX, SWEEPS_BEFORE_CUT, WsConnection, writeFrame } from './ws-connection.ts';
+
+/** A client that has not sent its whole handshake by then is cut. */
+const HANDSHAKE_MILLIS_MAX = 10_000;
+const HANDSHAKE_HEADER_BYTES_MAX = 8 * 1024;
+/** Sockets in the middle of a handshake, beyond the connections; more are cut unanswered. */
+const HANDSHAKES_MAX = 256;
+/** Sends inside `cork` are gathered to chunks of this size; more than it saves few further calls. */
+const CORK_BYTES = 64 * 1024;
+class WsTransport implements Transport, ConnectionOwner {
+  readonly name = 'ws';
+  readonly provenance = `ws ${libraryVersion()} on Node ${process.versions.node}`;
+  readonly #handler: TransportHandler;
+  readonly #limits: TransportLimits;
+  readonly #connections = new Set<WsConnection>();
+  /** Closed by us, still waiting for the peer's close frame. */
+  readonly #closing = new Set<WsConnection>();
+  readonly #http: Server;
+  readonly #webSockets: WebSocketServer;
+  readonly #corkBuffer = Buffer.allocUnsafeSlow(CORK_BYTES);
+  #corked: WsConnection | undefined = undefined;
+  #corkedBytes = 0;
+  /** The subprotocol of the upgrade under way; the library asks for it in the same call. */
+  #acceptedSubprotocol = '';
+  #sweepTimer: NodeJS.Timeout | undefined = undefined;
+  #isClosed = false;
+
+  constructor(handler: TransportHandler, limits: TransportLimits) {
+    assert(limits.frameBytesMax > 0 && limits.sendBufferBytesMax > 0, 'limits must be positive');
+    this.#handler = handler;
+    this.#limits = limits;
+    const options: ServerOptions & { closeTimeout: number } = {
+      noServer: true,
+      clientTracking: false,
+      maxPayload: limits.frameBytesMax,
+      perMessageDeflate: false,
+      autoPong: false,
+      closeTimeout: CLOSE_GRACE_MILLIS,
+      handleProtocols: () => this.#acceptedSubprotocol,
+    };
+    this.#webSockets = new WebSocketServer(options);
+    this.#http = createServer(
+      {
+        maxHeaderSize: HANDSHAKE_HEADER_BYTES_MAX,
+        headersTimeout: HANDSHAKE_MILLIS_MAX,
+        requestTimeout: HANDSHAKE_MILLIS_MAX,
+        connectionsCheckingInterval: HANDSHAKE_MILLIS_MAX / 4,
+      },
+      answerPlainRequest,
+    );
+    this.#http.maxConnections = limits.connectionsMax + HANDSHAKES_MAX;
+    this.#http.on('upgrade', (request, socket, head) => this.#onUpgrade(request, socket, head));
+  }
+
+  listen(address: ListenAddress): Promise<number> {
+    assert(!this.#http.listening && !this.#isClosed, 'a transport listens once');
+    const { host, port, isShared } = address;
+    if (isShared && !canReusePort()) {
+      const what = `Node ${process.versions.node} cannot share port ${port} between threads`;
+      const advice = 'use one listening thread, the uws transport, or Node 22.12 or newer on Linux';
+      return Promise.reject(new TransportError('PORT_NOT_SHAREABLE', what, advice));
+    }
+    const options: ListenOptions & { reusePort: boolean } = { host, port, exclusive: true, reusePort: isShared };
+    return new Promise((resolve, reject) => {
+      const fail = (cause: Error): void => reject(listenError(host, port, cause));
+      this.#http.once('error', fail);
+      this.#http.listen(options, () => {
+        this.#http.off('error', fail);
+        const sweepMillis = (this.#limits.idleTimeoutSeconds * 1000) / SWEEPS_BEFORE_CUT;
+        this.#sweepTimer = setInterval(() => this.#sweep(), sweepMillis).unref();
+        resolve((this.#http.address() as AddressInfo).port); // A listening TCP server has such an address.
+      });
+    });
+  }
+
+  stopListening(): void {
+    if (this.#http.listening) this.#http.close();
+  }
+
+  connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  forEachConnection(visit: (connection: Connection) => void): void {
+    for (const connection of this.#connections) visit(connection);
+  }
+
+  closeAll(code: number, reason: string): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    clearInterval(this.#sweepTimer);
+    try {
+      this.stopListening();
+      for (const connection of this.#connections) connection.close(code, reason);
+    } finally {
+      for (const connection of this.#connections) connection.cut();
+      for (const connection of this.#closing) connection.cut();
+      this.#http.closeAllConnections();
+    }
+  }
+
+  onConnectionClosed(connection: WsConnection, code: number): void {
+    if (!this.#connections.delete(connection)) return;
+    this.#closing.add(connection);
+    this.#handler.onClose(connection, code);
+  }
+
+  onConnectionDrained(connection: WsConnection): void {
+    this.#handler.onDrain(connection);
+  }
+
+  /** One connection is corked at a time; inside another one's cork the work simply runs, as natively. */
+  cork(connection: WsConnection, work: () => void): void {
+    if (this.#corked !== undefined || !connection.isOpen) {
+      work();
+      return;
+    }
+    this.#corked = connection;
+    try {
+      work();
+    } finally {
+      this.flushCorked(connection);
+      this.#corked = undefined;
+    }
+  }
+
+  /** Takes the message into the cork buffer; false when it must be written on its own. */
+  gather(connection: WsConnection, bytes: Uint8Array, isBinary: boolean): boolean {
+    if (this.#corked !== connection) return false;
+    const frameBytesMax = FRAME_HEADER_BYTES_MAX + bytes.byteLength;
+    if (this.#corkedBytes + frameBytesMax > CORK_BYTES) this.flushCorked(connection);
+    if (frameBytesMax > CORK_BYTES) return false;
+    this.#corkedBytes = writeFrame(this.#corkBuffer, this.#corkedBytes, bytes, isBinary);
+    return true;
+  }
+
+  flushCorked(connection: WsConnection): void {
+    if (this.#corked !== connection || this.#corkedBytes === 0) return;
+    const chunk = Buffer.from(this.#corkBuffer.subarray(0, this.#corkedBytes));
+    this.#corkedBytes = 0;
+    connection.write(chunk);
+  }
+
+  corkedBytesOf(connection: WsConnection): number {
+    return this.#corked === connection ? this.#corkedBytes : 0;
+  }
+
+  #onUpgrade(request: IncomingMessage, duplex: Duplex, head: Buffer): void {
+    const socket = duplex as Socket; // The HTTP server hands out the net.Socket it accepted.
+    const { headers } = request;
+    const { path, query } = splitTarget(request.url ?? '');
+    if (request.method !== 'GET' || headers.upgrade?.toLowerCase() !== 'websocket') {
+      refuse(socket, refusePlainRequest(path, headers.upgrade ?? ''));
+      return;
+    }
+    const fields = {
+      path,
+      query,
+      key: headers['sec-websocket-key'] ?? '',
+      version: headers['sec-websocket-version'] ?? '',
+      protocols: headers['sec-websocket-protocol'] ?? '',
+      origin: headers.origin ?? '',
+      authorization: headers.authorization ?? '',
+    };
+    const verdict = judgeUpgrade(fields, this.#handler, this.#limits, this.#connections.size);
+    if (!verdict.accept) {
+      refuse(socket, verdict);
+      return;
+    }
+    this.#acceptedSubprotocol = verdict.subprotocol;
+    this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
+      this.#onOpen(
+        new WsConnection(this, webSocket, socket, verdict.subprotocol, this.#limits.sendBufferBytesMax),
+        webSocket,
+      );
+    });
+  }
+
+  #onOpen(connection: WsConnection, webSocket: WebSocket): void {
+    const handler = this.#handler;
+    webSocket.on('message', (data, isBinary) => {
+      connection.onHeard();
+      // With the default binaryType every message is one Buffer.
+      if (connection.isOpen) handler.onMessage(connection, data as Buffer, isBinary);
+    });
+    webSocket.on('ping', (payload) => connection.onPing(payload));
+    webSocket.on('pong', () => connection.onHeard());
+    // The library has sent its close frame; 'close' follows once the peer has answered or time is up.
+    webSocket.on('error', (error) => connection.onLibraryClose(codeOfFailure(error)));
+    webSocket.on('close', (code) => {
+      connection.onLibraryClose(code);
+      this.#closing.delete(connection);
+    });
+    this.#connections.add(connection);
+    handler.onOpen(connection);
+  }
+
+  #sweep(): void {
+    for (const connection of this.#connections) connection.onSweep();
+  }
+}
+
+function codeOfFailure(error: Error): number {
+  const code = 'code' in error ? String(error.code) : '';
+  if (code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH') return CLOSE_CODE.tooBig;
+  if (code === 'WS_ERR_INVALID_UTF8') return CLOSE_CODE.badPayload;
+  return code.startsWith('WS_ERR_') ? 1002 : 1006;
+}
+
+function splitTarget(target: string): { path: string; query: string } {
+  const mark = target.indexOf('?');
+  return mark < 0 ? { path: target, query: '' } : { path: target.slice(0, mark), query: target.slice(mark + 1) };
+}
+
+function answerPlainRequest(request: IncomingMessage, response: ServerResponse): void {
+  const refusal = refusePlainRequest(splitTarget(request.url ?? '').path, request.headers.upgrade ?? '');
+  response.writeHead(refusal.httpStatus, {
+    connection: 'close',
+    'content-type': 'text/plain; charset=utf-8',
+    ...(refusal.httpStatus === 426 ? { upgrade: 'websocket' } : {}),
+  });
+  response.end(`${refusal.reason}\n`);
+}
+
+function refuse(socket: Socket, refusal: Refusal): void {
+  socket.on('error', () => socket.destroy()); // The peer may be gone already; nothing is lost by it.
+  const body = `${refusal.reason}\n`;
+  const head = [
+    `HTTP/1.1 ${HTTP_STATUS_LINE[refusal.httpStatus]}`,
+    'Connection: close',
+    'Content-Type: text/plain; charset=utf-8',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
+}
+
+/** `reusePort` came with Node 22.12 and 23.1; only Linux spreads the connections evenly. */
+function canReusePort(): boolean {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  const isNewEnough = major > 23 || (major === 23 && minor >= 1) || (major === 22 && minor >= 12);
+  return isNewEnough && process.platform === 'linux';
+}
+
+function libraryVersion(): string {
+  const file = createRequire(import.meta.url).resolve('ws/package.json');
+  const manifest: unknown = JSON.parse(readFileSync(file, 'utf8'));
+  return typeof manifest === 'object' && manifest !== null && 'version' in manifest ? String(manifest.version) : '?';
+}
+
+export function wsTransportFactory(): TransportFactory {
+  return {
+    name: 'ws',
+    canSharePort: canReusePort(),
+    create: (handler, limits) => new WsTransport(handler, limits),
+  };
+}
