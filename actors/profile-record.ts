@@ -6,13 +6,14 @@
  * shifts the sections behind (a few hundred bytes), and moves the record to a larger slot when it no
  * longer fits. Invariant: counts in the header describe the sections exactly.
  */
-import { ProfileIndex } from './profile-index.ts';
+import type { ProfileIndex } from './profile-index.ts';
 import {
   FIELD,
   HEADER_BYTES,
   LAYOUT_VERSION,
   LEASE,
   LEASE_BYTES,
+  LEASE_FLAG,
   LEASE_STATE,
   MESSAGE_BYTES,
   MESSAGE_MEMORY_MILLIS,
@@ -23,9 +24,10 @@ import {
   QUOTE_BYTES,
   QUOTES_MAX,
   RECORD_MARKER,
+  REFUSAL_KIND,
   TRAIT_BYTES,
 } from './record-layout.ts';
-import { type Chunk, NO_HANDLE, Slab } from './slab.ts';
+import { type Chunk, NO_HANDLE, type Slab } from './slab.ts';
 
 export class ProfileRecord {
   readonly slab: Slab;
@@ -56,7 +58,15 @@ export class ProfileRecord {
   }
 
   /** Allocates and binds a new, empty record. */
-  create(partition: number, low: number, high: number, check: number, traitCount: number, traitSchema: number, now: number): void {
+  create(
+    partition: number,
+    low: number,
+    high: number,
+    check: number,
+    traitCount: number,
+    traitSchema: number,
+    now: number,
+  ): void {
     const handle = this.slab.allocate(HEADER_BYTES + traitCount * TRAIT_BYTES + LEASE_BYTES);
     this.bind(handle);
     this.u8.fill(0, this.base, this.base + HEADER_BYTES);
@@ -256,7 +266,10 @@ export class ProfileRecord {
 
   #oldestMoment(): number {
     let oldest = 0;
-    for (let i = 1; i < this.momentCount; i++) if (this.momentAt(i) < this.momentAt(oldest)) oldest = i;
+    for (let i = 1; i < this.momentCount; i++) {
+      if (this.momentKind(i) === REFUSAL_KIND) continue;
+      if (this.momentKind(oldest) === REFUSAL_KIND || this.momentAt(i) < this.momentAt(oldest)) oldest = i;
+    }
     return oldest;
   }
 
@@ -302,7 +315,8 @@ export class ProfileRecord {
       }
       if (this.quoteCount >= QUOTES_MAX) {
         let soonest = 0;
-        for (let q = 1; q < this.quoteCount; q++) if (this.quoteExpiresAt(q) < this.quoteExpiresAt(soonest)) soonest = q;
+        for (let q = 1; q < this.quoteCount; q++)
+          if (this.quoteExpiresAt(q) < this.quoteExpiresAt(soonest)) soonest = q;
         this.#removeQuote(soonest);
       }
       i = this.quoteCount;
@@ -353,11 +367,11 @@ export class ProfileRecord {
     this.#removeBytes(this.leasesStart + i * LEASE_BYTES, LEASE_BYTES);
     this.setU16(FIELD.leaseCount, this.leaseCount - 1);
   }
-  /** Recomputes the earliest expiry among open leases. */
+  /** Recomputes the earliest expiry among leases that are open or still hold stock. */
   refreshNextLeaseExpiry(): void {
     let next = Number.POSITIVE_INFINITY;
     for (let i = 0; i < this.leaseCount; i++) {
-      if (this.leaseU8(i, LEASE.state) === LEASE_STATE.open) {
+      if (this.leaseU8(i, LEASE.state) === LEASE_STATE.open || this.leaseU8(i, LEASE.flags) & LEASE_FLAG.holdsStock) {
         const at = this.leaseF64(i, LEASE.expiresAt);
         if (at < next) next = at;
       }

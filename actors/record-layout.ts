@@ -96,8 +96,14 @@ export const LEASE_FLAG = {
   purchaseLearnt: 64,
 } as const;
 
-/** Open leases that hold a cap, budget or stock; above it such actions are suppressed for the person. */
-export const HOLDING_LEASES_MAX = 256;
+/** A moment of this kind is a standing refusal of the channel it is about; never trimmed by age. */
+export const REFUSAL_KIND = 7;
+
+/**
+ * Leases that hold a cap, budget or stock; above it such actions are suppressed for the person. Each may
+ * free two ledger subjects, and one journal entry names at most 255.
+ */
+export const HOLDING_LEASES_MAX = 120;
 /** Open leases that hold nothing; the oldest gives way. */
 export const IDLE_LEASES_MAX = 32;
 /** Ended leases kept for outcomes that arrive later; the oldest gives way. */
@@ -115,7 +121,8 @@ export const MESSAGE_MEMORY_MILLIS = 7 * 86_400_000;
  * @throws RangeError when the version is newer than this build or the length cannot be right
  */
 export function migrateRecord(bytes: Uint8Array): Uint8Array {
-  if (bytes.length < HEADER_BYTES) throw new RangeError(`profile record of ${bytes.length} bytes is shorter than its header`);
+  if (bytes.length < HEADER_BYTES)
+    throw new RangeError(`profile record of ${bytes.length} bytes is shorter than its header`);
   const version = (bytes[0] as number) | ((bytes[1] as number) << 8);
   const step = MIGRATIONS.get(version);
   if (version === LAYOUT_VERSION) return bytes;

@@ -1,0 +1,556 @@
+/**
+ * The actors of one shard: finds, loads and drops profiles, turns effects into record changes and
+ * journal entries, writes checkpoints, and recovers all of it from disk. What a turn decides is in
+ * `decide-turn.ts`, `event-turn.ts` and `profile-turn.ts`; how its change becomes durable is here.
+ *
+ *   open(key) ─▸ record bound ─▸ [turn works out an Effect] ─▸ commit(effect) ─┬─▸ record changed
+ *                                                                              ├─▸ journal entry
+ *   passivate ◂─ idle or memory limit                                          └─▸ ledger, models
+ *
+ * One writer: everything runs on the shard's thread, one turn at a time. A turn is atomic: if applying
+ * an effect fails by a bug of ours, the record gets back the bytes it had before, and nothing is
+ * journalled; a profile that fails twice is quarantined until the next start. A failed write to disk
+ * (`dropAll`, then `recoverFrom`) throws away memory and reads everything back: never patched.
+ */
+import { Buffer } from 'node:buffer';
+import type { CatalogIndex } from '../decision/catalog-index.ts';
+import type { ZoneTable } from '../decision/local-time.ts';
+import { murmur3Text, textHash } from '../proto/murmur3.ts';
+import { partitionOf } from '../proto/partition.ts';
+import type { Request } from '../proto/request.ts';
+import { FAULT, type Fault } from '../proto/statuses.ts';
+import { applyEffect, type EffectContext, type EntryPosition, HOLDING } from './apply-effect.ts';
+import { DECISION, EFFECT, Effect, IDENTIFY, LEDGER } from './effect.ts';
+import { keyHash } from './key-hash.ts';
+import { LeaseWheel } from './lease-wheel.ts';
+import type { ColdCodec, ColdRecord, Ledger, Models, Signer } from './ports.ts';
+import { stockSubject } from './ports.ts';
+import { ProfileIndex } from './profile-index.ts';
+import { ProfileRecord } from './profile-record.ts';
+import { ProfileScope } from './profile-scope.ts';
+import { FIELD, LEASE, LEASE_FLAG, LEASE_STATE, RECORD_MARKER } from './record-layout.ts';
+import { NO_HANDLE, RECORD_BYTES_MAX, Slab } from './slab.ts';
+import { type JournalBatch, type JournalPosition, STORE_KEY_BYTES, type Store } from './store.ts';
+
+export interface RuntimeOptions {
+  readonly store: Store;
+  readonly epoch: number;
+  readonly stream: number;
+  /** Three seeds of the keyed profile hash. */
+  readonly hashSeeds: Uint32Array;
+  /** Secret of the decision seeds, two words. */
+  readonly seedSecret: Uint32Array;
+  readonly zones: ZoneTable;
+  readonly ledger: Ledger;
+  readonly models: Models;
+  readonly signer: Signer;
+  readonly coldCodec: ColdCodec;
+  /** Memory for records; above it the longest unused profiles are passivated. */
+  readonly memoryBytesMax: number;
+  /** A profile unused for this long is passivated. */
+  readonly idleMillis: number;
+  /** Whether this shard owns the partition. */
+  ownsPartition(partition: number): boolean;
+}
+
+/** Counts since start, read by the shard for its metrics. */
+export class RuntimeStats {
+  activations = 0;
+  passivations = 0;
+  profilesCreated = 0;
+  turnFailures = 0;
+  quarantines = 0;
+  journalEntries = 0;
+  duplicateEvents = 0;
+  leasesOpened = 0;
+  leasesConfirmed = 0;
+  leasesReleased = 0;
+  leasesExpired = 0;
+  quotesIssued = 0;
+  decisionsHeldOut = 0;
+  decisionsExplored = 0;
+  decisionsEmpty = 0;
+  learnUpdates = 0;
+}
+
+const QUARANTINE_FAULTS = 2;
+const SWEEP_SLOTS = 512;
+const TENANT_DEFAULT = 0;
+
+export class ActorRuntime implements EffectContext {
+  readonly store: Store;
+  readonly slab = new Slab();
+  readonly profiles = new ProfileIndex();
+  readonly record: ProfileRecord;
+  readonly scope: ProfileScope;
+  readonly effect = new Effect();
+  readonly stats = new RuntimeStats();
+  readonly wheel = new LeaseWheel();
+  readonly options: RuntimeOptions;
+  index: CatalogIndex;
+  defaultZone = 0;
+  /** What is wrong with the last request, for the reply; set together with a returned fault. */
+  message = '';
+
+  readonly #hash = new Uint32Array(3);
+  readonly #storeKey = Buffer.alloc(STORE_KEY_BYTES);
+  readonly #undo = new Uint8Array(RECORD_BYTES_MAX);
+  readonly #quarantined = new Set<string>();
+  readonly #faults = new Map<string, number>();
+  readonly #position: EntryPosition;
+  #dirty: Uint32Array = new Uint32Array(3 * 1024);
+  #dirtyCount = 0;
+  #cycle: Uint32Array = new Uint32Array(0);
+  #cycleCount = 0;
+  #sweepChunk = 0;
+  #sweepSlot = 0;
+
+  constructor(options: RuntimeOptions, index: CatalogIndex) {
+    this.options = options;
+    this.store = options.store;
+    this.index = index;
+    this.record = new ProfileRecord(this.slab, this.profiles);
+    this.scope = new ProfileScope(options.zones, this.record, index, (record, name) => this.#traitText(record, name));
+    this.#position = { epoch: options.epoch, stream: options.stream, batch: 0, offset: 0 };
+    this.setCatalog(index);
+  }
+
+  /** Takes a new catalog between two turns. Records derive their trait slots anew when next opened. */
+  setCatalog(index: CatalogIndex): void {
+    this.index = index;
+    const zone = this.options.zones.zoneIndexByName(index.catalog.timeZone);
+    if (zone < 0) throw new RangeError(`the catalog's time zone "${index.catalog.timeZone}" is not known here`);
+    this.defaultZone = zone;
+  }
+
+  // ── finding and loading ────────────────────────────────────────────────────────────────────────
+
+  /** Binds `record` to the request's profile, loading or creating it. Returns a fault, or null. */
+  open(request: Request, now: number): Fault | null {
+    const { keyBytes, keyStart, keyLength } = request;
+    keyHash(keyBytes, keyStart, keyLength, this.options.hashSeeds, this.#hash);
+    const low = this.#hash[0] as number;
+    const high = this.#hash[1] as number;
+    return this.#openHash(partitionOf(keyBytes, keyStart, keyLength), low, high, this.#hash[2] as number, now);
+  }
+
+  /** Binds `record` to a known profile, named by its hash; false when it was never heard of. */
+  openKnown(partition: number, low: number, high: number): boolean {
+    const handle = this.profiles.find(partition, low, high);
+    if (handle !== NO_HANDLE) this.#touch(handle);
+    else if (!this.#load(partition, low, high)) return false;
+    this.#deriveTraits();
+    return true;
+  }
+
+  #openHash(partition: number, low: number, high: number, check: number, now: number): Fault | null {
+    const handle = this.profiles.find(partition, low, high);
+    if (handle !== NO_HANDLE) this.#touch(handle);
+    else {
+      if (this.#isMemoryFull())
+        return this.fail(FAULT.memoryFull, 'profiles: the memory limit is reached and nothing can be passivated yet');
+      if (!this.#load(partition, low, high)) {
+        const { catalog } = this.index;
+        this.record.create(partition, low, high, check, catalog.traits.length, catalog.traitSchemaHash, now);
+        this.stats.profilesCreated++;
+        return null;
+      }
+    }
+    if (this.#quarantined.size > 0 && this.#quarantined.has(nameOf(partition, low, high))) {
+      return this.fail(FAULT.quarantined, 'profile: set aside after failing twice; see the log for its key hash');
+    }
+    if (this.record.hashCheck !== check) {
+      return this.fail(FAULT.internal, 'profile: two keys share a 64-bit hash; the second one is refused');
+    }
+    this.#deriveTraits();
+    return null;
+  }
+
+  #touch(handle: number): void {
+    this.record.bind(handle);
+    this.record.u8[this.record.base + FIELD.swept] = 0;
+  }
+
+  #load(partition: number, low: number, high: number): boolean {
+    const stored = this.store.getRecord(this.storeKey(partition, low, high));
+    if (stored === undefined) return false;
+    this.record.load(stored);
+    this.stats.activations++;
+    return true;
+  }
+
+  /** Tenant, partition and hash as the store's key; the same buffer each time. */
+  storeKey(partition: number, low: number, high: number): Uint8Array {
+    const key = this.#storeKey;
+    key.writeUInt16BE(TENANT_DEFAULT, 0);
+    key[2] = partition;
+    key.writeUInt32BE(high, 3);
+    key.writeUInt32BE(low, 7);
+    return key;
+  }
+
+  boundStoreKey(): Uint8Array {
+    return this.storeKey(this.record.partition, this.record.hashLow, this.record.hashHigh);
+  }
+
+  fail(fault: Fault, message: string): Fault {
+    this.message = message;
+    return fault;
+  }
+
+  // ── traits ─────────────────────────────────────────────────────────────────────────────────────
+
+  readCold(): ColdRecord {
+    const bytes = this.store.getCold(this.boundStoreKey());
+    return bytes === undefined ? { traits: {} } : this.options.coldCodec.decode(bytes);
+  }
+
+  /** Trait slots are a view of the cold record under one schema; under another they are filled anew. */
+  #deriveTraits(): void {
+    const { catalog } = this.index;
+    if (this.record.getU32(FIELD.traitSchema) === catalog.traitSchemaHash) return;
+    this.record.resizeTraits(catalog.traits.length, catalog.traitSchemaHash);
+    this.record.setU16(FIELD.zone, 0);
+    this.#fillTraits(this.readCold());
+  }
+
+  #fillTraits(cold: ColdRecord): void {
+    for (const spec of this.index.catalog.traits) {
+      const value = cold.traits[spec.name];
+      let number = Number.NaN;
+      if (value !== undefined && !spec.isSensitive) {
+        if (spec.type === 'enum') number = spec.values.indexOf(String(value));
+        else if (spec.type === 'string' || spec.type === 'timeZone') number = textHash(String(value));
+        else number = Number(value);
+        if (spec.type === 'enum' && number < 0) number = Number.NaN;
+      }
+      this.record.setTrait(spec.index, number);
+    }
+  }
+
+  applyTraits(record: ProfileRecord, effect: Effect): void {
+    const bytes = effect.getU32(IDENTIFY.traitBytes);
+    const changes = this.options.coldCodec.decodeProperties(effect.u8.slice(IDENTIFY.traits, IDENTIFY.traits + bytes));
+    const cold = this.readCold();
+    for (const [name, value] of Object.entries(changes)) {
+      if (value === null) delete cold.traits[name];
+      else if (typeof value !== 'object') cold.traits[name] = value;
+    }
+    this.store.putCold(this.boundStoreKey(), this.options.coldCodec.encode(cold));
+    record.setU16(FIELD.zone, 0);
+    this.#fillTraits(cold);
+  }
+
+  #traitText(record: ProfileRecord, name: string): string {
+    const bytes = this.store.getCold(this.storeKey(record.partition, record.hashLow, record.hashHigh));
+    if (bytes === undefined) return '';
+    const value = this.options.coldCodec.decode(bytes).traits[name];
+    return value === undefined ? '' : String(value);
+  }
+
+  get retentionMillis(): (kind: number, subjectHash: number) => number {
+    return this.index.retentionMillis;
+  }
+
+  // ── changing ───────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Applies the effect in `this.effect` (type and body filled in by the turn) to the bound record and
+   * journals it. Returns false when applying failed by a bug of ours; nothing is changed then.
+   */
+  commit(now: number): boolean {
+    const { record, effect, store } = this;
+    effect.u8[6] = record.partition;
+    effect.u32[2] = record.hashLow;
+    effect.u32[3] = record.hashHigh;
+    effect.u32[4] = record.hashCheck;
+    effect.u32[5] = record.stateSeq + 1;
+    effect.f64[3] = now;
+    effect.u32[8] = record.getU32(FIELD.journalEpoch);
+    effect.u32[9] = record.getU32(FIELD.journalStream);
+    effect.u32[10] = record.getU32(FIELD.journalBatch);
+    effect.u32[11] = record.getU32(FIELD.journalOffset);
+    this.#position.batch = store.openBatch;
+    this.#position.offset = store.openBatchBytes;
+    const before = record.usedBytes;
+    this.#undo.set(record.u8.subarray(record.base, record.base + before));
+    try {
+      applyEffect(record, effect, this.#position, this);
+      store.appendJournal(effect.u8, 0, effect.length);
+    } catch (error) {
+      record.u8.set(this.#undo.subarray(0, before), record.base);
+      this.reportTurnFailure(error);
+      return false;
+    }
+    this.stats.journalEntries++;
+    for (let i = 0; i < effect.ledgerCount; i++) {
+      // Holds were taken by the turn itself, before it promised anything.
+      if (effect.ledgerKind(i) !== LEDGER.hold) {
+        this.options.ledger.apply(effect.ledgerKind(i), effect.ledgerSubject(i), effect.ledgerAmount(i));
+      }
+    }
+    this.#markDirty();
+    return true;
+  }
+
+  /** Set by the shard; logs key hash and kind, never content. */
+  onTurnFailure: (error: unknown, effectType: number, hash: string) => void = () => {};
+
+  /** Counts a failure of the bound profile; the second one sets it aside. */
+  reportTurnFailure(error: unknown): void {
+    const { record } = this;
+    const name = nameOf(record.partition, record.hashLow, record.hashHigh);
+    const faults = (this.#faults.get(name) ?? 0) + 1;
+    this.#faults.set(name, faults);
+    this.stats.turnFailures++;
+    if (faults >= QUARANTINE_FAULTS && !this.#quarantined.has(name)) {
+      this.#quarantined.add(name);
+      this.stats.quarantines++;
+    }
+    this.onTurnFailure(error, this.effect.type, name);
+  }
+
+  #markDirty(): void {
+    const { record } = this;
+    if (record.getU32(FIELD.dirtySinceBatch) !== 0) return;
+    record.setU32(FIELD.dirtySinceBatch, this.store.openBatch);
+    if ((this.#dirtyCount + 1) * 3 > this.#dirty.length) {
+      const larger = new Uint32Array(this.#dirty.length * 2);
+      larger.set(this.#dirty);
+      this.#dirty = larger;
+    }
+    const at = this.#dirtyCount * 3;
+    this.#dirty[at] = record.partition;
+    this.#dirty[at + 1] = record.hashLow;
+    this.#dirty[at + 2] = record.hashHigh;
+    this.#dirtyCount++;
+  }
+
+  /** Ends the bound record's leases that are due, as an effect of its own. */
+  expireDue(now: number): void {
+    const { record, effect } = this;
+    if (record.getF64(FIELD.nextLeaseExpiry) > now) return;
+    effect.begin(EFFECT.expire, 0);
+    let expired = 0;
+    for (let i = 0; i < record.leaseCount; i++) {
+      if (record.leaseF64(i, LEASE.expiresAt) > now) continue;
+      const flags = record.leaseU8(i, LEASE.flags);
+      if (record.leaseU8(i, LEASE.state) === LEASE_STATE.open) {
+        expired++;
+        if (flags & LEASE_FLAG.holdsBudget) {
+          effect.addLedger(LEDGER.free, record.leaseU32(i, LEASE.actionHash), record.leaseU32(i, LEASE.costMinor));
+        }
+      }
+      if (flags & LEASE_FLAG.holdsStock)
+        effect.addLedger(LEDGER.free, stockSubject(record.leaseU32(i, LEASE.skuHash)), 1);
+    }
+    if (this.commit(now)) this.stats.leasesExpired += expired;
+  }
+
+  /** Ends due leases of profiles nobody asks for. */
+  advanceTimers(now: number, limit: number): void {
+    this.wheel.advance(now, limit, (partition, low, high) => {
+      if (this.openKnown(partition, low, high)) this.expireDue(now);
+    });
+  }
+
+  // ── writing records, passivation ───────────────────────────────────────────────────────────────
+
+  get dirtyCount(): number {
+    return this.#dirtyCount + this.#cycleCount;
+  }
+  get isCycleDone(): boolean {
+    return this.#cycleCount === 0;
+  }
+
+  /** Begins a checkpoint: everything dirty now is to be written. Call with an empty open batch. */
+  beginCycle(): void {
+    this.#cycle = this.#dirty;
+    this.#cycleCount = this.#dirtyCount;
+    this.#dirty = new Uint32Array(3 * 1024);
+    this.#dirtyCount = 0;
+  }
+
+  /** Puts up to `limit` records of the cycle into the open batch. */
+  writeRecords(limit: number): void {
+    for (let n = 0; n < limit && this.#cycleCount > 0; n++) {
+      this.#cycleCount--;
+      const at = this.#cycleCount * 3;
+      const handle = this.profiles.find(
+        this.#cycle[at] as number,
+        this.#cycle[at + 1] as number,
+        this.#cycle[at + 2] as number,
+      );
+      if (handle === NO_HANDLE) continue;
+      this.record.bind(handle);
+      this.#putBound();
+    }
+  }
+
+  #putBound(): void {
+    const { record } = this;
+    if (record.getU32(FIELD.dirtySinceBatch) === 0) return;
+    record.setU32(FIELD.dirtySinceBatch, 0);
+    this.store.putRecord(this.boundStoreKey(), record.u8, record.base, record.usedBytes);
+  }
+
+  /**
+   * Passivates what is idle, and, above the memory limit, what was not used since the last sweep
+   * (second chance). Walks a bounded number of slots a call.
+   */
+  sweep(now: number): void {
+    const { slab, record } = this;
+    if (slab.chunkCount === 0) return;
+    const isFull = slab.usedBytes > this.options.memoryBytesMax * 0.95;
+    for (let n = 0; n < SWEEP_SLOTS; n++) {
+      if (this.#sweepChunk >= slab.chunkCount) this.#sweepChunk = 0;
+      const chunk = slab.chunkOf(this.#sweepChunk << 12);
+      const slots = Math.floor(chunk.u8.length / chunk.slotBytes);
+      if (this.#sweepSlot >= slots) {
+        this.#sweepSlot = 0;
+        this.#sweepChunk++;
+        continue;
+      }
+      const base = this.#sweepSlot * chunk.slotBytes;
+      const handle = ((this.#sweepChunk << 12) | this.#sweepSlot) >>> 0;
+      this.#sweepSlot++;
+      if (chunk.u32[(base + FIELD.marker) >>> 2] !== RECORD_MARKER) continue;
+      const isIdle = now - (chunk.f64[(base + FIELD.lastTurnAt) >>> 3] as number) > this.options.idleMillis;
+      const wasSwept = chunk.u8[base + FIELD.swept] === 1;
+      chunk.u8[base + FIELD.swept] = 1;
+      if (isIdle || (isFull && wasSwept)) {
+        record.bind(handle);
+        this.passivateBound();
+      }
+    }
+  }
+
+  passivateBound(): void {
+    this.#putBound();
+    this.record.drop();
+    this.stats.passivations++;
+  }
+
+  #isMemoryFull(): boolean {
+    const { memoryBytesMax } = this.options;
+    if (this.slab.usedBytes < memoryBytesMax) return false;
+    for (let tries = 0; tries < 8 && this.slab.usedBytes >= memoryBytesMax; tries++)
+      this.sweep(Number.NEGATIVE_INFINITY);
+    return this.slab.usedBytes >= memoryBytesMax;
+  }
+
+  // ── recovery ───────────────────────────────────────────────────────────────────────────────────
+
+  /** Forgets everything in memory, written or not. */
+  dropAll(): void {
+    const { slab } = this;
+    for (let chunkNumber = 0; chunkNumber < slab.chunkCount; chunkNumber++) {
+      const chunk = slab.chunkOf(chunkNumber << 12);
+      const slots = Math.floor(chunk.u8.length / chunk.slotBytes);
+      for (let slot = 0; slot < slots; slot++) {
+        if (chunk.u32[(slot * chunk.slotBytes + FIELD.marker) >>> 2] === RECORD_MARKER) {
+          this.record.bind(((chunkNumber << 12) | slot) >>> 0);
+          this.record.drop();
+        }
+      }
+    }
+    this.#dirtyCount = 0;
+    this.#cycleCount = 0;
+    this.wheel.clear();
+  }
+
+  /**
+   * Applies the journal from the given positions on to the records it is about, as far as they belong to
+   * this shard. `visit` sees every entry of every shard, for the ledger and the models.
+   * Returns the number of entries applied.
+   */
+  recoverFrom(
+    positions: readonly JournalPosition[],
+    visit: (effect: Effect, position: EntryPosition, isOwn: boolean) => void,
+  ): number {
+    const effect = this.effect;
+    const position: EntryPosition = { epoch: 0, stream: 0, batch: 0, offset: 0 };
+    let applied = 0;
+    this.store.scanJournal(positions, (batch: JournalBatch) => {
+      position.epoch = batch.epoch;
+      position.stream = batch.stream;
+      position.batch = batch.batch;
+      for (let offset = 0; ; ) {
+        const next = effect.load(batch.bytes, offset);
+        if (next < 0) break;
+        position.offset = offset;
+        const isOwn = this.options.ownsPartition(effect.partition);
+        if (isOwn && this.#replay(effect, position)) applied++;
+        visit(effect, position, isOwn);
+        offset = next;
+      }
+    });
+    return applied;
+  }
+
+  #replay(effect: Effect, position: EntryPosition): boolean {
+    const { record } = this;
+    const handle = this.profiles.find(effect.partition, effect.hashLow, effect.hashHigh);
+    if (handle !== NO_HANDLE) record.bind(handle);
+    else if (!this.#load(effect.partition, effect.hashLow, effect.hashHigh)) {
+      const { catalog } = this.index;
+      record.create(
+        effect.partition,
+        effect.hashLow,
+        effect.hashHigh,
+        effect.hashCheck,
+        catalog.traits.length,
+        catalog.traitSchemaHash,
+        effect.at,
+      );
+    }
+    this.#deriveTraits();
+    if (effect.type === EFFECT.decision) this.watchLease(effect.getF64(DECISION.leaseExpiresAt));
+    if (effect.stateSeq <= record.stateSeq) return false;
+    applyEffect(record, effect, position, this);
+    this.#markDirty();
+    return true;
+  }
+
+  /** Enters the bound record's lease into the wheel, so that it ends even if nobody asks for the profile again. */
+  watchLease(expiresAt: number): void {
+    this.wheel.add(expiresAt, this.record.partition, this.record.hashLow, this.record.hashHigh);
+  }
+
+  /** Leases of stored records that are not in memory, after a start: `bytes` is one stored record. */
+  watchStored(bytes: Uint8Array): void {
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const expiresAt = view.getFloat64(FIELD.nextLeaseExpiry, true);
+    if (expiresAt === Number.POSITIVE_INFINITY) return;
+    this.wheel.add(
+      expiresAt,
+      view.getUint8(FIELD.partition),
+      view.getUint32(FIELD.hashLow, true),
+      view.getUint32(FIELD.hashHigh, true),
+    );
+  }
+
+  /** Number of leases of the bound record that hold something. */
+  holdingLeases(): number {
+    const { record } = this;
+    let count = 0;
+    for (let i = 0; i < record.leaseCount; i++) {
+      const flags = record.leaseU8(i, LEASE.flags);
+      const holds =
+        record.leaseU8(i, LEASE.state) === LEASE_STATE.open ? flags & HOLDING : flags & LEASE_FLAG.holdsStock;
+      if (holds !== 0) count++;
+    }
+    return count;
+  }
+}
+
+/** Stands for a profile in logs: partition and keyed hash, never the key. */
+function nameOf(partition: number, low: number, high: number): string {
+  return `${partition}/${high.toString(16).padStart(8, '0')}${low.toString(16).padStart(8, '0')}`;
+}
+
+/** Two words of a caller's text (a message id), for the record's ring. */
+export function textWords(text: string, out: Uint32Array): void {
+  out[0] = murmur3Text(text, 0x6d657373);
+  out[1] = murmur3Text(text, 0x69642121);
+}

@@ -1,0 +1,269 @@
+/**
+ * Applies an effect to a profile record: the one place where a record changes. Called by the turn that
+ * made the effect, and by recovery with the bytes read back. Deterministic: it reads the record, the
+ * effect and the catalog's retention, never the clock.
+ */
+import { MOMENT } from '../decision/catalog.ts';
+import {
+  CHOSEN,
+  CHOSEN_BYTES,
+  DECISION,
+  DECISION_FLAG,
+  EFFECT,
+  type Effect,
+  EVENT,
+  EVENT_FLAG,
+  LEASE_EFFECT,
+} from './effect.ts';
+import type { ProfileRecord } from './profile-record.ts';
+import {
+  ENDED_LEASES_MAX,
+  FIELD,
+  IDLE_LEASES_MAX,
+  LEASE,
+  LEASE_FLAG,
+  LEASE_STATE,
+  REFUSAL_KIND,
+} from './record-layout.ts';
+
+export const HOLDING = LEASE_FLAG.holdsCap | LEASE_FLAG.holdsBudget | LEASE_FLAG.holdsStock;
+const TILT_COUNT_MAX = 65_535;
+
+export interface EffectContext {
+  /** How long a moment of this kind about this subject is of use, in milliseconds. */
+  retentionMillis(kind: number, subjectHash: number): number;
+  /** Merges an identify's traits into the cold record and derives the trait slots anew. */
+  applyTraits(record: ProfileRecord, effect: Effect): void;
+}
+
+/** Where in the journal the effect stands. */
+export interface EntryPosition {
+  epoch: number;
+  stream: number;
+  batch: number;
+  offset: number;
+}
+
+export function applyEffect(
+  record: ProfileRecord,
+  effect: Effect,
+  position: EntryPosition,
+  context: EffectContext,
+): void {
+  switch (effect.type) {
+    case EFFECT.decision:
+      applyDecision(record, effect, position, context);
+      break;
+    case EFFECT.event:
+      applyEvent(record, effect, context);
+      break;
+    case EFFECT.identify:
+      context.applyTraits(record, effect);
+      break;
+    case EFFECT.release:
+      endLeases(record, effect.getU32(LEASE_EFFECT.decisionSeq), LEASE_STATE.released);
+      break;
+    case EFFECT.expire:
+      expireLeases(record, effect.at);
+      break;
+    default:
+      throw new RangeError(`journal entry of unknown type ${effect.type}`);
+  }
+  record.setU32(FIELD.stateSeq, effect.stateSeq);
+  if (effect.at > record.getF64(FIELD.lastTurnAt)) record.setF64(FIELD.lastTurnAt, effect.at);
+  record.setU32(FIELD.journalEpoch, position.epoch);
+  record.setU32(FIELD.journalStream, position.stream);
+  record.setU32(FIELD.journalBatch, position.batch);
+  record.setU32(FIELD.journalOffset, position.offset);
+}
+
+function applyDecision(record: ProfileRecord, effect: Effect, position: EntryPosition, context: EffectContext): void {
+  const at = effect.at;
+  const expiresAt = effect.getF64(DECISION.leaseExpiresAt);
+  const flags = effect.u8[DECISION.flags] as number;
+  const chosenCount = effect.u8[DECISION.chosenCount] as number;
+  const hasPrice = (flags & DECISION_FLAG.hasPrice) !== 0;
+  const skuHash = hasPrice ? effect.getU32(DECISION.skuHash) : 0;
+  record.setU32(FIELD.decisionSeq, effect.getU32(DECISION.decisionSeq));
+  if (hasPrice) {
+    record.setQuote(
+      skuHash,
+      effect.getF64(DECISION.priceMinor),
+      effect.getF64(DECISION.quoteExpiresAt),
+      effect.getU32(DECISION.decisionSeq),
+      at,
+    );
+  }
+  // A price without an action is remembered too, so that its purchase can be attributed.
+  const entries = chosenCount === 0 && hasPrice ? 1 : chosenCount;
+  for (let i = 0; i < entries; i++) {
+    const chosen = DECISION.chosen + i * CHOSEN_BYTES;
+    const hasAction = i < chosenCount;
+    const leaseFlags = hasAction ? effect.getU32(chosen + CHOSEN.leaseFlags) : 0;
+    const actionHash = hasAction ? effect.getU32(chosen + CHOSEN.actionHash) : 0;
+    const channelHash = hasAction ? effect.getU32(chosen + CHOSEN.channelHash) : 0;
+    makeRoom(record, (leaseFlags & HOLDING) !== 0);
+    const lease = record.addLease();
+    record.setLeaseF64(lease, LEASE.at, at);
+    record.setLeaseF64(lease, LEASE.expiresAt, expiresAt);
+    record.setLeaseU32(lease, LEASE.decisionSeq, effect.getU32(DECISION.decisionSeq));
+    record.setLeaseU32(lease, LEASE.actionHash, actionHash);
+    record.setLeaseU32(lease, LEASE.channelHash, channelHash);
+    record.setLeaseU32(lease, LEASE.skuHash, skuHash);
+    record.setLeaseF64(lease, LEASE.priceMinor, hasPrice ? effect.getF64(DECISION.priceMinor) : Number.NaN);
+    record.setLeaseU32(lease, LEASE.journalEpoch, position.epoch);
+    record.setLeaseU32(lease, LEASE.journalStream, position.stream);
+    record.setLeaseU32(lease, LEASE.journalBatch, position.batch);
+    record.setLeaseU32(lease, LEASE.journalOffset, position.offset);
+    record.setLeaseU8(lease, LEASE.state, LEASE_STATE.open);
+    record.setLeaseU8(lease, LEASE.flags, leaseFlags);
+    record.setLeaseU32(lease, LEASE.costMinor, hasAction ? effect.getF64(chosen + CHOSEN.costMinor) : 0);
+    if (leaseFlags & LEASE_FLAG.holdsCap) {
+      record.addMoment(MOMENT.decision, actionHash, at, channelHash, at, context.retentionMillis);
+    }
+  }
+  if (entries > 0 && expiresAt < record.getF64(FIELD.nextLeaseExpiry)) record.setF64(FIELD.nextLeaseExpiry, expiresAt);
+}
+
+function applyEvent(record: ProfileRecord, effect: Effect, context: EffectContext): void {
+  const flags = effect.getU32(EVENT.flags);
+  const now = effect.at;
+  const at = effect.getF64(EVENT.eventAt);
+  const actionHash = effect.getU32(EVENT.actionHash);
+  const decisionSeq = effect.getU32(EVENT.decisionSeq);
+  if (flags & EVENT_FLAG.hasMessage) {
+    record.addMessage(effect.getU32(EVENT.messageLow), effect.getU32(EVENT.messageHigh), now);
+  }
+  if (flags & EVENT_FLAG.confirms) endLeases(record, decisionSeq, LEASE_STATE.confirmed);
+  if (flags & EVENT_FLAG.endsStockHold) endStockHold(record, decisionSeq);
+  let learnt = 0;
+  if (flags & (EVENT_FLAG.trial | EVENT_FLAG.trialWithResponse)) learnt |= LEASE_FLAG.trialLearnt;
+  if (flags & (EVENT_FLAG.response | EVENT_FLAG.trialWithResponse)) learnt |= LEASE_FLAG.responseLearnt;
+  if (flags & EVENT_FLAG.quote) learnt |= LEASE_FLAG.quoteLearnt;
+  if (flags & EVENT_FLAG.purchase) learnt |= LEASE_FLAG.purchaseLearnt;
+  if (learnt !== 0) {
+    for (let i = 0; i < record.leaseCount; i++) {
+      if (
+        record.leaseU32(i, LEASE.decisionSeq) === decisionSeq &&
+        record.leaseU32(i, LEASE.actionHash) === actionHash
+      ) {
+        record.setLeaseU8(i, LEASE.flags, record.leaseU8(i, LEASE.flags) | learnt);
+      }
+    }
+  }
+  if (flags & EVENT_FLAG.actionMoment) {
+    // The moment's amount is the channel's hash, so that the channel's caps count it too.
+    const kind = effect.u8[EVENT_MOMENT_KIND] as number;
+    record.addMoment(kind, actionHash, at, effect.getU32(EVENT.channelHash), now, context.retentionMillis);
+  }
+  if (flags & EVENT_FLAG.eventMoment) {
+    record.addMoment(
+      MOMENT.event,
+      effect.getU32(EVENT.eventHash),
+      at,
+      effect.getF64(EVENT.amount),
+      now,
+      context.retentionMillis,
+    );
+  }
+  if (flags & EVENT_FLAG.sendTime) raiseTilt(record, effect.getU16(EVENT.hourOfWeek) % 24);
+  if (flags & EVENT_FLAG.contactRefused) refuseContact(record, effect.getU32(EVENT.channelHash), now, context);
+  if (flags & EVENT_FLAG.contactAllowed) allowContact(record, effect.getU32(EVENT.channelHash));
+}
+
+/** Channel hash 0 is every channel. */
+function refuseContact(record: ProfileRecord, channelHash: number, now: number, context: EffectContext): void {
+  if (channelHash === 0) record.setF64(FIELD.contactRefusedAt, now);
+  else if (!refusesChannel(record, channelHash)) {
+    record.addMoment(REFUSAL_KIND, channelHash, now, 0, now, context.retentionMillis);
+  }
+}
+
+function allowContact(record: ProfileRecord, channelHash: number): void {
+  if (channelHash === 0) record.setF64(FIELD.contactRefusedAt, 0);
+  for (let i = record.momentCount - 1; i >= 0; i--) {
+    if (record.momentKind(i) !== REFUSAL_KIND) continue;
+    if (channelHash === 0 || record.momentSubject(i) === channelHash) record.removeMoment(i);
+  }
+}
+
+/** Whether the person refused contact on this channel or on all. */
+export function refusesChannel(record: ProfileRecord, channelHash: number): boolean {
+  if (record.getF64(FIELD.contactRefusedAt) > 0) return true;
+  for (let i = 0; i < record.momentCount; i++) {
+    if (record.momentKind(i) === REFUSAL_KIND && record.momentSubject(i) === channelHash) return true;
+  }
+  return false;
+}
+
+/** The kind of moment an event adds about its action; byte 5 of the entry. */
+export const EVENT_MOMENT_KIND = 5;
+
+function raiseTilt(record: ProfileRecord, hour: number): void {
+  const first = (record.base + FIELD.tilt) >>> 1;
+  if ((record.u16[first + hour] as number) >= TILT_COUNT_MAX) {
+    for (let h = 0; h < 24; h++) record.u16[first + h] = (record.u16[first + h] as number) >>> 1;
+  }
+  record.u16[first + hour] = (record.u16[first + hour] as number) + 1;
+}
+
+/** A purchase has turned the unit held into a unit sold. */
+function endStockHold(record: ProfileRecord, decisionSeq: number): void {
+  for (let i = 0; i < record.leaseCount; i++) {
+    if (record.leaseU32(i, LEASE.decisionSeq) !== decisionSeq) continue;
+    record.setLeaseU8(i, LEASE.flags, record.leaseU8(i, LEASE.flags) & ~LEASE_FLAG.holdsStock);
+  }
+  record.refreshNextLeaseExpiry();
+}
+
+function endLeases(record: ProfileRecord, decisionSeq: number, state: number): void {
+  for (let i = 0; i < record.leaseCount; i++) {
+    if (record.leaseU32(i, LEASE.decisionSeq) !== decisionSeq || record.leaseU8(i, LEASE.state) !== LEASE_STATE.open)
+      continue;
+    endLease(record, i, state);
+  }
+  record.refreshNextLeaseExpiry();
+}
+
+function expireLeases(record: ProfileRecord, now: number): void {
+  for (let i = 0; i < record.leaseCount; i++) {
+    if (record.leaseF64(i, LEASE.expiresAt) > now) continue;
+    if (record.leaseU8(i, LEASE.state) === LEASE_STATE.open) endLease(record, i, LEASE_STATE.expired);
+    // A confirmed lease keeps its unit of stock until the purchase, but not longer than it was granted for.
+    record.setLeaseU8(i, LEASE.flags, record.leaseU8(i, LEASE.flags) & ~LEASE_FLAG.holdsStock);
+  }
+  record.refreshNextLeaseExpiry();
+}
+
+/** Ends one open lease; unless it was confirmed, its cap slot is given back. */
+function endLease(record: ProfileRecord, i: number, state: number): void {
+  record.setLeaseU8(i, LEASE.state, state);
+  if (state === LEASE_STATE.confirmed) return;
+  record.setLeaseU8(i, LEASE.flags, record.leaseU8(i, LEASE.flags) & ~LEASE_FLAG.holdsStock);
+  if (record.leaseU8(i, LEASE.flags) & LEASE_FLAG.holdsCap) {
+    record.withdrawMoment(MOMENT.decision, record.leaseU32(i, LEASE.actionHash), record.leaseF64(i, LEASE.at));
+  }
+}
+
+/** Before one more lease: the oldest ended lease, and the oldest idle one, give way when there are too many. */
+function makeRoom(record: ProfileRecord, willHold: boolean): void {
+  let ended = 0;
+  let firstEnded = -1;
+  let idle = 0;
+  let firstIdle = -1;
+  for (let i = 0; i < record.leaseCount; i++) {
+    if (record.leaseU8(i, LEASE.state) !== LEASE_STATE.open) {
+      if (record.leaseU8(i, LEASE.flags) & LEASE_FLAG.holdsStock) continue;
+      if (firstEnded < 0) firstEnded = i;
+      ended++;
+    } else if ((record.leaseU8(i, LEASE.flags) & HOLDING) === 0) {
+      if (firstIdle < 0) firstIdle = i;
+      idle++;
+    }
+  }
+  if (!willHold && idle >= IDLE_LEASES_MAX) {
+    record.removeLease(firstIdle);
+    if (firstEnded > firstIdle) firstEnded--;
+  }
+  if (ended >= ENDED_LEASES_MAX) record.removeLease(firstEnded);
+}

@@ -1,0 +1,488 @@
+/**
+ * The turn that decides. Resolves the request against the catalog, runs the pipeline on the profile's
+ * state at one instant, takes what the decision holds (cap slot, budget, stock) as a lease, and fills
+ * the reply. Deciding and counting are one turn, so nothing can slip in between.
+ *
+ * A dry run does all of it but the lease and the journal entry: it takes nothing and leaves no trace.
+ */
+import type { Action, Channel, Product } from '../decision/catalog.ts';
+import { MOMENT } from '../decision/catalog.ts';
+import { isHeldOut } from '../decision/holdout.ts';
+import { DecideDraft, DecideQuery, type PhaseClock, Pipeline } from '../decision/pipeline.ts';
+import { QUOTE_BYTES_MAX, quoteBytes, standingQuotePrice } from '../decision/quote.ts';
+import { seedFrom } from '../decision/random.ts';
+import type { SendTimeInput } from '../decision/send-time.ts';
+import type { DecidedAction, DecidedPrice, DecidedSendTime, Explanation } from '../proto/messages.ts';
+import { murmur3Text } from '../proto/murmur3.ts';
+import type { Request } from '../proto/request.ts';
+import { FAULT, type Fault } from '../proto/statuses.ts';
+import type { ActorRuntime } from './actor-runtime.ts';
+import { formatDecisionId } from './decision-id.ts';
+import { CHOSEN, CHOSEN_BYTES, DECISION, DECISION_FLAG, EFFECT, LEDGER } from './effect.ts';
+import { stockSubject } from './ports.ts';
+import { FIELD, HOLDING_LEASES_MAX, LEASE_FLAG } from './record-layout.ts';
+
+const HOLDOUT_SALT = murmur3Text('opportune.holdout', 0);
+const RESERVE_TRIES = 8;
+const DISCLOSURE = 'Same price for everyone at this hour.';
+const DISCLOSURE_HELD = 'Your earlier quote still holds.';
+const DISCLOSURE_LIST = 'List price.';
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** The reply, reused; the codec reads it before the next turn. */
+export class DecideOutcome {
+  readonly id = 0;
+  readonly ok = true;
+  serverMicros = 0;
+  decisionId: string | null = null;
+  stateSeq = 0;
+  catalogVersion = '';
+  modelVersion = 0;
+  actions: Mutable<DecidedAction>[] = [];
+  price: Mutable<DecidedPrice> | undefined = undefined;
+  sendTime: Mutable<DecidedSendTime> | undefined = undefined;
+  fallback = false;
+  explain: Explanation | undefined = undefined;
+  /** Candidates looked at, for traces. */
+  candidates = 0;
+}
+
+export class DecideTurn {
+  readonly outcome = new DecideOutcome();
+  readonly #runtime: ActorRuntime;
+  readonly #query = new DecideQuery();
+  readonly #draft = new DecideDraft();
+  readonly #seeds = new Uint32Array(2);
+  readonly #quoteBytes = new Uint8Array(QUOTE_BYTES_MAX);
+  readonly #actionPool: Mutable<DecidedAction>[] = [];
+  readonly #price: Mutable<DecidedPrice>;
+  readonly #sendTime: Mutable<DecidedSendTime>;
+  #pipeline: Pipeline;
+  #subset = new Uint8Array(0);
+
+  constructor(runtime: ActorRuntime, sendInput: SendTimeInput) {
+    this.#runtime = runtime;
+    this.#pipeline = this.#createPipeline(sendInput);
+    this.#sendInput = sendInput;
+    this.#price = {
+      sku: '',
+      currency: '',
+      listMinor: 0,
+      priceMinor: 0,
+      maskedPriceMinor: 0,
+      personalised: false,
+      disclosure: '',
+      quoteId: null,
+      expiresAtEpochMillis: 0,
+      signature: null,
+    };
+    this.#sendTime = {
+      channel: '',
+      atEpochMillis: 0,
+      local: '',
+      timeZone: '',
+      windowMinutes: 0,
+      probability: 0,
+      nowProbability: 0,
+    };
+  }
+
+  readonly #sendInput: SendTimeInput;
+
+  /** After the runtime took a new catalog. */
+  useCatalog(): void {
+    this.#pipeline = this.#createPipeline(this.#sendInput);
+  }
+
+  #createPipeline(sendInput: SendTimeInput): Pipeline {
+    const { ledger, models } = this.#runtime.options;
+    return new Pipeline(
+      this.#runtime.index,
+      models,
+      {
+        hasBudget: (action) => action.budgetMinor === null || ledger.freeAmount(action.hash) >= action.costMinor,
+        budgetLeftMinor: (action) => ledger.freeAmount(action.hash),
+      },
+      sendInput,
+    );
+  }
+
+  /**
+   * Decides for the request's profile.
+   * @returns null with `outcome` filled, or the fault, with the runtime's `message` saying what is wrong
+   */
+  run(request: Request, now: number, phases: PhaseClock): Fault | null {
+    const runtime = this.#runtime;
+    const { record, scope, options } = runtime;
+    const query = this.#query;
+    const fault = this.#resolve(request) ?? runtime.open(request, now);
+    if (fault !== null) return fault;
+    runtime.expireDue(now);
+    if (request.minStateSeq > record.stateSeq) {
+      return runtime.fail(
+        FAULT.staleState,
+        `decide.minStateSeq: asked for at least ${request.minStateSeq}, this profile is at ${record.stateSeq}`,
+      );
+    }
+    const { catalog } = runtime.index;
+    scope.bind(record, runtime.index, request.context, now, runtime.defaultZone);
+    const consent = catalog.traitByName.get('consent');
+    scope.hasConsent = !(consent?.type === 'boolean' && record.trait(consent.index) === 0);
+    scope.isHoldingFull = record.leaseCount >= HOLDING_LEASES_MAX && runtime.holdingLeases() >= HOLDING_LEASES_MAX;
+    query.isHeldOut = isHeldOut(record.hashHigh, record.hashLow, HOLDOUT_SALT, catalog.decision.holdoutProbability);
+    const decisionSeq = record.decisionSeq + 1;
+    seedFrom(options.seedSecret, record.hashHigh, record.hashLow, decisionSeq, this.#seeds);
+    query.seed0 = this.#seeds[0] as number;
+    query.seed1 = this.#seeds[1] as number;
+    query.context = request.context;
+    query.tilt = record.u16;
+    query.tiltOffset = (record.base + FIELD.tilt) >>> 1;
+
+    this.#pipeline.phases = phases;
+    for (let tries = 0; ; tries++) {
+      this.#pipeline.decide(scope, query, this.#draft);
+      // Another shard may have taken the last of a budget since it was looked at: then choose again.
+      if (request.isDryRun || this.#reserve() || tries >= RESERVE_TRIES) break;
+    }
+    const priceMinor = this.#standingPrice(now);
+    const quoteExpiresAt = this.#quoteExpiry(priceMinor, now);
+    const leaseExpiresAt = now + catalog.decision.leaseMillis;
+    let holdsStock = false;
+    if (!request.isDryRun) {
+      holdsStock = this.#holdStock();
+      this.#fillEffect(decisionSeq, priceMinor, quoteExpiresAt, leaseExpiresAt, holdsStock);
+      if (!runtime.commit(now)) {
+        this.#giveBack(holdsStock);
+        return runtime.fail(FAULT.internal, 'decide: the turn failed and was undone; see the log');
+      }
+      this.#count(leaseExpiresAt, holdsStock);
+    }
+    this.#fillReply(request, priceMinor, quoteExpiresAt, leaseExpiresAt, decisionSeq, holdsStock, now);
+    return null;
+  }
+
+  /** Names to indices. */
+  #resolve(request: Request): Fault | null {
+    const runtime = this.#runtime;
+    const { catalog } = runtime.index;
+    const query = this.#query;
+    query.slot = -1;
+    query.channel = -1;
+    query.product = null;
+    query.subset = null;
+    query.count = request.count;
+    query.wantMask = request.wantMask;
+    query.isExplain = request.isExplain;
+    if (request.slot !== '') {
+      const slot = catalog.slotByKey.get(request.slot);
+      if (slot === undefined) return runtime.fail(FAULT.unknownSlot, 'decide.slot: the catalog has no such slot');
+      query.slot = slot.index;
+    }
+    if (request.channel !== '') {
+      const channel = catalog.channelByKey.get(request.channel);
+      if (channel === undefined)
+        return runtime.fail(FAULT.unknownChannel, 'decide.channel: the catalog has no such channel');
+      query.channel = channel.index;
+    }
+    if (request.sku !== '') {
+      const product = catalog.productBySku.get(request.sku);
+      if (product === undefined) return runtime.fail(FAULT.unknownSku, 'decide.sku: the catalog has no such product');
+      query.product = product;
+    }
+    if (request.actions !== null) {
+      if (this.#subset.length < catalog.actions.length) this.#subset = new Uint8Array(catalog.actions.length);
+      this.#subset.fill(0);
+      for (let i = 0; i < request.actions.length; i++) {
+        const action = catalog.actionByKey.get(request.actions[i] as string);
+        if (action === undefined) {
+          return runtime.fail(FAULT.unknownAction, `decide.actions[${i}]: the catalog has no such action`);
+        }
+        this.#subset[action.index] = 1;
+      }
+      query.subset = this.#subset;
+    }
+    return null;
+  }
+
+  /** Takes the budgets of all chosen actions, or none of them. */
+  #reserve(): boolean {
+    const draft = this.#draft;
+    const { ledger } = this.#runtime.options;
+    for (let k = 0; k < draft.chosenCount; k++) {
+      const action = this.#chosen(k);
+      if (action.budgetMinor === null || ledger.tryHold(action.hash, action.costMinor)) continue;
+      for (let back = 0; back < k; back++) {
+        const taken = this.#chosen(back);
+        if (taken.budgetMinor !== null) ledger.apply(LEDGER.free, taken.hash, taken.costMinor);
+      }
+      draft.chosenCount = 0;
+      return false;
+    }
+    return true;
+  }
+
+  #holdStock(): boolean {
+    const { product } = this.#query;
+    if (this.#draft.price === null || product === null || product.stock === null || this.#runtime.scope.isHoldingFull)
+      return false;
+    return this.#runtime.options.ledger.tryHold(stockSubject(product.hash), 1);
+  }
+
+  #giveBack(holdsStock: boolean): void {
+    const { ledger } = this.#runtime.options;
+    for (let k = 0; k < this.#draft.chosenCount; k++) {
+      const action = this.#chosen(k);
+      if (action.budgetMinor !== null) ledger.apply(LEDGER.free, action.hash, action.costMinor);
+    }
+    if (holdsStock) ledger.apply(LEDGER.free, stockSubject((this.#query.product as Product).hash), 1); // stock is only held with a product
+  }
+
+  #chosen(k: number): Action {
+    return this.#runtime.index.catalog.actions[this.#draft.chosenAction[k] as number] as Action;
+  }
+
+  /** The price of the hour, or the person's standing quote where that is lower: a quote never rises. */
+  #standingPrice(now: number): number {
+    const { price } = this.#draft;
+    const { product } = this.#query;
+    if (price === null || product === null) return Number.NaN;
+    const { record } = this.#runtime;
+    const standing = record.findQuote(product.hash);
+    if (standing < 0) return price.priceMinor;
+    return standingQuotePrice(record.quotePriceMinor(standing), record.quoteExpiresAt(standing), now, price.priceMinor);
+  }
+
+  /** A held-back rise does not extend the quote that holds it back: it ends when it was promised to. */
+  #quoteExpiry(priceMinor: number, now: number): number {
+    const { price } = this.#draft;
+    const { product } = this.#query;
+    if (price === null || product === null) return 0;
+    const { record } = this.#runtime;
+    return priceMinor < price.priceMinor
+      ? record.quoteExpiresAt(record.findQuote(product.hash))
+      : now + product.quoteTtlMillis;
+  }
+
+  #fillEffect(
+    decisionSeq: number,
+    priceMinor: number,
+    quoteExpiresAt: number,
+    leaseExpiresAt: number,
+    holdsStock: boolean,
+  ): void {
+    const { effect, index, options } = this.#runtime;
+    const draft = this.#draft;
+    const query = this.#query;
+    const { features } = draft;
+    const hasPrice = draft.price !== null;
+    const words = draft.allowedBits.length;
+    const body = DECISION.chosen - 48 + draft.chosenCount * CHOSEN_BYTES + words * 4 + features.count * 8;
+    effect.begin(EFFECT.decision, body);
+    effect.setU32(DECISION.decisionSeq, decisionSeq);
+    effect.setU32(DECISION.modelEpoch, options.models.epoch);
+    effect.setU32(DECISION.catalogVersion, index.catalog.versionHash);
+    effect.setU32(DECISION.slotHash, query.slot < 0 ? 0 : (index.catalog.slots[query.slot]?.hash ?? 0));
+    effect.setU32(DECISION.seed0, query.seed0);
+    effect.setU32(DECISION.seed1, query.seed1);
+    effect.setU32(DECISION.skuHash, hasPrice ? (query.product?.hash ?? 0) : 0);
+    effect.u8[DECISION.chosenCount] = draft.chosenCount;
+    effect.u8[DECISION.flags] =
+      (draft.isExplored ? DECISION_FLAG.explored : 0) |
+      (query.isHeldOut ? DECISION_FLAG.heldOut : 0) |
+      (hasPrice ? DECISION_FLAG.hasPrice : 0) |
+      (draft.hasSendTime ? DECISION_FLAG.hasSendTime : 0);
+    effect.setU16(DECISION.featureCount, features.count);
+    effect.setF64(DECISION.priceMinor, priceMinor);
+    effect.setF64(DECISION.quoteExpiresAt, quoteExpiresAt);
+    effect.setF64(DECISION.leaseExpiresAt, leaseExpiresAt);
+    effect.setF64(DECISION.sendTimeAt, draft.hasSendTime ? draft.sendTime.atEpochMillis : Number.NaN);
+    effect.setU32(
+      DECISION.sendChannelHash,
+      draft.hasSendTime ? (index.catalog.channels[draft.sendChannel]?.hash ?? 0) : 0,
+    );
+    effect.setU16(DECISION.allowedWords, words);
+    effect.setU16(DECISION.candidateCount, draft.candidates);
+    effect.setU16(DECISION.allowedCount, draft.allowed);
+    for (let k = 0; k < draft.chosenCount; k++) {
+      const at = DECISION.chosen + k * CHOSEN_BYTES;
+      const action = this.#chosen(k);
+      const channel = index.catalog.channels[draft.chosenChannel[k] as number] as Channel;
+      effect.setU32(at + CHOSEN.actionHash, action.hash);
+      effect.setU32(at + CHOSEN.channelHash, channel.hash);
+      effect.setU32(at + CHOSEN.creativeIndex, draft.chosenCreative[k] as number);
+      effect.setU32(
+        at + CHOSEN.leaseFlags,
+        (index.keeps(MOMENT.decision, action.hash) ? LEASE_FLAG.holdsCap : 0) |
+          (action.budgetMinor !== null ? LEASE_FLAG.holdsBudget : 0) |
+          (holdsStock && k === 0 ? LEASE_FLAG.holdsStock : 0),
+      );
+      effect.setF64(at + CHOSEN.propensity, draft.chosenPropensity[k] as number);
+      effect.setF64(at + CHOSEN.score, draft.chosenScore[k] as number);
+      effect.setF64(at + CHOSEN.responseProbability, draft.chosenProbability[k] as number);
+      effect.setF64(at + CHOSEN.costMinor, action.costMinor);
+    }
+    let word = effect.allowedStart() >>> 2;
+    for (let i = 0; i < words; i++) effect.u32[word++] = draft.allowedBits[i] as number;
+    for (let i = 0; i < features.count; i++) effect.u32[word++] = features.hashes[i] as number;
+    for (let i = 0; i < features.count; i++) effect.f32[word++] = features.values[i] as number;
+    for (let k = 0; k < draft.chosenCount; k++) {
+      const action = this.#chosen(k);
+      if (action.budgetMinor !== null) effect.addLedger(LEDGER.hold, action.hash, action.costMinor);
+    }
+    if (holdsStock) effect.addLedger(LEDGER.hold, stockSubject((query.product as Product).hash), 1); // stock is only held with a product
+  }
+
+  #count(leaseExpiresAt: number, holdsStock: boolean): void {
+    const runtime = this.#runtime;
+    const { stats } = runtime;
+    const draft = this.#draft;
+    stats.leasesOpened += draft.chosenCount > 0 ? draft.chosenCount : draft.price !== null ? 1 : 0;
+    if (this.#query.isHeldOut) stats.decisionsHeldOut++;
+    if (draft.isExplored) stats.decisionsExplored++;
+    if (draft.chosenCount === 0) stats.decisionsEmpty++;
+    if (draft.price !== null) stats.quotesIssued++;
+    let isHolding = holdsStock;
+    for (let k = 0; k < draft.chosenCount && !isHolding; k++) {
+      const action = this.#chosen(k);
+      isHolding = action.budgetMinor !== null || runtime.index.keeps(MOMENT.decision, action.hash);
+    }
+    if (isHolding) runtime.watchLease(leaseExpiresAt);
+  }
+
+  #fillReply(
+    request: Request,
+    priceMinor: number,
+    quoteExpiresAt: number,
+    leaseExpiresAt: number,
+    decisionSeq: number,
+    holdsStock: boolean,
+    now: number,
+  ): void {
+    const { record, index, options, scope } = this.#runtime;
+    const { catalog } = index;
+    const draft = this.#draft;
+    const out = this.outcome;
+    out.candidates = draft.candidates;
+    out.decisionId = request.isDryRun
+      ? null
+      : formatDecisionId(record.partition, record.hashLow, record.hashHigh, decisionSeq);
+    out.stateSeq = record.stateSeq;
+    out.catalogVersion = catalog.version;
+    out.modelVersion = options.models.epoch;
+    out.actions.length = 0;
+    for (let k = 0; k < draft.chosenCount; k++) {
+      const action = this.#chosen(k);
+      const row = this.#actionRow(k);
+      row.action = action.key;
+      row.creative = action.creatives[draft.chosenCreative[k] as number] ?? null;
+      row.channel = catalog.channels[draft.chosenChannel[k] as number]?.key ?? null;
+      row.score = draft.chosenScore[k] as number;
+      row.responseProbability = draft.chosenProbability[k] as number;
+      row.value = action.valueMinor;
+      row.propensity = draft.chosenPropensity[k] as number;
+      row.explored = draft.isExplored;
+      row.leaseExpiresAtEpochMillis = request.isDryRun ? null : leaseExpiresAt;
+      out.actions.push(row);
+    }
+    out.price = undefined;
+    if (draft.price !== null) {
+      const product = this.#query.product as Product; // a price is only made for a product
+      const price = this.#price;
+      price.sku = product.sku;
+      price.currency = product.currency;
+      price.listMinor = product.listMinor;
+      price.priceMinor = priceMinor;
+      price.maskedPriceMinor = Math.max(priceMinor, draft.price.maskedPriceMinor);
+      price.personalised = draft.price.personalised;
+      price.disclosure =
+        priceMinor < draft.price.priceMinor ? DISCLOSURE_HELD : this.#query.isHeldOut ? DISCLOSURE_LIST : DISCLOSURE;
+      price.expiresAtEpochMillis = quoteExpiresAt;
+      // Without a unit to promise, the price is information and no quote.
+      const isQuote = !request.isDryRun && (product.stock === null || holdsStock);
+      price.quoteId = isQuote ? out.decisionId : null;
+      price.signature = isQuote ? this.#sign(price, record.hashHigh, record.hashLow) : null;
+      out.price = price;
+    }
+    out.sendTime = undefined;
+    if (draft.hasSendTime) {
+      const time = this.#sendTime;
+      const { sendTime } = draft;
+      time.channel = catalog.channels[draft.sendChannel]?.key ?? '';
+      time.atEpochMillis = sendTime.atEpochMillis;
+      time.local = options.zones.formatLocal(scope.zone, sendTime.atEpochMillis);
+      time.timeZone = options.zones.zoneName(scope.zone);
+      time.windowMinutes = sendTime.windowMinutes;
+      time.probability = sendTime.probability;
+      time.nowProbability = sendTime.nowProbability;
+      out.sendTime = time;
+    }
+    out.explain = request.isExplain ? this.#explain(now, holdsStock) : undefined;
+  }
+
+  #actionRow(k: number): Mutable<DecidedAction> {
+    let row = this.#actionPool[k];
+    if (row === undefined) {
+      row = {
+        action: '',
+        creative: null,
+        channel: null,
+        score: 0,
+        responseProbability: 0,
+        value: 0,
+        propensity: 0,
+        explored: false,
+        leaseExpiresAtEpochMillis: null,
+      };
+      this.#actionPool[k] = row;
+    }
+    return row;
+  }
+
+  #sign(price: Mutable<DecidedPrice>, hashHigh: number, hashLow: number): string | null {
+    const length = quoteBytes(
+      {
+        quoteId: price.quoteId ?? '',
+        profileHashHigh: hashHigh,
+        profileHashLow: hashLow,
+        sku: price.sku,
+        currency: price.currency,
+        priceMinor: price.priceMinor,
+        expiresAtEpochMillis: price.expiresAtEpochMillis,
+      },
+      this.#quoteBytes,
+    );
+    return length < 0 ? null : this.#runtime.options.signer.sign(this.#quoteBytes, length);
+  }
+
+  #explain(now: number, holdsStock: boolean): Explanation {
+    const draft = this.#draft;
+    const { product } = this.#query;
+    const explanation: Mutable<Explanation> = {
+      counts: { candidates: draft.candidates, eligible: draft.eligible, allowed: draft.allowed, scored: draft.scored },
+      chosen: draft.contributions,
+      rejected: draft.rejected,
+    };
+    if (draft.price !== null && product !== null) {
+      explanation.price = {
+        ...draft.price.explain,
+        listMinor: product.listMinor,
+        floorMinor: product.floorMinor,
+        ceilingMinor: product.ceilingMinor,
+        stockLeft: product.stock === null ? null : this.#runtime.options.ledger.freeAmount(stockSubject(product.hash)),
+        stockHeld: holdsStock,
+      };
+    }
+    if (draft.hasSendTime) {
+      const { sendTime } = draft;
+      explanation.sendTime = {
+        policy: sendTime.explored ? 'explored' : 'best hour',
+        propensity: sendTime.propensity,
+        allowedInstants: sendTime.allowedCount,
+        hourOfWeek: sendTime.hourOfWeek,
+        delayMillis: sendTime.atEpochMillis - now,
+      };
+    }
+    return explanation;
+  }
+}

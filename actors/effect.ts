@@ -1,0 +1,252 @@
+/**
+ * An effect: what one turn changed, as one journal entry. A turn first works out its effect, then the
+ * effect is applied to the record and appended to the journal. Recovery applies the same bytes through
+ * the same function, so that memory and disk cannot come to differ.
+ *
+ *   turn ─▸ Effect ─┬─▸ applyEffect(record)        recovery: journal ─▸ Effect ─▸ applyEffect(record)
+ *                   └─▸ journal
+ *
+ * Applied once: an effect carries the `stateSeq` it leads to, and is skipped by a record that is there
+ * already. Besides the record it states two things in full, so that recovery need not work them out
+ * again: what it moves in the ledger of budgets and stock (`ledger operations`) and what it taught the
+ * models (flags and the journal position of the decision learnt from).
+ *
+ * Layout, little-endian, every entry padded to 8 bytes:
+ *   0 u32 length   4 u8 type   5 u8 -   6 u8 partition   7 u8 ledger operations
+ *   8 u32 hash low, high, check   20 u32 stateSeq   24 f64 at
+ *  32 u32 × 4 journal position of the profile's previous entry (epoch, stream, batch, offset)
+ *  48 body by type (offsets below)    …    ledger operations, 16 B each, at the very end
+ */
+export const EFFECT = { decision: 1, event: 2, identify: 3, release: 5, expire: 6 } as const;
+export type EffectType = (typeof EFFECT)[keyof typeof EFFECT];
+
+export const EFFECT_HEADER_BYTES = 48;
+
+/** Offsets of a decision's body. */
+export const DECISION = {
+  decisionSeq: 48,
+  modelEpoch: 52,
+  catalogVersion: 56,
+  slotHash: 60,
+  seed0: 64,
+  seed1: 68,
+  skuHash: 72,
+  chosenCount: 76,
+  flags: 77,
+  featureCount: 78,
+  priceMinor: 80,
+  quoteExpiresAt: 88,
+  leaseExpiresAt: 96,
+  sendTimeAt: 104,
+  sendChannelHash: 112,
+  allowedWords: 116,
+  candidateCount: 118,
+  requestFlags: 120,
+  allowedCount: 124,
+  chosen: 128,
+} as const;
+export const DECISION_FLAG = { explored: 1, heldOut: 2, hasPrice: 4, hasSendTime: 8 } as const;
+
+/** Offsets of one chosen action inside a decision, from `DECISION.chosen + i * CHOSEN_BYTES`. */
+export const CHOSEN_BYTES = 48;
+export const CHOSEN = {
+  actionHash: 0,
+  channelHash: 4,
+  creativeIndex: 8,
+  leaseFlags: 12,
+  propensity: 16,
+  score: 24,
+  responseProbability: 32,
+  costMinor: 40,
+} as const;
+
+/** Offsets of an event's body. */
+export const EVENT = {
+  eventAt: 48,
+  eventHash: 56,
+  messageLow: 60,
+  messageHigh: 64,
+  decisionSeq: 68,
+  actionHash: 72,
+  channelHash: 76,
+  skuHash: 80,
+  flags: 84,
+  amount: 88,
+  revenueMinor: 96,
+  priceMinor: 104,
+  quantity: 112,
+  decisionEpoch: 120,
+  decisionStream: 124,
+  decisionBatch: 128,
+  decisionOffset: 132,
+  hourOfWeek: 136,
+  nameBytes: 138,
+  propertyBytes: 140,
+  name: 144,
+} as const;
+export const EVENT_FLAG = {
+  hasMessage: 1,
+  /** Confirms the open lease of the decision it names. */
+  confirms: 2,
+  /** Taught the response model a trial without response … */
+  trial: 4,
+  /** … a response to a trial already counted … */
+  response: 8,
+  /** … or a trial with its response at once. */
+  trialWithResponse: 16,
+  quote: 32,
+  purchase: 64,
+  /** Adds a moment about the action (and its channel) it names, of the kind `momentKind`. */
+  actionMoment: 128,
+  /** Adds a moment about the event itself, for rules. */
+  eventMoment: 256,
+  sendTime: 512,
+  contactRefused: 1024,
+  contactAllowed: 2048,
+  /** A purchase of the unit its decision held. */
+  endsStockHold: 4096,
+} as const;
+
+/** Offsets of identify (a MessagePack map of traits) and of release (a decision). */
+export const IDENTIFY = { traitBytes: 48, traits: 56 } as const;
+export const LEASE_EFFECT = { decisionSeq: 48 } as const;
+
+/** What a ledger operation does to its budget or stock. */
+export const LEDGER = {
+  /** free → held */
+  hold: 1,
+  /** held → spent */
+  spend: 2,
+  /** held → free */
+  free: 3,
+  /** free → spent, without a lease */
+  take: 4,
+} as const;
+const LEDGER_BYTES = 16;
+const BUFFER_BYTES = 256 * 1024;
+
+export class Effect {
+  readonly u8: Uint8Array;
+  readonly u16: Uint16Array;
+  readonly u32: Uint32Array;
+  readonly f32: Float32Array;
+  readonly f64: Float64Array;
+  length = 0;
+
+  constructor() {
+    const memory = new ArrayBuffer(BUFFER_BYTES);
+    this.u8 = new Uint8Array(memory);
+    this.u16 = new Uint16Array(memory);
+    this.u32 = new Uint32Array(memory);
+    this.f32 = new Float32Array(memory);
+    this.f64 = new Float64Array(memory);
+  }
+
+  /** Starts a new entry with a zeroed body of `bodyBytes`. */
+  begin(type: EffectType, bodyBytes: number): void {
+    const length = pad8(EFFECT_HEADER_BYTES + bodyBytes);
+    this.u8.fill(0, 0, length);
+    this.u8[4] = type;
+    this.length = length;
+    this.u32[0] = length;
+  }
+
+  addLedger(kind: number, subjectHash: number, amount: number): void {
+    const start = this.length;
+    this.u32[start >>> 2] = subjectHash;
+    this.u32[(start >>> 2) + 1] = kind;
+    this.f64[(start >>> 3) + 1] = amount;
+    this.length = start + LEDGER_BYTES;
+    this.u32[0] = this.length;
+    this.u8[7] = (this.u8[7] as number) + 1;
+  }
+
+  /** Copies one entry out of a journal batch; returns the offset behind it, or -1 when there is none. */
+  load(batch: Uint8Array, offset: number): number {
+    if (offset + EFFECT_HEADER_BYTES > batch.length) return -1;
+    const length =
+      (batch[offset] as number) |
+      ((batch[offset + 1] as number) << 8) |
+      ((batch[offset + 2] as number) << 16) |
+      ((batch[offset + 3] as number) << 24);
+    if (length < EFFECT_HEADER_BYTES || offset + length > batch.length || length > BUFFER_BYTES) {
+      throw new RangeError(`journal entry at offset ${offset} claims ${length} bytes of a batch of ${batch.length}`);
+    }
+    this.u8.set(batch.subarray(offset, offset + length));
+    this.length = length;
+    return offset + length;
+  }
+
+  get type(): number {
+    return this.u8[4] as number;
+  }
+  get partition(): number {
+    return this.u8[6] as number;
+  }
+  get ledgerCount(): number {
+    return this.u8[7] as number;
+  }
+  get hashLow(): number {
+    return this.u32[2] as number;
+  }
+  get hashHigh(): number {
+    return this.u32[3] as number;
+  }
+  get hashCheck(): number {
+    return this.u32[4] as number;
+  }
+  get stateSeq(): number {
+    return this.u32[5] as number;
+  }
+  get at(): number {
+    return this.f64[3] as number;
+  }
+
+  getU32(offset: number): number {
+    return this.u32[offset >>> 2] as number;
+  }
+  setU32(offset: number, value: number): void {
+    this.u32[offset >>> 2] = value;
+  }
+  getU16(offset: number): number {
+    return this.u16[offset >>> 1] as number;
+  }
+  setU16(offset: number, value: number): void {
+    this.u16[offset >>> 1] = value;
+  }
+  getF64(offset: number): number {
+    return this.f64[offset >>> 3] as number;
+  }
+  setF64(offset: number, value: number): void {
+    this.f64[offset >>> 3] = value;
+  }
+
+  ledgerSubject(i: number): number {
+    return this.u32[(this.length - (this.ledgerCount - i) * LEDGER_BYTES) >>> 2] as number;
+  }
+  ledgerKind(i: number): number {
+    return this.u32[((this.length - (this.ledgerCount - i) * LEDGER_BYTES) >>> 2) + 1] as number;
+  }
+  ledgerAmount(i: number): number {
+    return this.f64[((this.length - (this.ledgerCount - i) * LEDGER_BYTES) >>> 3) + 1] as number;
+  }
+
+  // A decision's variable parts.
+
+  allowedStart(): number {
+    return DECISION.chosen + (this.u8[DECISION.chosenCount] as number) * CHOSEN_BYTES;
+  }
+  featuresStart(): number {
+    return this.allowedStart() + this.getU16(DECISION.allowedWords) * 4;
+  }
+  featureHash(i: number): number {
+    return this.u32[(this.featuresStart() >>> 2) + i] as number;
+  }
+  featureValue(i: number): number {
+    return this.f32[(this.featuresStart() >>> 2) + this.getU16(DECISION.featureCount) + i] as number;
+  }
+}
+
+export function pad8(bytes: number): number {
+  return (bytes + 7) & ~7;
+}

@@ -1,0 +1,168 @@
+/**
+ * One profile at one instant, as rules and features see it: the bridge from the record's bytes to
+ * `ProfileState`. Bound once a turn; counters are worked out in one pass over the moments at the first
+ * question and kept until the next binding. Time is an argument, so a turn sees one instant only.
+ */
+import { MOMENT } from '../decision/catalog.ts';
+import type { CatalogIndex } from '../decision/catalog-index.ts';
+import type { ZoneTable } from '../decision/local-time.ts';
+import type { ProfileState } from '../decision/pipeline.ts';
+import type { Properties, Scalar } from '../proto/messages.ts';
+import { refusesChannel } from './apply-effect.ts';
+import type { ProfileRecord } from './profile-record.ts';
+import { FIELD } from './record-layout.ts';
+
+const NEVER_SECONDS = 1e12;
+
+export class ProfileScope implements ProfileState {
+  readonly #zones: ZoneTable;
+  /** Reads a string trait's text from the cold record; rare (rules like `startsWith`). */
+  readonly #readText: (record: ProfileRecord, traitName: string) => string;
+  #record: ProfileRecord;
+  #index: CatalogIndex;
+  #context: Properties | null = null;
+  #counts = new Float64Array(0);
+  #sums = new Float64Array(0);
+  #newest = new Float64Array(0);
+  #oldest = new Float64Array(0);
+  #isCounted = false;
+
+  /** Set by the turn that decides. */
+  hasConsent = true;
+  isHoldingFull = false;
+  atEpochMillis = 0;
+  zone = 0;
+  hourOfWeek = 0;
+  minuteOfDay = 0;
+  dayStartEpochMillis = 0;
+  weekStartEpochMillis = 0;
+
+  constructor(
+    zones: ZoneTable,
+    record: ProfileRecord,
+    index: CatalogIndex,
+    readText: (record: ProfileRecord, traitName: string) => string,
+  ) {
+    this.#zones = zones;
+    this.#record = record;
+    this.#index = index;
+    this.#readText = readText;
+  }
+
+  bind(record: ProfileRecord, index: CatalogIndex, context: Properties | null, now: number, defaultZone: number): void {
+    this.#record = record;
+    this.#context = context;
+    this.atEpochMillis = now;
+    this.#isCounted = false;
+    if (index !== this.#index || this.#counts.length < index.catalog.counters.length) {
+      this.#index = index;
+      const counters = index.catalog.counters.length;
+      this.#counts = new Float64Array(counters);
+      this.#sums = new Float64Array(counters);
+      this.#newest = new Float64Array(counters);
+      this.#oldest = new Float64Array(counters);
+    }
+    this.zone = this.#zoneOf(record, defaultZone);
+    this.hourOfWeek = this.#zones.localHourOfWeek(this.zone, now);
+    this.minuteOfDay = this.#zones.localMinuteOfDay(this.zone, now);
+    this.dayStartEpochMillis = this.#zones.localDayStart(this.zone, now);
+    this.weekStartEpochMillis = this.#zones.localWeekStart(this.zone, now);
+  }
+
+  /** The record caches its zone's index (plus one); a record without a known zone uses the catalog's. */
+  #zoneOf(record: ProfileRecord, defaultZone: number): number {
+    const cached = record.getU16(FIELD.zone);
+    if (cached !== 0) return cached - 1;
+    const trait = this.#index.catalog.timeZoneTrait;
+    const hash = trait < 0 ? Number.NaN : record.trait(trait);
+    let zone = -1;
+    if (hash === hash) {
+      zone = this.#zones.zoneIndexByHash(hash);
+      if (zone < 0) {
+        zone = this.#zones.zoneIndexByName(this.#readText(record, this.#index.catalog.traits[trait]?.name ?? ''));
+      }
+    }
+    if (zone < 0) zone = defaultZone;
+    record.setU16(FIELD.zone, zone + 1);
+    return zone;
+  }
+
+  get moments(): ProfileRecord {
+    return this.#record;
+  }
+  refusesChannel(channelHash: number): boolean {
+    return refusesChannel(this.#record, channelHash);
+  }
+  hasTrait(trait: number): boolean {
+    const value = this.#record.trait(trait);
+    return value === value;
+  }
+  traitNumber(trait: number): number {
+    return this.#record.trait(trait);
+  }
+  traitHash(trait: number): number {
+    return this.#record.trait(trait);
+  }
+  traitText(trait: number): string {
+    if (!this.hasTrait(trait)) return '';
+    return this.#readText(this.#record, this.#index.catalog.traits[trait]?.name ?? '');
+  }
+  counterCount(counter: number): number {
+    this.#count();
+    return this.#counts[counter] as number;
+  }
+  counterSum(counter: number): number {
+    this.#count();
+    return this.#sums[counter] as number;
+  }
+  counterLastSeenSeconds(counter: number): number {
+    this.#count();
+    const newest = this.#newest[counter] as number;
+    return newest === newest ? Math.max(0, (this.atEpochMillis - newest) / 1000) : NEVER_SECONDS;
+  }
+  counterOldestLeavesAtEpochMillis(counter: number): number {
+    this.#count();
+    return (this.#oldest[counter] as number) + (this.#index.catalog.counters[counter]?.windowMillis ?? Number.NaN);
+  }
+  context(key: string): Scalar | undefined {
+    const value = this.#context === null ? undefined : this.#context[key];
+    return value === undefined || typeof value === 'object' ? undefined : value;
+  }
+  nowEpochMillis(): number {
+    return this.atEpochMillis;
+  }
+  nowHour(): number {
+    return this.hourOfWeek % 24;
+  }
+  nowWeekday(): number {
+    return Math.floor(this.hourOfWeek / 24);
+  }
+
+  #count(): void {
+    if (this.#isCounted) return;
+    this.#isCounted = true;
+    const counters = this.#index.catalog.counters;
+    if (counters.length === 0) return;
+    this.#counts.fill(0);
+    this.#sums.fill(0);
+    this.#newest.fill(Number.NaN);
+    this.#oldest.fill(Number.NaN);
+    const record = this.#record;
+    const now = this.atEpochMillis;
+    for (let i = 0; i < record.momentCount; i++) {
+      if (record.momentKind(i) !== MOMENT.event) continue;
+      const list = this.#index.countersByEvent.get(record.momentSubject(i));
+      if (list === undefined) continue;
+      const at = record.momentAt(i);
+      for (let k = 0; k < list.length; k++) {
+        const counter = list[k] as number;
+        // An event dated in the future (a skewed clock) counts once its time has come.
+        if (at > now || at <= now - (counters[counter]?.windowMillis as number)) continue;
+        this.#counts[counter] = (this.#counts[counter] as number) + record.momentTimes(i);
+        this.#sums[counter] = (this.#sums[counter] as number) + record.momentAmount(i);
+        if (!((this.#newest[counter] as number) >= at)) this.#newest[counter] = at;
+        if (!((this.#oldest[counter] as number) <= at)) this.#oldest[counter] = at;
+      }
+    }
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * What the hot path looks up in a catalog, worked out once when the catalog is loaded: which actions a
+ * slot can show, where each action's caps stand in one flat list, and how long a record must remember
+ * what. Pure data about one catalog version; rebuilt with it.
+ */
+import { type Action, type Cap, type Catalog, MOMENT } from './catalog.ts';
+
+const DAY_MILLIS = 86_400_000;
+
+export class CatalogIndex {
+  readonly catalog: Catalog;
+  /** `capStart[a]` to `capStart[a + 1]` are the positions of action a's caps in `caps`; channels' follow. */
+  readonly caps: readonly Cap[];
+  readonly capStart: Int32Array;
+  readonly channelCapStart: Int32Array;
+  /** Action indices that a slot can show, in catalog order; the last entry is for "no slot". */
+  readonly candidatesBySlot: readonly Uint16Array[];
+  /** `catalog.counters` indices by event hash. */
+  readonly countersByEvent: ReadonlyMap<number, readonly number[]>;
+  readonly #retention = new Map<number, Float64Array>();
+  readonly #retentionMax = new Float64Array(8);
+  /** Bit k set: moments of kind k about this action are worth keeping. */
+  readonly #keptKinds = new Map<number, number>();
+
+  constructor(catalog: Catalog) {
+    this.catalog = catalog;
+    const caps: Cap[] = [];
+    this.capStart = new Int32Array(catalog.actions.length + 1);
+    for (const action of catalog.actions) {
+      this.capStart[action.index] = caps.length;
+      caps.push(...action.caps);
+    }
+    this.capStart[catalog.actions.length] = caps.length;
+    this.channelCapStart = new Int32Array(catalog.channels.length + 1);
+    for (const channel of catalog.channels) {
+      this.channelCapStart[channel.index] = caps.length;
+      caps.push(...channel.caps);
+    }
+    this.channelCapStart[catalog.channels.length] = caps.length;
+    this.caps = caps;
+    this.candidatesBySlot = [
+      ...catalog.slots.map((slot) =>
+        indices(
+          catalog.actions.filter(
+            (action) =>
+              (action.slots.length === 0 || action.slots.includes(slot.index)) &&
+              action.channels.some((channel) => slot.channels.includes(channel)),
+          ),
+        ),
+      ),
+      indices(catalog.actions),
+    ];
+    const counters = new Map<number, number[]>();
+    for (const counter of catalog.counters) {
+      const list = counters.get(counter.eventHash) ?? [];
+      list.push(counter.index);
+      counters.set(counter.eventHash, list);
+    }
+    this.countersByEvent = counters;
+    for (const action of catalog.actions) this.#addRetention(action);
+  }
+
+  candidates(slot: number): Uint16Array {
+    return this.candidatesBySlot[slot < 0 ? this.candidatesBySlot.length - 1 : slot] as Uint16Array;
+  }
+
+  /** Whether some cap of the action or of one of its channels counts this kind of moment. */
+  keeps(kind: number, actionHash: number): boolean {
+    return ((this.#keptKinds.get(actionHash) ?? 0) & (1 << kind)) !== 0;
+  }
+
+  /** A bound function, so that records can be handed it without a closure a call. */
+  readonly retentionMillis = (kind: number, subjectHash: number): number => {
+    // Standing refusals (a kind that no cap counts) do not age.
+    if (kind > MOMENT.contact) return Number.POSITIVE_INFINITY;
+    if (kind === MOMENT.event) return this.catalog.retentions.get(subjectHash)?.windowMillis ?? 30 * DAY_MILLIS;
+    return this.#retention.get(subjectHash)?.[kind] ?? (this.#retentionMax[kind] as number);
+  };
+
+  #addRetention(action: Action): void {
+    const windows = new Float64Array(8);
+    let kept = 0;
+    const channelCaps = action.channels.flatMap((channel) => this.catalog.channels[channel]?.caps ?? []);
+    for (const cap of [...action.caps, ...channelCaps]) {
+      kept |= 1 << cap.on;
+      windows[cap.on] = Math.max(windows[cap.on] as number, windowMillis(cap));
+      this.#retentionMax[cap.on] = Math.max(this.#retentionMax[cap.on] as number, windowMillis(cap));
+    }
+    this.#retention.set(action.hash, windows);
+    this.#keptKinds.set(action.hash, kept);
+  }
+}
+
+function indices(actions: readonly Action[]): Uint16Array {
+  return Uint16Array.from(actions, (action) => action.index);
+}
+
+/** Longest time a moment can count towards the cap; local days and weeks get an hour's grace for DST. */
+export function windowMillis(cap: Cap): number {
+  if (cap.period.kind === 'rolling') return cap.period.windowMillis;
+  return (cap.period.kind === 'day' ? DAY_MILLIS : 7 * DAY_MILLIS) + 3_600_000;
+}

@@ -1,0 +1,444 @@
+/**
+ * One decision, stage by stage, as a pure function of the profile's state, the request, the catalog,
+ * the models, the seeds and the instant:
+ *
+ *   consent ▸ holdout ▸ eligibility ▸ contact policy ▸ budget ▸ score ▸ arbitrate ▸ price ▸ send-time ▸ (lease)
+ *
+ * Each stage may drop candidates and, when an explanation is asked for, says of each which rule, value
+ * and threshold did it and when it opens again. The lease itself is the caller's: it is what the effect
+ * of the turn writes down. One Pipeline a shard: all arrays are scratch, sized for the catalog, and a
+ * decision without `explain` allocates nothing here.
+ */
+import type { Contribution, Properties, Rejection, Scalar } from '../proto/messages.ts';
+import type { Action, Cap, Catalog, Channel, Product } from './catalog.ts';
+import type { CatalogIndex } from './catalog-index.ts';
+import { ChoiceInput, ChoiceResult, chooseActions } from './choice.ts';
+import { CapTally, capOpensAt, isQuiet, type LocalNow, type MomentSource, quietEndsAt } from './contact-policy.ts';
+import { buildFeatures, FeatureVector } from './features.ts';
+import { drawUniform, PURPOSE } from './random.ts';
+import { featureEffects, predictAll, type ResponseModel, responseMoments } from './response-model.ts';
+import type { RuleScope } from './rule.ts';
+import { chooseSendTime, createSendTimeResult, type SendTimeInput, type SendTimeResult } from './send-time.ts';
+
+export const WANT = { action: 1, price: 2, sendTime: 4 } as const;
+
+/** The profile as the pipeline sees it, bound to one instant. */
+export interface ProfileState extends RuleScope, LocalNow {
+  readonly moments: MomentSource;
+  /** False when the person has withdrawn consent to personalisation. */
+  readonly hasConsent: boolean;
+  /** Whether the person refused contact on this channel. */
+  refusesChannel(channelHash: number): boolean;
+  /** No room for one more lease that holds something. */
+  readonly isHoldingFull: boolean;
+  /** Index of the person's time zone in the zone table. */
+  readonly zone: number;
+}
+
+/** Budgets and stock, shared by all shards; a `true` here may still fail at the lease. */
+export interface BudgetView {
+  hasBudget(action: Action): boolean;
+  budgetLeftMinor(action: Action): number;
+}
+
+export interface PricePoint {
+  readonly priceMinor: number;
+  readonly maskedPriceMinor: number;
+  readonly personalised: boolean;
+  readonly explain: Properties;
+}
+
+/** The learnt state the pipeline reads. */
+export interface DecisionModels {
+  readonly response: ResponseModel;
+  /** The price of this hour for everybody. */
+  pricePoint(product: Product, nowEpochMillis: number, wantsExplain: boolean): PricePoint;
+  /** Fills week curve and look-alike tilt of the channel into the input. */
+  fillSendTime(input: SendTimeInput, channel: Channel): void;
+}
+
+/** One decide request, resolved against the catalog. Reused. */
+export class DecideQuery {
+  slot = -1;
+  channel = -1;
+  product: Product | null = null;
+  /** Wanted actions by index, or null for all. */
+  subset: Uint8Array | null = null;
+  count = 1;
+  wantMask = WANT.action | WANT.price | WANT.sendTime;
+  context: Properties | null = null;
+  isExplain = false;
+  isHeldOut = false;
+  seed0 = 0;
+  seed1 = 0;
+  /** Where the person's 24 hour counts are. */
+  tilt: Uint16Array = new Uint16Array(24);
+  tiltOffset = 0;
+}
+
+/** What came out. Arrays are valid until the next decision. */
+export class DecideDraft {
+  candidates = 0;
+  eligible = 0;
+  allowed = 0;
+  scored = 0;
+  chosenCount = 0;
+  /** Positions among the allowed, see `Pipeline.actionAt`. */
+  chosenAction: Int32Array = new Int32Array(32);
+  chosenChannel: Int32Array = new Int32Array(32);
+  chosenCreative: Int32Array = new Int32Array(32);
+  chosenScore: Float64Array = new Float64Array(32);
+  chosenProbability: Float64Array = new Float64Array(32);
+  chosenPropensity: Float64Array = new Float64Array(32);
+  isExplored = false;
+  /** Bit a set: catalog action a was allowed. */
+  allowedBits: Uint32Array = new Uint32Array(1);
+  readonly features: FeatureVector = new FeatureVector();
+  price: PricePoint | null = null;
+  sendTime: SendTimeResult = createSendTimeResult();
+  hasSendTime = false;
+  sendChannel = -1;
+  rejected: Rejection[] = [];
+  contributions: { action: string; contributions: Contribution[] }[] = [];
+}
+
+/** Called at the end of a stage when the request is traced; a no-op otherwise. */
+export interface PhaseClock {
+  mark(phase: number): void;
+}
+export const STAGE = { eligibility: 2, score: 3, price: 4, sendTime: 5 } as const;
+const SILENT: PhaseClock = { mark(): void {} };
+
+export class Pipeline {
+  readonly index: CatalogIndex;
+  readonly #catalog: Catalog;
+  readonly #models: DecisionModels;
+  readonly #budgets: BudgetView;
+  readonly #tally = new CapTally();
+  readonly #allowedAction: Int32Array;
+  readonly #allowedChannel: Int32Array;
+  readonly #actionHash: Uint32Array;
+  readonly #categoryHash: Uint32Array;
+  readonly #channelHash: Uint32Array;
+  readonly #logitMean: Float64Array;
+  readonly #logitVariance: Float64Array;
+  readonly #moments = new Float64Array(2);
+  readonly #choiceInput: ChoiceInput;
+  readonly #choice: ChoiceResult;
+  readonly #sendInput: SendTimeInput;
+  phases: PhaseClock = SILENT;
+
+  constructor(index: CatalogIndex, models: DecisionModels, budgets: BudgetView, sendInput: SendTimeInput) {
+    this.index = index;
+    this.#catalog = index.catalog;
+    this.#models = models;
+    this.#budgets = budgets;
+    const size = Math.max(1, index.catalog.actions.length);
+    this.#allowedAction = new Int32Array(size);
+    this.#allowedChannel = new Int32Array(size);
+    this.#actionHash = new Uint32Array(size);
+    this.#categoryHash = new Uint32Array(size);
+    this.#channelHash = new Uint32Array(size);
+    this.#logitMean = new Float64Array(size);
+    this.#logitVariance = new Float64Array(size);
+    this.#choiceInput = new ChoiceInput(size);
+    this.#choice = new ChoiceResult(size);
+    this.#sendInput = sendInput;
+  }
+
+  decide(state: ProfileState, query: DecideQuery, draft: DecideDraft): void {
+    const wantsAction = (query.wantMask & WANT.action) !== 0;
+    this.#reset(draft);
+    const isWithheld = !state.hasConsent || query.isHeldOut;
+    if (wantsAction) {
+      this.#select(state, query, draft, isWithheld);
+      this.phases.mark(STAGE.eligibility);
+      if (draft.allowed > 0) this.#arbitrate(state, query, draft);
+      this.phases.mark(STAGE.score);
+    }
+    if ((query.wantMask & WANT.price) !== 0 && query.product !== null) {
+      draft.price = isWithheld
+        ? listPrice(query.product)
+        : this.#models.pricePoint(query.product, state.atEpochMillis, query.isExplain);
+      this.phases.mark(STAGE.price);
+    }
+    if ((query.wantMask & WANT.sendTime) !== 0 && !isWithheld) {
+      this.#chooseTime(state, query, draft);
+      this.phases.mark(STAGE.sendTime);
+    }
+  }
+
+  #reset(draft: DecideDraft): void {
+    const words = (this.#catalog.actions.length + 31) >>> 5;
+    if (draft.allowedBits.length !== words) draft.allowedBits = new Uint32Array(words);
+    else draft.allowedBits.fill(0);
+    draft.candidates = 0;
+    draft.eligible = 0;
+    draft.allowed = 0;
+    draft.scored = 0;
+    draft.chosenCount = 0;
+    draft.isExplored = false;
+    draft.price = null;
+    draft.hasSendTime = false;
+    draft.sendChannel = -1;
+    draft.features.reset();
+    if (draft.rejected.length > 0) draft.rejected = [];
+    if (draft.contributions.length > 0) draft.contributions = [];
+  }
+
+  /** Consent to budget: fills the allowed set. */
+  #select(state: ProfileState, query: DecideQuery, draft: DecideDraft, isWithheld: boolean): void {
+    const list = this.index.candidates(query.slot);
+    if (!isWithheld) this.#tally.count(this.index, state.moments, state);
+    for (let i = 0; i < list.length; i++) {
+      const a = list[i] as number;
+      const action = this.#catalog.actions[a] as Action;
+      if (query.subset !== null && query.subset[a] === 0) continue;
+      if (query.channel >= 0 && !action.channels.includes(query.channel)) continue;
+      draft.candidates++;
+      if (isWithheld) {
+        if (query.isExplain) draft.rejected.push(withheld(action, state.hasConsent, this.#catalog));
+        continue;
+      }
+      if (action.eligibility !== null && !action.eligibility.evaluate(state)) {
+        if (query.isExplain) draft.rejected.push(ineligible(action, state));
+        continue;
+      }
+      draft.eligible++;
+      const channel = this.#allowedChannelOf(action, state, query, draft);
+      if (channel < 0) continue;
+      if (!this.#budgets.hasBudget(action)) {
+        if (query.isExplain) {
+          draft.rejected.push(
+            reject(action, 'budget', 'budgetMinor', this.#budgets.budgetLeftMinor(action), action.costMinor, null),
+          );
+        }
+        continue;
+      }
+      this.#allowedAction[draft.allowed] = a;
+      this.#allowedChannel[draft.allowed] = channel;
+      draft.allowed++;
+      draft.allowedBits[a >>> 5] = (draft.allowedBits[a >>> 5] as number) | (1 << (a & 31));
+    }
+  }
+
+  /** Contact policy: the action's first channel that fits the request and is open, or -1. */
+  #allowedChannelOf(action: Action, state: ProfileState, query: DecideQuery, draft: DecideDraft): number {
+    const full = this.#tally.fullActionCap(action.index);
+    if (full >= 0) {
+      if (query.isExplain) draft.rejected.push(this.#capped(action, full, state, action.hash, false));
+      return -1;
+    }
+    if (state.isHoldingFull && (action.caps.length > 0 || action.budgetMinor !== null)) {
+      if (query.isExplain) draft.rejected.push(reject(action, 'contactPolicy', 'openLeases', null, null, null));
+      return -1;
+    }
+    const slot = query.slot < 0 ? null : this.#catalog.slots[query.slot];
+    const wantsTime = (query.wantMask & WANT.sendTime) !== 0;
+    let reason: Rejection | null = null;
+    for (let c = 0; c < action.channels.length; c++) {
+      const channelIndex = action.channels[c] as number;
+      if (query.channel >= 0 && channelIndex !== query.channel) continue;
+      if (slot !== null && slot !== undefined && !slot.channels.includes(channelIndex)) continue;
+      const channel = this.#catalog.channels[channelIndex] as Channel;
+      if (state.refusesChannel(channel.hash)) {
+        if (query.isExplain)
+          reason ??= reject(action, 'consent', `contact on ${channel.key}`, 'refused', 'granted', null);
+        continue;
+      }
+      // Asked for a send-time as well, quiet hours move the message instead of forbidding it.
+      if (!wantsTime && channel.quietHours !== null && isQuiet(channel.quietHours, state.minuteOfDay)) {
+        if (query.isExplain) reason ??= quiet(action, channel, state);
+        continue;
+      }
+      const channelCap = this.#tally.fullChannelCap(channelIndex);
+      if (channelCap >= 0) {
+        if (query.isExplain) reason ??= this.#capped(action, channelCap, state, channel.hash, true);
+        continue;
+      }
+      return channelIndex;
+    }
+    if (query.isExplain && reason !== null) draft.rejected.push(reason);
+    return -1;
+  }
+
+  #capped(action: Action, capIndex: number, state: ProfileState, hash: number, isChannel: boolean): Rejection {
+    const cap = this.index.caps[capIndex] as Cap;
+    const { moments } = state;
+    const matches = (i: number): boolean =>
+      isChannel ? moments.momentAmount(i) === hash : moments.momentSubject(i) === hash;
+    const opensAt = capOpensAt(cap, moments, matches, state);
+    const rule = isChannel ? `channel cap ${cap.text}` : `cap ${cap.text}`;
+    return reject(action, 'contactPolicy', rule, this.#tally.countOf(capIndex), cap.count, opensAt);
+  }
+
+  #arbitrate(state: ProfileState, query: DecideQuery, draft: DecideDraft): void {
+    const names: string[] | null = query.isExplain ? [] : null;
+    const slotHash = query.slot < 0 ? 0 : (this.#catalog.slots[query.slot]?.hash ?? 0);
+    buildFeatures(this.#catalog, state, slotHash, query.product?.hash ?? 0, query.context, draft.features, names);
+    const n = draft.allowed;
+    const input = this.#choiceInput;
+    for (let i = 0; i < n; i++) {
+      const action = this.#catalog.actions[this.#allowedAction[i] as number] as Action;
+      const channel = this.#catalog.channels[this.#allowedChannel[i] as number] as Channel;
+      this.#actionHash[i] = action.hash;
+      this.#categoryHash[i] = action.categoryHash;
+      this.#channelHash[i] = channel.hash;
+      let weight = action.lever;
+      for (let w = 0; w < action.contextWeights.length; w++) {
+        const contextWeight = action.contextWeights[w];
+        if (contextWeight?.when.evaluate(state)) weight *= contextWeight.weight;
+      }
+      input.worth[i] = action.valueMinor * weight;
+      input.cost[i] = action.costMinor + channel.costMinor;
+      input.actionHash[i] = action.hash;
+    }
+    const { response } = this.#models;
+    predictAll(
+      response,
+      draft.features,
+      n,
+      this.#actionHash,
+      this.#categoryHash,
+      this.#channelHash,
+      this.#logitMean,
+      this.#logitVariance,
+    );
+    for (let i = 0; i < n; i++) {
+      responseMoments(this.#logitMean[i] as number, this.#logitVariance[i] as number, this.#moments);
+      input.probabilityMean[i] = this.#moments[0] as number;
+      input.probabilityDeviation[i] = this.#moments[1] as number;
+    }
+    input.count = n;
+    input.wanted = Math.min(query.count, n);
+    input.explorationProbability = this.#catalog.decision.explorationProbability;
+    input.seed0 = query.seed0;
+    input.seed1 = query.seed1;
+    chooseActions(input, this.#choice);
+    draft.scored = n;
+    draft.isExplored = this.#choice.explored;
+    draft.chosenCount = this.#choice.count;
+    for (let k = 0; k < this.#choice.count; k++) {
+      const i = this.#choice.chosen[k] as number;
+      const a = this.#allowedAction[i] as number;
+      const action = this.#catalog.actions[a] as Action;
+      draft.chosenAction[k] = a;
+      draft.chosenChannel[k] = this.#allowedChannel[i] as number;
+      draft.chosenScore[k] = this.#choice.drawnScore[i] as number;
+      draft.chosenProbability[k] = input.probabilityMean[i] as number;
+      draft.chosenPropensity[k] = this.#choice.propensity[k] as number;
+      const creatives = action.creatives.length;
+      draft.chosenCreative[k] =
+        creatives <= 1
+          ? creatives - 1
+          : Math.floor(drawUniform(query.seed0, query.seed1, action.hash, PURPOSE.creative) * creatives);
+    }
+    if (names !== null) this.#explainChosen(draft, names);
+  }
+
+  #explainChosen(draft: DecideDraft, names: readonly string[]): void {
+    const { features } = draft;
+    const effects = new Float64Array(features.count);
+    for (let k = 0; k < draft.chosenCount; k++) {
+      const action = this.#catalog.actions[draft.chosenAction[k] as number] as Action;
+      const channel = this.#catalog.channels[draft.chosenChannel[k] as number] as Channel;
+      featureEffects(this.#models.response, features, action.hash, action.categoryHash, channel.hash, effects);
+      const contributions: Contribution[] = [];
+      for (let f = 0; f < features.count; f++) {
+        const value = features.values[f] as number;
+        const effect = effects[f] as number;
+        contributions.push({
+          feature: names[f] ?? `feature ${f}`,
+          value,
+          weight: value === 0 ? 0 : effect / value,
+          effect,
+        });
+      }
+      contributions.sort((a, b) => Math.abs(b.effect) - Math.abs(a.effect) || a.feature.localeCompare(b.feature));
+      draft.contributions.push({ action: action.key, contributions });
+    }
+  }
+
+  #chooseTime(state: ProfileState, query: DecideQuery, draft: DecideDraft): void {
+    let channelIndex = draft.chosenCount > 0 ? (draft.chosenChannel[0] as number) : query.channel;
+    if (channelIndex < 0 && query.slot >= 0) channelIndex = this.#catalog.slots[query.slot]?.channels[0] ?? -1;
+    if (channelIndex < 0 && (query.wantMask & WANT.action) === 0) channelIndex = 0;
+    const channel = this.#catalog.channels[channelIndex];
+    if (channel === undefined || state.refusesChannel(channel.hash)) return;
+    const input = this.#sendInput;
+    this.#models.fillSendTime(input, channel);
+    input.zone = state.zone;
+    input.nowEpochMillis = state.atEpochMillis;
+    input.earliestEpochMillis = 0;
+    input.quietHours = channel.quietHours;
+    input.tilt = query.tilt;
+    input.tiltOffset = query.tiltOffset;
+    input.seed0 = query.seed0;
+    input.seed1 = query.seed1;
+    input.subjectHash = channel.hash;
+    chooseSendTime(input, draft.sendTime);
+    draft.hasSendTime = draft.sendTime.isFound;
+    draft.sendChannel = channelIndex;
+  }
+}
+
+function listPrice(product: Product): PricePoint {
+  const priceMinor = Math.min(Math.max(product.listMinor, product.floorMinor), product.ceilingMinor);
+  return {
+    priceMinor,
+    maskedPriceMinor: priceMinor,
+    personalised: false,
+    explain: { policy: 'list price (withheld)' },
+  };
+}
+
+function reject(
+  action: Action,
+  stage: string,
+  rule: string,
+  value: Scalar,
+  threshold: Scalar,
+  eligibleAgainAtEpochMillis: number | null,
+): Rejection {
+  return { action: action.key, stage, rule, value, threshold, eligibleAgainAtEpochMillis };
+}
+
+function withheld(action: Action, hasConsent: boolean, catalog: Catalog): Rejection {
+  if (!hasConsent) return reject(action, 'consent', 'profile.consent', false, true, null);
+  return reject(action, 'holdout', 'holdoutProbability', true, catalog.decision.holdoutProbability, null);
+}
+
+/** Names the first clause that does not hold; a rule whose clauses all hold alone cannot be evaluated as a whole. */
+function ineligible(action: Action, state: ProfileState): Rejection {
+  const rule = action.eligibility;
+  for (const clause of rule?.clauses ?? []) {
+    if (clause.evaluate(state)) continue;
+    const finding = clause.explain(state);
+    return reject(
+      action,
+      'eligibility',
+      clause.source,
+      finding.value,
+      finding.threshold,
+      finding.eligibleAgainAtEpochMillis,
+    );
+  }
+  return reject(action, 'eligibility', rule?.source ?? '', false, true, null);
+}
+
+function quiet(action: Action, channel: Channel, state: ProfileState): Rejection {
+  const hours = channel.quietHours ?? { startMinute: 0, endMinute: 0 };
+  const rule = `quiet hours of ${channel.key} ${clock(hours.startMinute)}-${clock(hours.endMinute)}`;
+  return reject(
+    action,
+    'contactPolicy',
+    rule,
+    clock(state.minuteOfDay),
+    clock(hours.endMinute),
+    quietEndsAt(hours, state),
+  );
+}
+
+function clock(minute: number): string {
+  return `${String(Math.floor(minute / 60)).padStart(2, '0')}:${String(minute % 60).padStart(2, '0')}`;
+}
