@@ -1,0 +1,82 @@
+/**
+ * The same rules evaluated by cel-js itself, as a second implementation to compare with. Integers go in
+ * as BigInt; mixed arithmetic, which CEL leaves undefined and our rules allow, is registered here with
+ * the meaning docs/CATALOG.md gives it.
+ */
+import { Environment, type UnsignedInt } from '@marcbachmann/cel-js/evaluator';
+import type { TraitSpec } from '../../../decision/catalog.ts';
+import type { ProfileState } from './profile-scope.ts';
+
+export type Verdict = boolean | 'error';
+
+const CEL_TYPE = {
+  integer: 'int',
+  number: 'dyn',
+  boolean: 'bool',
+  string: 'string',
+  enum: 'string',
+  timeZone: 'string',
+} as const;
+
+type Operand = bigint | number | UnsignedInt;
+
+function plain(value: Operand): number {
+  return Number(typeof value === 'object' ? value.value : value);
+}
+
+const OPERATORS: Readonly<Record<string, (left: Operand, right: Operand) => number>> = {
+  '+': (left, right) => plain(left) + plain(right),
+  '-': (left, right) => plain(left) - plain(right),
+  '*': (left, right) => plain(left) * plain(right),
+  '/': (left, right) => plain(left) / plain(right),
+  '%': (left, right) => plain(left) % plain(right),
+};
+
+export class CelOracle {
+  readonly #specs: readonly TraitSpec[];
+  readonly #environment: Environment;
+  #state: ProfileState = {};
+
+  constructor(specs: readonly TraitSpec[]) {
+    this.#specs = specs;
+    const schema = Object.fromEntries(specs.map((spec) => [spec.name, CEL_TYPE[spec.type]]));
+    this.#environment = new Environment({ homogeneousAggregateLiterals: false })
+      .registerVariable({ name: 'profile', schema })
+      .registerVariable('context', 'map')
+      .registerVariable({ name: 'now', schema: { hour: 'int', weekday: 'int' } })
+      .registerFunction('count(string, string): int', (event: string) =>
+        BigInt(this.#state.events?.[event]?.count ?? 0),
+      )
+      .registerFunction('sum(string, string, string): dyn', (event: string) => this.#state.events?.[event]?.sum ?? 0)
+      .registerFunction(
+        'lastSeen(string): dyn',
+        (event: string) => this.#state.events?.[event]?.lastSeenSeconds ?? 1e12,
+      );
+    for (const [left, right] of [
+      ['int', 'double'],
+      ['double', 'int'],
+    ]) {
+      for (const [operator, handler] of Object.entries(OPERATORS)) {
+        this.#environment.registerOperator(`${left} ${operator} ${right}: double`, handler);
+      }
+    }
+    this.#environment.registerOperator('double % double: double', OPERATORS['%'] as never); // present above; the library types handlers loosely
+    this.#environment.registerOperator('int == double: bool', (left: bigint, right: number) => Number(left) === right);
+  }
+
+  evaluate(source: string, state: ProfileState): Verdict {
+    this.#state = state;
+    const profile: Record<string, unknown> = {};
+    for (const { name, type } of this.#specs) {
+      const value = state.traits?.[name];
+      if (value !== undefined) profile[name] = type === 'integer' ? BigInt(value as number) : value; // integer traits hold integers
+    }
+    const now = { hour: BigInt(state.hour ?? 12), weekday: BigInt(state.weekday ?? 0) };
+    try {
+      const result: unknown = this.#environment.evaluate(source, { profile, now, context: state.context ?? new Map() });
+      return typeof result === 'boolean' ? result : 'error';
+    } catch {
+      return 'error'; // CEL's third value; the comparison tells whether it was expected
+    }
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * A profile held in plain maps, for rules under test: what is not set is absent. Traits are given by
+ * name and text as a person would, and seen through the same hashes and indices as a real record.
+ */
+import type { EventCounter, TraitSpec } from '../../../decision/catalog.ts';
+import type { RuleScope } from '../../../decision/rule.ts';
+import type { Scalar } from '../../../proto/messages.ts';
+import { murmur3Text, textHash } from '../../../proto/murmur3.ts';
+
+export interface CounterState {
+  readonly count?: number;
+  readonly sum?: number;
+  readonly lastSeenSeconds?: number;
+  readonly oldestLeavesAtEpochMillis?: number;
+}
+
+export interface ProfileState {
+  readonly traits?: Readonly<Record<string, Scalar | undefined>>;
+  readonly context?: ReadonlyMap<string, Scalar>;
+  /** By event name. */
+  readonly events?: Readonly<Record<string, CounterState>>;
+  readonly nowEpochMillis?: number;
+  readonly hour?: number;
+  readonly weekday?: number;
+}
+
+export class ProfileScope implements RuleScope {
+  readonly #specs: readonly TraitSpec[];
+  readonly #counters: readonly EventCounter[];
+  readonly #state: ProfileState;
+
+  constructor(specs: readonly TraitSpec[], counters: readonly EventCounter[], state: ProfileState) {
+    this.#specs = specs;
+    this.#counters = counters;
+    this.#state = state;
+  }
+
+  #spec(trait: number): TraitSpec {
+    const spec = this.#specs[trait];
+    if (spec === undefined) throw new Error(`trait ${trait} does not exist`);
+    return spec;
+  }
+
+  #value(trait: number): Scalar | undefined {
+    return this.#state.traits?.[this.#spec(trait).name];
+  }
+
+  #event(counter: number): CounterState {
+    const spec = this.#counters[counter];
+    if (spec === undefined) throw new Error(`counter ${counter} does not exist`);
+    return this.#state.events?.[spec.event] ?? {};
+  }
+
+  hasTrait(trait: number): boolean {
+    return this.#value(trait) !== undefined;
+  }
+  traitNumber(trait: number): number {
+    const value = this.#value(trait);
+    if (this.#spec(trait).type === 'enum' && typeof value === 'string') return this.#spec(trait).values.indexOf(value);
+    return typeof value === 'number' ? value : typeof value === 'boolean' ? Number(value) : Number.NaN;
+  }
+  traitHash(trait: number): number {
+    const value = this.#value(trait);
+    return typeof value === 'string' ? textHash(value) : Number.NaN;
+  }
+  traitText(trait: number): string {
+    const value = this.#value(trait);
+    return typeof value === 'string' ? value : '';
+  }
+  counterCount(counter: number): number {
+    return this.#event(counter).count ?? 0;
+  }
+  counterSum(counter: number): number {
+    return this.#event(counter).sum ?? 0;
+  }
+  counterLastSeenSeconds(counter: number): number {
+    return this.#event(counter).lastSeenSeconds ?? 1e12;
+  }
+  counterOldestLeavesAtEpochMillis(counter: number): number {
+    return this.#event(counter).oldestLeavesAtEpochMillis ?? Number.NaN;
+  }
+  context(key: string): Scalar | undefined {
+    return this.#state.context?.get(key);
+  }
+  nowEpochMillis(): number {
+    return this.#state.nowEpochMillis ?? Date.UTC(2026, 0, 5, 12);
+  }
+  nowHour(): number {
+    return this.#state.hour ?? 12;
+  }
+  nowWeekday(): number {
+    return this.#state.weekday ?? 0;
+  }
+}
+
+/** A trait declaration with everything optional left out. */
+export function traitSpecs(
+  declared: Readonly<Record<string, Partial<TraitSpec> & Pick<TraitSpec, 'type'>>>,
+): TraitSpec[] {
+  return Object.entries(declared).map(([name, spec], index) => ({
+    index,
+    name,
+    hash: murmur3Text(name, 0),
+    min: null,
+    max: null,
+    values: [],
+    unit: null,
+    isProtected: false,
+    isSensitive: false,
+    ...spec,
+  }));
+}

@@ -1,0 +1,309 @@
+/**
+ * What the shape cannot say: that names refer to something, that numbers agree with one another, that
+ * rules compile. Works on the raw values and looks only at those of the right type, so that a file with
+ * a wrong shape in one place is still checked everywhere else and all problems come out at once.
+ */
+import type { TraitSpec, TraitType } from '../../decision/catalog.ts';
+import { murmur3Text } from '../../proto/murmur3.ts';
+import { CATALOG_LIMITS } from './catalog-schema.ts';
+import type { CounterRegistry } from './counter-registry.ts';
+import { DURATION_PATTERN, parseDurationMillis, parseQuietHours, QUIET_HOURS_PATTERN } from './durations.ts';
+import { isTimeZone } from './local-hour.ts';
+import { nearestMatch } from './nearest-match.ts';
+import type { TraitTable } from './rule-check.ts';
+import type { RuleCompiler } from './rule-compiler.ts';
+import type { DocumentPath } from './yaml-source.ts';
+
+type RawMap = Readonly<Record<string, unknown>>;
+
+/** Where findings go; `ruleOffset` points into the text at `path`. */
+export interface FindingSink {
+  find(path: DocumentPath, reason: string, details?: FindingDetails): void;
+}
+
+export interface FindingDetails {
+  readonly part?: 'key' | 'value';
+  readonly nearest?: string | undefined;
+  readonly ruleOffset?: number;
+}
+
+const TRAIT_TYPES: readonly string[] = [
+  'integer',
+  'number',
+  'boolean',
+  'string',
+  'enum',
+  'timeZone',
+] satisfies TraitType[];
+
+function mapOf(value: unknown): RawMap {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as RawMap) : {}; // just checked
+}
+
+function listOf(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+function textOf(value: unknown): string | null {
+  return typeof value === 'string' ? value : null;
+}
+
+function numberOf(value: unknown): number | null {
+  return typeof value === 'number' && Number.isFinite(value) ? value : null;
+}
+
+/** Declared traits in file order; null where the type is missing or wrong (the shape check says so). */
+export function readTraits(root: unknown): TraitTable {
+  const traits = new Map<string, TraitSpec | null>();
+  for (const [name, raw] of Object.entries(mapOf(mapOf(mapOf(root).profile).traits))) {
+    const { type, min, max, values, unit, ...flags } = mapOf(raw);
+    if (typeof type !== 'string' || !TRAIT_TYPES.includes(type)) {
+      traits.set(name, null);
+      continue;
+    }
+    traits.set(name, {
+      index: traits.size,
+      name,
+      hash: murmur3Text(name, 0),
+      type: type as TraitType, // one of TRAIT_TYPES
+      min: numberOf(min),
+      max: numberOf(max),
+      values: listOf(values).filter((value) => typeof value === 'string'),
+      unit: textOf(unit),
+      isProtected: flags.protected === true,
+      isSensitive: flags.sensitive === true,
+    });
+  }
+  return traits;
+}
+
+/** Reports everything about `root` that the shape check cannot see. */
+export function checkCatalog(root: unknown, rules: RuleCompiler, counters: CounterRegistry, sink: FindingSink): void {
+  const catalog = mapOf(root);
+  const channels = Object.keys(mapOf(catalog.channels));
+  const slots = mapOf(catalog.slots);
+  checkHeader(catalog, sink);
+  checkTraits(mapOf(mapOf(catalog.profile).traits), sink);
+  for (const [key, channel] of Object.entries(mapOf(catalog.channels)))
+    checkChannel(['channels', key], mapOf(channel), sink);
+  for (const [key, slot] of Object.entries(slots)) {
+    checkNames(['slots', key, 'channels'], mapOf(slot).channels, channels, 'channel', sink);
+  }
+  checkCount(['channels'], channels.length, CATALOG_LIMITS.channelsMax, sink);
+  checkCount(['slots'], Object.keys(slots).length, CATALOG_LIMITS.slotsMax, sink);
+  const skus = listOf(catalog.products).map((product) => textOf(mapOf(product).sku));
+  checkDistinct(skus, (index) => ['products', index, 'sku'], sink);
+  for (const [index, product] of listOf(catalog.products).entries())
+    checkProduct(['products', index], mapOf(product), sink);
+  const keys = listOf(catalog.actions).map((action) => textOf(mapOf(action).key));
+  checkDistinct(keys, (index) => ['actions', index, 'key'], sink);
+  for (const [index, action] of listOf(catalog.actions).entries()) {
+    checkAction(['actions', index], mapOf(action), channels, slots, rules, sink);
+  }
+  const fallback = textOf(mapOf(catalog.decision).fallback);
+  if (fallback !== null && !keys.includes(fallback))
+    unknownName(['decision', 'fallback'], fallback, keys, 'action', sink);
+  const categories = listOf(catalog.actions).map((action) => textOf(mapOf(action).category));
+  checkHashes('channel', channels, (index) => ['channels', channels[index] ?? ''], sink);
+  checkHashes('slot', Object.keys(slots), (index) => ['slots', Object.keys(slots)[index] ?? ''], sink);
+  checkHashes('sku', skus, (index) => ['products', index, 'sku'], sink);
+  checkHashes('action', keys, (index) => ['actions', index, 'key'], sink);
+  checkHashes('category', categories, (index) => ['actions', index, 'category'], sink);
+  checkHashes(
+    'event',
+    counters.counters.map((counter) => counter.event),
+    () => ['actions'],
+    sink,
+  );
+}
+
+function checkHeader(catalog: RawMap, sink: FindingSink): void {
+  const timeZone = textOf(catalog.timeZone);
+  if (timeZone !== null && timeZone !== '' && !isTimeZone(timeZone)) {
+    const nearest = nearestMatch(timeZone, Intl.supportedValuesOf('timeZone'));
+    sink.find(['timeZone'], `${JSON.stringify(timeZone)} is not an IANA time zone`, { nearest });
+  }
+  const currency = textOf(catalog.currency);
+  if (currency !== null && /^[A-Z]{3}$/.test(currency) && !Intl.supportedValuesOf('currency').includes(currency)) {
+    // No suggestion: every three letters are near to some currency.
+    sink.find(['currency'], `${JSON.stringify(currency)} is not an ISO 4217 currency`);
+  }
+  const rewardWindow = mapOf(catalog.decision).rewardWindow;
+  if (rewardWindow !== undefined) checkDuration(['decision', 'rewardWindow'], rewardWindow, sink);
+}
+
+function checkDuration(path: DocumentPath, value: unknown, sink: FindingSink): void {
+  if (typeof value === 'string' && DURATION_PATTERN.test(value) && parseDurationMillis(value) === null) {
+    sink.find(path, `${JSON.stringify(value)} is longer than ten years`);
+  }
+}
+
+function checkTraits(traits: RawMap, sink: FindingSink): void {
+  let timeZoneTrait: string | null = null;
+  for (const [name, raw] of Object.entries(traits)) {
+    const path = ['profile', 'traits', name];
+    const trait = mapOf(raw);
+    const isNumber = trait.type === 'integer' || trait.type === 'number';
+    const [min, max] = [numberOf(trait.min), numberOf(trait.max)];
+    for (const [bound, value] of [
+      ['min', min],
+      ['max', max],
+    ] as const) {
+      if (value === null) continue;
+      if (!isNumber) sink.find([...path, bound], `only integer and number traits have a ${bound}`);
+      else if (trait.type === 'integer' && !Number.isSafeInteger(value))
+        sink.find([...path, bound], `must be a whole number, as the trait is, got ${value}`);
+    }
+    if (min !== null && max !== null && min > max) sink.find([...path, 'min'], `min ${min} is above max ${max}`);
+    if (trait.type === 'enum' && trait.values === undefined) sink.find(path, 'an enum needs its values: [a, b]');
+    if (trait.type !== 'enum' && trait.values !== undefined)
+      sink.find([...path, 'values'], 'only enum traits have values');
+    checkDistinct(listOf(trait.values).map(textOf), (index) => [...path, 'values', index], sink);
+    if (trait.type === 'timeZone') {
+      if (timeZoneTrait !== null)
+        sink.find([...path, 'type'], `there can be one timeZone trait, and "${timeZoneTrait}" is it`);
+      timeZoneTrait ??= name;
+    }
+  }
+  const names = Object.keys(traits);
+  checkCount(['profile', 'traits'], names.length, CATALOG_LIMITS.traitsMax, sink);
+  checkHashes('trait', names, (index) => ['profile', 'traits', names[index] ?? ''], sink);
+}
+
+function checkChannel(path: DocumentPath, channel: RawMap, sink: FindingSink): void {
+  const quietHours = textOf(channel.quietHours);
+  if (quietHours !== null && QUIET_HOURS_PATTERN.test(quietHours) && parseQuietHours(quietHours) === null) {
+    sink.find(
+      [...path, 'quietHours'],
+      `${JSON.stringify(quietHours)} begins and ends at the same minute: leave it out for no quiet hours`,
+    );
+  }
+  checkCaps([...path, 'caps'], channel.caps, sink);
+}
+
+function checkCaps(path: DocumentPath, caps: unknown, sink: FindingSink): void {
+  for (const [index, cap] of listOf(caps).entries()) checkDuration([...path, index, 'per'], mapOf(cap).per, sink);
+}
+
+function checkProduct(path: DocumentPath, product: RawMap, sink: FindingSink): void {
+  const amount = (key: string): number => numberOf(product[key]) ?? Number.NaN; // NaN fails every comparison below
+  const [list, floor, ceiling] = [amount('listMinor'), amount('floorMinor'), amount('ceilingMinor')];
+  const [cost, step] = [amount('costMinor'), amount('stepMinor')];
+  if (floor > ceiling) sink.find([...path, 'floorMinor'], `floor ${floor} is above the ceiling ${ceiling}`);
+  if (floor < cost)
+    sink.find([...path, 'floorMinor'], `floor ${floor} is below the cost ${cost}: every sale at it would lose money`);
+  if (list < floor || list > ceiling)
+    sink.find([...path, 'listMinor'], `list price ${list} is outside floor ${floor} to ceiling ${ceiling}`);
+  if (!(step > 0)) return;
+  for (const [key, value] of [
+    ['ceilingMinor', ceiling],
+    ['listMinor', list],
+  ] as const) {
+    if (value > floor && (value - floor) % step !== 0) {
+      sink.find([...path, key], `${value} cannot be reached from the floor ${floor} in steps of ${step}`);
+    }
+  }
+}
+
+function checkAction(
+  path: DocumentPath,
+  action: RawMap,
+  channels: readonly string[],
+  slots: RawMap,
+  rules: RuleCompiler,
+  sink: FindingSink,
+): void {
+  checkNames([...path, 'channels'], action.channels, channels, 'channel', sink);
+  checkNames([...path, 'slots'], action.slots, Object.keys(slots), 'slot', sink);
+  const own = listOf(action.channels);
+  for (const [index, slot] of listOf(action.slots).entries()) {
+    if (typeof slot !== 'string' || !Object.hasOwn(slots, slot)) continue;
+    const offered = listOf(mapOf(slots[slot]).channels);
+    if (own.length > 0 && offered.length > 0 && !offered.some((channel) => own.includes(channel))) {
+      sink.find(
+        [...path, 'slots', index],
+        `slot "${slot}" takes ${offered.join(', ')}, but the action goes to ${own.join(', ')}: it can never be shown there`,
+      );
+    }
+  }
+  checkCaps([...path, 'caps'], action.caps, sink);
+  checkDistinct(listOf(action.creatives).map(textOf), (index) => [...path, 'creatives', index], sink);
+  checkRule([...path, 'eligibility'], action.eligibility, rules, sink);
+  for (const [index, weight] of listOf(action.contextWeights).entries()) {
+    checkRule([...path, 'contextWeights', index, 'when'], mapOf(weight).when, rules, sink);
+  }
+}
+
+function checkRule(path: DocumentPath, source: unknown, rules: RuleCompiler, sink: FindingSink): void {
+  // An empty or overlong rule is a matter of shape.
+  if (typeof source !== 'string' || source === '' || source.length > CATALOG_LIMITS.ruleLengthMax) return;
+  for (const { offset, reason, nearest } of rules.check(source).problems ?? []) {
+    sink.find(path, reason, { nearest, ruleOffset: offset });
+  }
+}
+
+/** Every text in the list must be one of `known`, and stand there once. */
+function checkNames(
+  path: DocumentPath,
+  list: unknown,
+  known: readonly string[],
+  kind: string,
+  sink: FindingSink,
+): void {
+  const names = listOf(list).map(textOf);
+  for (const [index, name] of names.entries()) {
+    if (name !== null && !known.includes(name)) unknownName([...path, index], name, known, kind, sink);
+  }
+  checkDistinct(names, (index) => [...path, index], sink);
+}
+
+function unknownName(
+  path: DocumentPath,
+  name: string,
+  known: readonly (string | null)[],
+  kind: string,
+  sink: FindingSink,
+): void {
+  const candidates = known.filter((candidate) => candidate !== null);
+  sink.find(path, `${JSON.stringify(name)} is not a declared ${kind}`, { nearest: nearestMatch(name, candidates) });
+}
+
+function checkDistinct(
+  names: readonly (string | null)[],
+  pathOf: (index: number) => DocumentPath,
+  sink: FindingSink,
+): void {
+  const firstIndex = new Map<string, number>();
+  for (const [index, name] of names.entries()) {
+    if (name === null) continue;
+    const first = firstIndex.get(name);
+    if (first === undefined) firstIndex.set(name, index);
+    else sink.find(pathOf(index), `${JSON.stringify(name)} is there already, as number ${first + 1} of the list`);
+  }
+}
+
+function checkCount(path: DocumentPath, count: number, max: number, sink: FindingSink): void {
+  if (count > max) sink.find(path, `must have at most ${max} entries, has ${count}`);
+}
+
+/** Records on disk name things by 32-bit hash: two names of one kind with one hash cannot both be used. */
+function checkHashes(
+  kind: string,
+  names: readonly (string | null)[],
+  pathOf: (index: number) => DocumentPath,
+  sink: FindingSink,
+): void {
+  const nameByHash = new Map<number, string>();
+  for (const [index, name] of names.entries()) {
+    if (name === null) continue;
+    const hash = murmur3Text(name, 0);
+    const other = nameByHash.get(hash);
+    if (other === undefined) nameByHash.set(hash, name);
+    else if (other !== name) {
+      sink.find(
+        pathOf(index),
+        `${kind} ${JSON.stringify(name)} has the same 32-bit hash as ${JSON.stringify(other)}; rename one of them`,
+      );
+    }
+  }
+}

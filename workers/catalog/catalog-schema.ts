@@ -1,0 +1,157 @@
+/**
+ * The shape of a catalog file: which keys exist, of which type, within which bounds. Published as JSON
+ * Schema (`schemas/catalog.schema.json`) for editors. Shape only: what names refer to and whether
+ * numbers agree with one another is `catalog-check.ts`. Unknown keys are refused everywhere, because a
+ * misspelt cap that is silently ignored costs money.
+ */
+import * as z from 'zod';
+import { DURATION_PATTERN, QUIET_HOURS_PATTERN } from './durations.ts';
+
+export const CATALOG_LIMITS = {
+  /** Largest catalog file, in bytes. */
+  fileBytesMax: 8 * 1024 * 1024,
+  actionsMax: 2_500,
+  productsMax: 10_000,
+  slotsMax: 256,
+  channelsMax: 32,
+  traitsMax: 128,
+  enumValuesMax: 256,
+  creativesMax: 64,
+  capsMax: 8,
+  contextWeightsMax: 16,
+  /** Longest rule, in UTF-16 units. */
+  ruleLengthMax: 4_096,
+  /** Largest count of one cap: every counted moment is remembered exactly. */
+  capCountMax: 1_000,
+  /** Money, in minor units: far inside the integers a double holds exactly. */
+  moneyMinorMax: 1_000_000_000_000,
+  leverMax: 1_000,
+  leaseMillisMax: 7 * 86_400_000,
+  quoteTtlMillisMax: 7 * 86_400_000,
+} as const;
+
+/** Channels, slots, actions, skus, traits and names: what fits in a URL, a metric label and a log line. */
+export const KEY_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+
+const key = z
+  .string()
+  .regex(KEY_PATTERN, { error: 'must be 1 to 64 letters, digits, ".", "_" or "-", the first a letter or digit' });
+const duration = z
+  .string()
+  .regex(DURATION_PATTERN, { error: 'must be a duration such as 90s, 15m, 24h, 7d or 8w' })
+  .describe('Whole number and unit: s, m, h, d, w');
+const moneyMinor = z.int().min(0).max(CATALOG_LIMITS.moneyMinorMax).describe('Minor units of currency');
+const probability = z.number().min(0).max(1);
+const rule = z
+  .string()
+  .min(1)
+  .max(CATALOG_LIMITS.ruleLengthMax)
+  .describe('CEL over profile, context, now and counters');
+
+const cap = z.strictObject({
+  count: z.int().min(1).max(CATALOG_LIMITS.capCountMax).describe('At most this many inside the period'),
+  per: z
+    .string()
+    .regex(new RegExp(`^(day|week)$|${DURATION_PATTERN.source}`), {
+      error: 'must be day, week or a duration such as 24h or 7d',
+    })
+    .describe('day and week: the local calendar; a duration: a rolling window'),
+  on: z
+    .enum(['decision', 'impression', 'click', 'conversion'])
+    .optional()
+    .describe('What is counted; default decision'),
+});
+const caps = z.array(cap).max(CATALOG_LIMITS.capsMax);
+
+const trait = z.strictObject({
+  type: z.enum(['integer', 'number', 'boolean', 'string', 'enum', 'timeZone']),
+  min: z.number().optional(),
+  max: z.number().optional(),
+  values: z.array(z.string().min(1).max(256)).min(1).max(CATALOG_LIMITS.enumValuesMax).optional(),
+  unit: z.string().min(1).max(64).optional(),
+  protected: z.boolean().optional().describe('Measured for fairness; never a feature, never in a rule'),
+  sensitive: z.boolean().optional().describe('Personal; never a feature, never in a rule, never logged'),
+});
+
+const channel = z.strictObject({
+  costMinor: moneyMinor.optional(),
+  quietHours: z
+    .string()
+    .regex(QUIET_HOURS_PATTERN, { error: 'must be two local times such as "22:00-08:00"' })
+    .optional(),
+  caps: caps.optional(),
+});
+
+const product = z.strictObject({
+  sku: key,
+  listMinor: moneyMinor,
+  floorMinor: moneyMinor,
+  ceilingMinor: moneyMinor,
+  costMinor: moneyMinor,
+  stepMinor: z.int().min(1).max(CATALOG_LIMITS.moneyMinorMax),
+  stock: z
+    .int()
+    .min(0)
+    .max(CATALOG_LIMITS.moneyMinorMax)
+    .nullable()
+    .optional()
+    .describe('Units on hand; null: unlimited'),
+  quoteTtlMillis: z.int().min(1_000).max(CATALOG_LIMITS.quoteTtlMillisMax).optional(),
+});
+
+const action = z.strictObject({
+  key,
+  category: key.optional(),
+  channels: z.array(key).min(1).max(CATALOG_LIMITS.channelsMax),
+  slots: z.array(key).max(CATALOG_LIMITS.slotsMax).optional(),
+  valueMinor: z.int().min(-CATALOG_LIMITS.moneyMinorMax).max(CATALOG_LIMITS.moneyMinorMax),
+  costMinor: moneyMinor.optional(),
+  lever: z.number().min(0).max(CATALOG_LIMITS.leverMax).optional(),
+  eligibility: rule.optional(),
+  contextWeights: z
+    .array(z.strictObject({ when: rule, weight: z.number().min(0).max(CATALOG_LIMITS.leverMax) }))
+    .max(CATALOG_LIMITS.contextWeightsMax)
+    .optional(),
+  caps: caps.optional(),
+  budgetMinor: moneyMinor.nullable().optional(),
+  creatives: z.array(z.string().min(1).max(256)).max(CATALOG_LIMITS.creativesMax).optional(),
+});
+
+export const catalogSchema = z.strictObject({
+  version: z.literal(1),
+  name: key,
+  currency: z.string().regex(/^[A-Z]{3}$/, { error: 'must be an ISO 4217 code such as EUR' }),
+  timeZone: z.string().min(1).max(64).describe('IANA zone for people whose zone is unknown'),
+  decision: z
+    .strictObject({
+      explorationProbability: probability.optional(),
+      holdoutProbability: z.number().min(0).max(0.5).optional(),
+      rewardWindow: duration.optional(),
+      leaseMillis: z.int().min(1_000).max(CATALOG_LIMITS.leaseMillisMax).optional(),
+      fallback: key.optional(),
+    })
+    .optional(),
+  profile: z
+    .strictObject({
+      additionalTraits: z.enum(['refuse', 'keep']).optional(),
+      traits: z.record(key, trait).optional(),
+    })
+    .optional(),
+  channels: z.record(key, channel),
+  slots: z.record(key, z.strictObject({ channels: z.array(key).min(1).max(CATALOG_LIMITS.channelsMax) })).optional(),
+  products: z.array(product).max(CATALOG_LIMITS.productsMax).optional(),
+  actions: z.array(action).min(1).max(CATALOG_LIMITS.actionsMax),
+});
+
+/** A catalog file whose shape holds; written by a person, so what has a default may be missing. */
+export type CatalogFile = z.infer<typeof catalogSchema>;
+export type CapFile = z.infer<typeof cap>;
+
+/** The schema as JSON Schema 2020-12, as committed in `schemas/catalog.schema.json`. */
+export function catalogJsonSchema(): Record<string, unknown> {
+  return {
+    ...z.toJSONSchema(catalogSchema, { io: 'input', target: 'draft-2020-12' }),
+    title: 'Opportune catalog',
+    description: 'What may be offered, to whom, how often, at what price. See docs/CATALOG.md.',
+  };
+}

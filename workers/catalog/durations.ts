@@ -1,0 +1,42 @@
+/**
+ * Lengths of time and times of day as a catalog writes them: `90s 15m 24h 7d 8w`, `22:00-08:00`, and
+ * the period of a cap, where a duration is a window rolling with the clock while `day` and `week` are
+ * the person's own calendar. `24h` and `day` therefore differ, and `7d` and `week` too.
+ */
+import type { CapPeriod, QuietHours } from '../../decision/catalog.ts';
+
+export const DURATION_PATTERN = /^[1-9][0-9]{0,8}[smhdw]$/;
+export const QUIET_HOURS_PATTERN = /^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$/;
+
+/** Longest duration a catalog may name: ten years of 366 days. Records are not kept longer for a rule. */
+export const DURATION_MILLIS_MAX = 3_660 * 86_400_000;
+
+const MILLIS_PER_UNIT: Readonly<Record<string, number>> = {
+  s: 1_000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+  w: 604_800_000,
+};
+
+/** Milliseconds in `text`, 1 s to DURATION_MILLIS_MAX; null when it is not such a duration. */
+export function parseDurationMillis(text: string): number | null {
+  if (!DURATION_PATTERN.test(text)) return null;
+  const millis = Number(text.slice(0, -1)) * (MILLIS_PER_UNIT[text.slice(-1)] ?? Number.NaN);
+  return millis <= DURATION_MILLIS_MAX ? millis : null;
+}
+
+/** `day`, `week` or a duration; null when it is neither. */
+export function parseCapPeriod(text: string): CapPeriod | null {
+  if (text === 'day' || text === 'week') return { kind: text };
+  const windowMillis = parseDurationMillis(text);
+  return windowMillis === null ? null : { kind: 'rolling', windowMillis };
+}
+
+/** `HH:MM-HH:MM` in local time, start inclusive, end exclusive; null when malformed or when both are equal. */
+export function parseQuietHours(text: string): QuietHours | null {
+  if (!QUIET_HOURS_PATTERN.test(text)) return null;
+  const startMinute = Number(text.slice(0, 2)) * 60 + Number(text.slice(3, 5));
+  const endMinute = Number(text.slice(6, 8)) * 60 + Number(text.slice(9, 11));
+  return startMinute === endMinute ? null : { startMinute, endMinute };
+}

@@ -1,0 +1,514 @@
+/**
+ * Names, types and the supported part of CEL: from the parser's tree to a checked `Expression`.
+ * Every problem of a rule is collected, each at its own offset; a part already reported has the type
+ * `unknown` and raises no second complaint. Numbers are lenient where CEL is not: integer, unsigned
+ * and double mix freely. Refused with a reason: `matches` (a pattern can take exponential time), maps,
+ * macros over lists, nested context values, traits that are protected or sensitive.
+ */
+import type { TraitSpec } from '../../decision/catalog.ts';
+import type { CounterRegistry } from './counter-registry.ts';
+import { parseDurationMillis } from './durations.ts';
+import { nearestMatch } from './nearest-match.ts';
+import {
+  type ArithmeticOperator,
+  type CelNode,
+  type Expression,
+  isNumeric,
+  isTextual,
+  type Literal,
+  type OrderOperator,
+  type RuleProblem,
+  type RuleType,
+  type TextTest,
+} from './rule-syntax.ts';
+
+/** Declared traits by name; null: declared, but its declaration is itself wrong, so its type is unknown. */
+export type TraitTable = ReadonlyMap<string, TraitSpec | null>;
+
+const FUNCTIONS = ['count', 'sum', 'lastSeen', 'has', 'size'];
+const METHODS = ['startsWith', 'endsWith', 'contains', 'size'];
+const ROOTS = ['profile', 'context', 'now'];
+const NOW_FIELDS = ['hour', 'weekday'];
+const EVENT_LENGTH_MAX = 256;
+
+/** Checks one parsed rule, adding its counters to `counters`. The expression is of use only without problems. */
+export function checkRule(
+  root: CelNode,
+  traits: TraitTable,
+  counters: CounterRegistry,
+): { readonly expression: Expression; readonly problems: readonly RuleProblem[] } {
+  const checker = new RuleChecker(traits, counters);
+  const expression = checker.check(root);
+  checker.requireBoolean(expression, 'a rule must be true or false');
+  return { expression, problems: checker.problems };
+}
+
+class RuleChecker {
+  readonly problems: RuleProblem[] = [];
+  readonly #traits: TraitTable;
+  readonly #counters: CounterRegistry;
+
+  constructor(traits: TraitTable, counters: CounterRegistry) {
+    this.#traits = traits;
+    this.#counters = counters;
+  }
+
+  check(node: CelNode): Expression {
+    const { start, end } = node;
+    // The parser's tuples are fixed by operator; each cast below names the tuple of its own operator.
+    const args = node.args as readonly CelNode[];
+    switch (node.op) {
+      case 'value':
+        return this.#literal(node);
+      case 'id':
+        return this.#root(node);
+      case '.':
+      case '[]':
+        return this.#access(node);
+      case '!_': {
+        const operand = this.check(node.args as CelNode); // unary: the operand itself
+        this.requireBoolean(operand, '"!" needs true or false');
+        return { op: 'not', operand, type: 'boolean', start, end };
+      }
+      case '-_':
+        return this.#negate(node);
+      case '&&':
+      case '||': {
+        const left = this.#pair(args, 0);
+        const right = this.#pair(args, 1);
+        this.requireBoolean(left, `"${node.op}" needs true or false on both sides`);
+        this.requireBoolean(right, `"${node.op}" needs true or false on both sides`);
+        return { op: node.op === '&&' ? 'and' : 'or', left, right, type: 'boolean', start, end };
+      }
+      case '?:':
+        return this.#choose(node, this.#pair(args, 0), this.#pair(args, 1), this.#pair(args, 2));
+      case '<':
+      case '<=':
+      case '>':
+      case '>=':
+        return this.#order(node, node.op, this.#pair(args, 0), this.#pair(args, 1));
+      case '==':
+      case '!=':
+        return this.#equal(node, this.#pair(args, 0), this.#pair(args, 1));
+      case '+':
+      case '-':
+      case '*':
+      case '/':
+      case '%':
+        return this.#arithmetic(node, node.op, this.#pair(args, 0), this.#pair(args, 1));
+      case 'in':
+        return this.#membership(node, this.#pair(args, 0), args[1] as CelNode); // binary: two nodes
+      case 'call':
+        return this.#call(node, node.args as [string, CelNode[]]); // name, arguments
+      case 'rcall':
+        return this.#method(node, node.args as [string, CelNode, CelNode[]]); // name, receiver, arguments
+      case 'list':
+        return this.#refuse(node, 'a list may only stand on the right of "in"');
+      case 'map':
+        return this.#refuse(node, 'maps are not supported in rules');
+      default:
+        return this.#refuse(node, `"${node.op}" is not supported in rules`);
+    }
+  }
+
+  requireBoolean(expression: Expression, reason: string): void {
+    if (expression.type === 'boolean' || expression.type === 'dynamic' || expression.type === 'unknown') return;
+    this.#report(expression.start, `${reason}, got ${typeName(expression)}`);
+  }
+
+  #pair(args: readonly CelNode[], index: number): Expression {
+    return this.check(args[index] as CelNode); // the operator's arity, given by the parser
+  }
+
+  #report(offset: number, reason: string, nearest?: string): void {
+    this.problems.push({ offset, reason, ...(nearest === undefined ? {} : { nearest }) });
+  }
+
+  #refuse(node: CelNode, reason: string, nearest?: string, offset = node.start): Expression {
+    this.#report(offset, reason, nearest);
+    return unknown(node);
+  }
+
+  #literal(node: CelNode): Expression {
+    const { start, end } = node;
+    const value = node.args;
+    if (value === null) return { op: 'literal', type: 'null', value, start, end };
+    if (typeof value === 'string') return { op: 'literal', type: 'text', value, start, end };
+    if (typeof value === 'boolean') return { op: 'literal', type: 'boolean', value, start, end };
+    if (typeof value === 'number') return { op: 'literal', type: 'number', value, start, end };
+    if (typeof value === 'bigint') {
+      const number = Number(value);
+      if (!Number.isSafeInteger(number))
+        return this.#refuse(node, `${value} is beyond the whole numbers held exactly (2^53)`);
+      return { op: 'literal', type: 'integer', value: number, start, end };
+    }
+    return this.#refuse(node, 'byte strings are not supported in rules');
+  }
+
+  #root(node: CelNode): Expression {
+    const name = String(node.args);
+    if (ROOTS.includes(name))
+      return this.#refuse(node, `"${name}" needs a name after it, such as ${name}.${name === 'now' ? 'hour' : 'x'}`);
+    return this.#refuse(
+      node,
+      `"${name}" is not defined; rules see ${ROOTS.join(', ')} and ${FUNCTIONS.join(', ')}`,
+      nearestMatch(name, ROOTS),
+    );
+  }
+
+  #access(node: CelNode): Expression {
+    const [owner, field] = node.args as [CelNode, string | CelNode]; // object, and name or index
+    const { start, end } = node;
+    let name: string;
+    let nameAt: number;
+    if (typeof field === 'string') {
+      name = field;
+      nameAt = end - field.length;
+    } else if (field.op === 'value' && typeof field.args === 'string') {
+      name = field.args;
+      nameAt = field.start;
+    } else {
+      return this.#refuse(node, 'an index must be a quoted name', undefined, field.start);
+    }
+    if (owner.op !== 'id') {
+      const inner = this.check(owner);
+      if (inner.type === 'unknown') return unknown(node);
+      return this.#refuse(
+        node,
+        `${typeName(inner)} has no "${name}": values are text, numbers, true or false`,
+        undefined,
+        nameAt,
+      );
+    }
+    switch (owner.args) {
+      case 'context':
+        return { op: 'context', key: name, type: 'dynamic', start, end };
+      case 'now':
+        if (name === 'hour' || name === 'weekday') return { op: 'now', field: name, type: 'integer', start, end };
+        return this.#refuse(
+          node,
+          `"now.${name}" is not defined; there are now.hour and now.weekday`,
+          nearestMatch(name, NOW_FIELDS),
+          nameAt,
+        );
+      case 'profile':
+        return this.#trait(node, name, nameAt);
+      default:
+        return this.#root(owner);
+    }
+  }
+
+  #trait(node: CelNode, name: string, nameAt: number): Expression {
+    const trait = this.#traits.get(name);
+    if (trait === null) return unknown(node);
+    if (trait === undefined) {
+      return this.#refuse(node, `"${name}" is not a declared trait`, nearestMatch(name, this.#traits.keys()), nameAt);
+    }
+    if (trait.isProtected)
+      return this.#refuse(node, `"${name}" is a protected trait, which no rule may read`, undefined, nameAt);
+    if (trait.isSensitive)
+      return this.#refuse(node, `"${name}" is a sensitive trait, which no rule may read`, undefined, nameAt);
+    return { op: 'trait', trait, type: traitRuleType(trait), start: node.start, end: node.end };
+  }
+
+  #negate(node: CelNode): Expression {
+    const operand = this.check(node.args as CelNode); // unary: the operand itself
+    const { start, end } = node;
+    if (operand.op === 'literal' && typeof operand.value === 'number')
+      return { ...operand, value: -operand.value, start, end };
+    if (!isNumeric(operand.type) && operand.type !== 'dynamic' && operand.type !== 'unknown') {
+      return this.#refuse(node, `"-" needs a number, got ${typeName(operand)}`);
+    }
+    return { op: 'negate', operand, type: operand.type === 'dynamic' ? 'number' : operand.type, start, end };
+  }
+
+  #choose(node: CelNode, when: Expression, yes: Expression, no: Expression): Expression {
+    this.requireBoolean(when, 'the condition before "?" must be true or false');
+    const type = commonType(yes.type, no.type);
+    if (type === null)
+      return this.#refuse(node, `both results of "?:" must be of one type, got ${typeName(yes)} and ${typeName(no)}`);
+    return { op: 'choose', when, yes, no, type, start: node.start, end: node.end };
+  }
+
+  #order(node: CelNode, operator: OrderOperator, left: Expression, right: Expression): Expression {
+    const { start, end } = node;
+    for (const side of [left, right]) {
+      if (side.type === 'enum')
+        return this.#refuse(
+          node,
+          `values of an enum have no order; use "in" with the values wanted`,
+          undefined,
+          side.start,
+        );
+      if (side.type === 'null') return this.#refuse(node, 'null has no order', undefined, side.start);
+    }
+    if (!areComparable(left.type, right.type)) return this.#mismatch(node, operator, left, right);
+    return { op: 'order', operator, left, right, type: 'boolean', start, end };
+  }
+
+  #equal(node: CelNode, left: Expression, right: Expression): Expression {
+    const { start, end } = node;
+    if (!this.#fitsEnum(left, right) || !this.#fitsEnum(right, left)) return unknown(node);
+    for (const [side, other] of [
+      [left, right],
+      [right, left],
+    ] as const) {
+      if (side.type === 'null' && !['null', 'dynamic', 'unknown'].includes(other.type)) {
+        return this.#refuse(
+          node,
+          `${typeName(other)} is never null; has(…) tells whether a trait is there`,
+          undefined,
+          side.start,
+        );
+      }
+    }
+    if (!areComparable(left.type, right.type)) return this.#mismatch(node, String(node.op), left, right);
+    const equal: Expression = { op: 'equal', left, right, type: 'boolean', start, end };
+    return node.op === '==' ? equal : { op: 'not', operand: equal, type: 'boolean', start, end };
+  }
+
+  /** A literal compared with an enum must be one of its values. */
+  #fitsEnum(side: Expression, other: Expression): boolean {
+    if (side.op !== 'trait' || side.type !== 'enum' || other.op !== 'literal' || typeof other.value !== 'string')
+      return true;
+    if (side.trait.values.includes(other.value)) return true;
+    const reason = `${JSON.stringify(other.value)} is not a value of "${side.trait.name}" (${side.trait.values.join(', ')})`;
+    this.#report(other.start, reason, nearestMatch(other.value, side.trait.values));
+    return false;
+  }
+
+  #mismatch(node: CelNode, operator: string, left: Expression, right: Expression): Expression {
+    return this.#refuse(node, `"${operator}" cannot compare ${typeName(left)} with ${typeName(right)}`);
+  }
+
+  #arithmetic(node: CelNode, operator: ArithmeticOperator, left: Expression, right: Expression): Expression {
+    const { start, end } = node;
+    const type = arithmeticType(operator, left.type, right.type);
+    if (type === null)
+      return this.#refuse(
+        node,
+        `"${operator}" needs numbers${operator === '+' ? ' or two texts' : ''}, got ${typeName(left)} and ${typeName(right)}`,
+      );
+    if ((operator === '/' || operator === '%') && right.op === 'literal' && right.value === 0) {
+      return this.#refuse(node, 'division by zero', undefined, right.start);
+    }
+    return { op: 'arithmetic', operator, left, right, type, start, end };
+  }
+
+  #membership(node: CelNode, left: Expression, list: CelNode): Expression {
+    if (list.op !== 'list')
+      return this.#refuse(node, '"in" needs a list such as ["a", "b"] on its right', undefined, list.start);
+    const items: Literal[] = [];
+    let isSound = left.type !== 'unknown';
+    for (const element of list.args as readonly CelNode[]) {
+      // a list's elements
+      const item = this.check(element);
+      if (item.op !== 'literal') {
+        if (item.type !== 'unknown')
+          this.#report(item.start, 'a list may only hold literals; write other comparisons with "||"');
+        isSound = false;
+      } else if (!this.#fitsEnum(left, item)) {
+        isSound = false;
+      } else if (
+        !areComparable(left.type, item.type) ||
+        (item.type === 'null' && left.type !== 'dynamic' && left.type !== 'null')
+      ) {
+        this.#report(item.start, `"in" cannot compare ${typeName(left)} with ${typeName(item)}`);
+        isSound = false;
+      } else {
+        items.push(item);
+      }
+    }
+    if (!isSound) return unknown(node);
+    return {
+      op: 'in',
+      left,
+      items,
+      listStart: list.start,
+      listEnd: list.end,
+      type: 'boolean',
+      start: node.start,
+      end: node.end,
+    };
+  }
+
+  #call(node: CelNode, [name, args]: readonly [string, readonly CelNode[]]): Expression {
+    switch (name) {
+      case 'has':
+        return this.#has(node, args);
+      case 'size':
+        return args.length === 1
+          ? this.#size(node, args[0] as CelNode)
+          : this.#refuse(node, 'size(text) takes one argument'); // length just checked
+      case 'count':
+        return this.#counter(node, 'count', args, ['event', 'window']);
+      case 'sum':
+        return this.#counter(node, 'sum', args, ['event', 'property', 'window']);
+      case 'lastSeen':
+        return this.#counter(node, 'lastSeen', args, ['event']);
+      default:
+        for (const argument of args) this.check(argument);
+        return this.#refuse(
+          node,
+          `"${name}" is not a function; there are ${FUNCTIONS.join(', ')}`,
+          nearestMatch(name, FUNCTIONS),
+        );
+    }
+  }
+
+  #has(node: CelNode, args: readonly CelNode[]): Expression {
+    const target = args[0];
+    if (args.length !== 1 || target === undefined) return this.#refuse(node, 'has(x) takes one argument');
+    const operand = this.check(target);
+    if (operand.type === 'unknown') return unknown(node);
+    if (operand.op !== 'trait' && operand.op !== 'context') {
+      return this.#refuse(
+        node,
+        'has(x) asks about a trait or a context key: has(profile.x), has(context.x)',
+        undefined,
+        operand.start,
+      );
+    }
+    return { op: 'has', operand, type: 'boolean', start: node.start, end: node.end };
+  }
+
+  #counter(
+    node: CelNode,
+    read: 'count' | 'sum' | 'lastSeen',
+    args: readonly CelNode[],
+    names: readonly string[],
+  ): Expression {
+    const signature = `${read}(${names.join(', ')})`;
+    if (args.length !== names.length)
+      return this.#refuse(node, `${signature} takes ${names.length} arguments, got ${args.length}`);
+    const texts: string[] = [];
+    for (const [index, argument] of args.entries()) {
+      const text = argument.op === 'value' ? argument.args : undefined;
+      if (typeof text !== 'string' || text === '' || text.length > EVENT_LENGTH_MAX) {
+        this.#report(
+          argument.start,
+          `${signature} needs "${names[index]}" as quoted text of 1 to ${EVENT_LENGTH_MAX} characters`,
+        );
+      } else {
+        texts.push(text);
+      }
+    }
+    const [event, second, third] = texts;
+    if (texts.length !== names.length || event === undefined) return unknown(node);
+    const property = read === 'sum' ? (second ?? null) : null;
+    const window = read === 'sum' ? third : second;
+    const windowMillis = window === undefined ? Number.POSITIVE_INFINITY : parseDurationMillis(window);
+    if (windowMillis === null) {
+      const at = args[args.length - 1]?.start ?? node.start;
+      return this.#refuse(
+        node,
+        `${JSON.stringify(window)} is not a duration such as 90s, 15m, 24h, 7d or 8w (at most ten years)`,
+        undefined,
+        at,
+      );
+    }
+    const counter = this.#counters.register(event, property, windowMillis);
+    if (typeof counter === 'object') {
+      return this.#refuse(node, counter.reason, counter.nearest, args[1]?.start ?? node.start);
+    }
+    return {
+      op: 'counter',
+      read,
+      counter,
+      type: read === 'count' ? 'integer' : 'number',
+      start: node.start,
+      end: node.end,
+    };
+  }
+
+  #method(node: CelNode, [name, receiver, args]: readonly [string, CelNode, readonly CelNode[]]): Expression {
+    const nameAt = receiver.end + 1;
+    if (name === 'matches') {
+      return this.#refuse(
+        node,
+        '"matches" is refused: a pattern can take exponential time; use startsWith, endsWith or contains',
+        undefined,
+        nameAt,
+      );
+    }
+    if (name === 'size')
+      return args.length === 0
+        ? this.#size(node, receiver)
+        : this.#refuse(node, 'size() takes no argument', undefined, nameAt);
+    if (name !== 'startsWith' && name !== 'endsWith' && name !== 'contains') {
+      return this.#refuse(
+        node,
+        `"${name}" is not a function of text; there are ${METHODS.join(', ')}`,
+        nearestMatch(name, METHODS),
+        nameAt,
+      );
+    }
+    const argument = args[0];
+    if (args.length !== 1 || argument === undefined)
+      return this.#refuse(node, `${name}(text) takes one argument`, undefined, nameAt);
+    return this.#textTest(node, name, this.check(receiver), this.check(argument));
+  }
+
+  #textTest(node: CelNode, test: TextTest, left: Expression, right: Expression): Expression {
+    for (const side of [left, right]) {
+      if (!isText(side)) return this.#refuse(node, `${test} needs text, got ${typeName(side)}`, undefined, side.start);
+    }
+    return { op: 'textTest', test, left, right, type: 'boolean', start: node.start, end: node.end };
+  }
+
+  #size(node: CelNode, argument: CelNode): Expression {
+    const operand = this.check(argument);
+    if (!isText(operand))
+      return this.#refuse(node, `size needs text, got ${typeName(operand)}`, undefined, operand.start);
+    return { op: 'size', operand, type: 'integer', start: node.start, end: node.end };
+  }
+}
+
+function unknown(node: CelNode): Expression {
+  return { op: 'literal', type: 'unknown', value: null, start: node.start, end: node.end };
+}
+
+function traitRuleType(trait: TraitSpec): RuleType {
+  switch (trait.type) {
+    case 'string':
+    case 'timeZone':
+      return 'text';
+    default:
+      return trait.type;
+  }
+}
+
+function typeName(expression: Expression): string {
+  const type =
+    expression.type === 'dynamic' ? 'a context value' : expression.type === 'boolean' ? 'true/false' : expression.type;
+  return expression.op === 'trait' ? `${type} "${expression.trait.name}"` : type;
+}
+
+function isText(expression: Expression): boolean {
+  return isTextual(expression.type) || expression.type === 'dynamic' || expression.type === 'unknown';
+}
+
+function areComparable(left: RuleType, right: RuleType): boolean {
+  return commonType(left, right) !== null;
+}
+
+/** The type that holds both; null when there is none. */
+function commonType(left: RuleType, right: RuleType): RuleType | null {
+  if (left === 'unknown' || right === 'unknown') return 'unknown';
+  if (left === 'dynamic' || right === 'dynamic') return 'dynamic';
+  if (isNumeric(left) && isNumeric(right)) return left === right ? left : 'number';
+  if (isTextual(left) && isTextual(right)) return 'text';
+  return left === right ? left : null;
+}
+
+function arithmeticType(operator: ArithmeticOperator, left: RuleType, right: RuleType): RuleType | null {
+  if (left === 'unknown' || right === 'unknown') return 'unknown';
+  if (operator === '+' && isTextual(left) && isTextual(right)) return 'text';
+  const isDynamic = left === 'dynamic' || right === 'dynamic';
+  const fits = (type: RuleType): boolean =>
+    isNumeric(type) || type === 'dynamic' || (operator === '+' && isDynamic && isTextual(type));
+  if (!fits(left) || !fits(right)) return null;
+  // Only "+" of a context value may turn out to be text; everything else is a number or an error.
+  if (isDynamic) return operator === '+' ? 'dynamic' : 'number';
+  return left === 'integer' && right === 'integer' ? 'integer' : 'number';
+}
