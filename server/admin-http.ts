@@ -183,7 +183,7 @@ async function handle(
   try {
     const refusal = refusalOf(request, options);
     if (refusal !== undefined) return sendProblem(response, refusal);
-    const url = new URL(request.url ?? '/', 'http://admin.invalid');
+    const url = new URL(`http://admin.invalid${request.url}`);
     const route = routes.get(url.pathname);
     if (route === undefined) {
       const detail = `there is nothing at ${url.pathname.slice(0, 100)}; GET / lists what is here`;
@@ -208,7 +208,8 @@ function refusalOf(request: IncomingMessage, options: AdminOptions): Problem | u
     const detail = `the address is longer than ${ADMIN_LIMITS.urlBytesMax} bytes`;
     return { status: 414, title: 'URI Too Long', detail };
   }
-  if (!URL.canParse(request.url ?? '/', 'http://admin.invalid')) {
+  // Appended, not resolved: `//name/path` must not be taken for another host.
+  if (request.url?.startsWith('/') !== true || !URL.canParse(`http://admin.invalid${request.url}`)) {
     return { status: 400, title: 'Bad Request', detail: 'the address is not a valid path' };
   }
   const hasBody =
