@@ -76,7 +76,7 @@ export class ProfileScope implements ProfileState {
     const trait = this.#index.catalog.timeZoneTrait;
     const hash = trait < 0 ? Number.NaN : record.trait(trait);
     let zone = -1;
-    if (hash === hash) {
+    if (!Number.isNaN(hash)) {
       zone = this.#zones.zoneIndexByHash(hash);
       if (zone < 0) {
         zone = this.#zones.zoneIndexByName(this.#readText(record, this.#index.catalog.traits[trait]?.name ?? ''));
@@ -95,7 +95,7 @@ export class ProfileScope implements ProfileState {
   }
   hasTrait(trait: number): boolean {
     const value = this.#record.trait(trait);
-    return value === value;
+    return !Number.isNaN(value);
   }
   traitNumber(trait: number): number {
     return this.#record.trait(trait);
@@ -118,7 +118,7 @@ export class ProfileScope implements ProfileState {
   counterLastSeenSeconds(counter: number): number {
     this.#count();
     const newest = this.#newest[counter] as number;
-    return newest === newest ? Math.max(0, (this.atEpochMillis - newest) / 1000) : NEVER_SECONDS;
+    return !Number.isNaN(newest) ? Math.max(0, (this.atEpochMillis - newest) / 1000) : NEVER_SECONDS;
   }
   counterOldestLeavesAtEpochMillis(counter: number): number {
     this.#count();

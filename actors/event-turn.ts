@@ -1,0 +1,417 @@
+/**
+ * The turns that take in facts: `track`, and `confirm` and `release` of a lease. A fact becomes an
+ * effect that says in full what it does: which lease it confirms, which moment it adds, what the models
+ * learn. Learning happens here and now, so the next decision of this person, and of everybody else on
+ * this shard, knows it.
+ *
+ * What an event means (docs/PROTOCOL.md):
+ *   impression, dismiss            seen: confirms the lease, counts as a trial
+ *   click, conversion, purchase    responded: confirms, and turns the trial into a response
+ *   purchase                       also teaches demand, for the quoted product, and takes its stock
+ *   complaint, unsubscribe         refuses contact on `properties.channel`, or on all; `subscribe` allows it again
+ */
+import { MOMENT } from '../decision/catalog.ts';
+import type { Properties } from '../proto/messages.ts';
+import { murmur3Text } from '../proto/murmur3.ts';
+import type { Request } from '../proto/request.ts';
+import { FAULT, type Fault } from '../proto/statuses.ts';
+import { type ActorRuntime, textWords } from './actor-runtime.ts';
+import { EVENT_MOMENT_KIND } from './apply-effect.ts';
+import { type DecisionIdParts, parseDecisionId } from './decision-id.ts';
+import { EFFECT, EVENT, EVENT_FLAG, LEASE_EFFECT, LEDGER } from './effect.ts';
+import { stockSubject } from './ports.ts';
+import { LEASE, LEASE_FLAG, LEASE_STATE } from './record-layout.ts';
+
+/** An event dated further ahead than this is a broken clock and is taken as now. */
+const FUTURE_MILLIS_MAX = 300_000;
+const ENCODER = new TextEncoder();
+const EVENT_NAME_BYTES_MAX = 1024;
+/** Longest event name, in bytes of UTF-8, and properties that a journal entry takes. */
+const PROPERTY_BYTES_MAX = 128 * 1024;
+
+interface EventMeaning {
+  readonly kind: number;
+  readonly flags: number;
+  readonly isResponse: boolean;
+  readonly isSignal: boolean;
+}
+function meaning(kind: number, isSeen: boolean, isResponse: boolean, isSignal: boolean, flags = 0): EventMeaning {
+  return { kind, flags: flags | (isSeen ? EVENT_FLAG.confirms | EVENT_FLAG.trial : 0), isResponse, isSignal };
+}
+const PLAIN = meaning(0, false, false, false);
+const MEANINGS: ReadonlyMap<string, EventMeaning> = new Map([
+  ['impression', meaning(MOMENT.impression, true, false, false)],
+  ['dismiss', meaning(0, true, false, false)],
+  ['click', meaning(MOMENT.click, true, true, true)],
+  ['conversion', meaning(MOMENT.conversion, true, true, true)],
+  ['purchase', meaning(MOMENT.conversion, true, true, true)],
+  ['open', meaning(0, false, false, true)],
+  ['complaint', meaning(0, false, false, false, EVENT_FLAG.contactRefused)],
+  ['unsubscribe', meaning(0, false, false, false, EVENT_FLAG.contactRefused)],
+  ['subscribe', meaning(0, false, false, false, EVENT_FLAG.contactAllowed)],
+]);
+const CONFIRM = meaning(0, true, false, false);
+
+export class EventTurn {
+  /** After `track`: whether the message id was known; then nothing was changed. */
+  isDuplicate = false;
+  readonly #runtime: ActorRuntime;
+  readonly #id: DecisionIdParts = { partition: 0, hashLow: 0, hashHigh: 0, decisionSeq: 0 };
+  readonly #words = new Uint32Array(2);
+  readonly #name = new Uint8Array(EVENT_NAME_BYTES_MAX);
+
+  constructor(runtime: ActorRuntime) {
+    this.#runtime = runtime;
+  }
+
+  /** Takes in the request's event. Returns null when it was applied (or known already), else the fault. */
+  track(request: Request, now: number): Fault | null {
+    const runtime = this.#runtime;
+    this.isDuplicate = false;
+    const decision = this.#decisionOf(request.decisionId, 'track.decisionId');
+    if (decision < 0) return FAULT.malformedId;
+    const quote = this.#decisionOf(request.quoteId, 'track.quoteId');
+    if (quote < 0) return FAULT.malformedId;
+    const fault = runtime.open(request, now);
+    if (fault !== null) return fault;
+    const { record } = runtime;
+    if (
+      (decision !== 0 || quote !== 0) &&
+      (this.#id.hashLow !== record.hashLow || this.#id.hashHigh !== record.hashHigh)
+    ) {
+      return runtime.fail(FAULT.malformedId, 'track.decisionId: this decision was made for another profile');
+    }
+    const hasMessage = request.messageId !== '';
+    if (hasMessage) {
+      textWords(request.messageId, this.#words);
+      if (record.hasMessage(this.#words[0] as number, this.#words[1] as number)) {
+        this.isDuplicate = true;
+        runtime.stats.duplicateEvents++;
+        return null;
+      }
+    }
+    runtime.expireDue(now);
+    const channel = request.properties?.['channel'];
+    const channelSpec = typeof channel === 'string' ? runtime.index.catalog.channelByKey.get(channel) : undefined;
+    if (
+      typeof channel === 'string' &&
+      channelSpec === undefined &&
+      (MEANINGS.get(request.event) ?? PLAIN).flags >= EVENT_FLAG.contactRefused
+    ) {
+      return runtime.fail(FAULT.unknownChannel, 'track.properties.channel: the catalog has no such channel');
+    }
+    const ok = this.#apply(
+      request.event,
+      MEANINGS.get(request.event) ?? PLAIN,
+      decision !== 0 ? decision : quote,
+      quote,
+      request.properties,
+      this.#eventAt(request.atEpochMillis, now),
+      hasMessage,
+      channelSpec?.hash ?? 0,
+      now,
+    );
+    return ok ? null : runtime.fail(FAULT.internal, 'track: the turn failed and was undone; see the log');
+  }
+
+  /** Confirms every open lease of the decision: the offer was made, its cost is spent, a trial begins. */
+  confirm(request: Request, now: number): Fault | null {
+    const runtime = this.#runtime;
+    const fault = this.#openDecision(request.decisionId, 'confirm.decisionId', now);
+    if (fault !== null) return fault;
+    const state = this.#leaseState();
+    if (state === LEASE_STATE.confirmed) return null;
+    if (state !== LEASE_STATE.open) {
+      return runtime.fail(FAULT.leaseEnded, `confirm.decisionId: the lease was ${nameOfState(state)}`);
+    }
+    const ok = this.#apply('confirm', CONFIRM, this.#id.decisionSeq, this.#id.decisionSeq, null, now, false, 0, now);
+    return ok ? null : runtime.fail(FAULT.internal, 'confirm: the turn failed and was undone; see the log');
+  }
+
+  /** Gives back what the decision holds. */
+  release(request: Request, now: number): Fault | null {
+    const runtime = this.#runtime;
+    const fault = this.#openDecision(request.decisionId, 'release.decisionId', now);
+    if (fault !== null) return fault;
+    const state = this.#leaseState();
+    if (state === LEASE_STATE.released) return null;
+    if (state === LEASE_STATE.confirmed) {
+      return runtime.fail(FAULT.leaseConfirmed, 'release.decisionId: the lease was confirmed already');
+    }
+    if (state !== LEASE_STATE.open)
+      return runtime.fail(FAULT.leaseEnded, `release.decisionId: the lease was ${nameOfState(state)}`);
+    const { effect, record, stats } = runtime;
+    effect.begin(EFFECT.release, 8);
+    effect.setU32(LEASE_EFFECT.decisionSeq, this.#id.decisionSeq);
+    let released = 0;
+    for (let i = 0; i < record.leaseCount; i++) {
+      if (!this.#isOpenLease(i, this.#id.decisionSeq)) continue;
+      released++;
+      const flags = record.leaseU8(i, LEASE.flags);
+      if (flags & LEASE_FLAG.holdsBudget) {
+        effect.addLedger(LEDGER.free, record.leaseU32(i, LEASE.actionHash), record.leaseU32(i, LEASE.costMinor));
+      }
+      if (flags & LEASE_FLAG.holdsStock)
+        effect.addLedger(LEDGER.free, stockSubject(record.leaseU32(i, LEASE.skuHash)), 1);
+    }
+    if (!runtime.commit(now))
+      return runtime.fail(FAULT.internal, 'release: the turn failed and was undone; see the log');
+    stats.leasesReleased += released;
+    return null;
+  }
+
+  /** The partition that owns the decision, or -1 when the id is not of ours. */
+  partitionOf(decisionId: string): number {
+    return parseDecisionId(decisionId, this.#id) ? this.#id.partition : -1;
+  }
+
+  #decisionOf(id: string, field: string): number {
+    if (id === '') return 0;
+    if (parseDecisionId(id, this.#id)) return this.#id.decisionSeq;
+    this.#runtime.message = `${field}: not an id this server issues (20 characters, with a check)`;
+    return -1;
+  }
+
+  #openDecision(decisionId: string, field: string, now: number): Fault | null {
+    const runtime = this.#runtime;
+    if (!parseDecisionId(decisionId, this.#id)) {
+      return runtime.fail(FAULT.malformedId, `${field}: not an id this server issues (20 characters, with a check)`);
+    }
+    if (!runtime.openKnown(this.#id.partition, this.#id.hashLow, this.#id.hashHigh)) {
+      return runtime.fail(FAULT.unknownDecision, `${field}: no such decision is kept`);
+    }
+    runtime.expireDue(now);
+    if (this.#leaseState() === 0) return runtime.fail(FAULT.unknownDecision, `${field}: no such decision is kept`);
+    return null;
+  }
+
+  /** State of the decision's leases (they end together), or 0 when none is kept. */
+  #leaseState(): number {
+    const { record } = this.#runtime;
+    let state = 0;
+    for (let i = 0; i < record.leaseCount; i++) {
+      if (record.leaseU32(i, LEASE.decisionSeq) !== this.#id.decisionSeq) continue;
+      state = record.leaseU8(i, LEASE.state);
+      if (state === LEASE_STATE.open) return state;
+    }
+    return state;
+  }
+
+  #isOpenLease(i: number, decisionSeq: number): boolean {
+    const { record } = this.#runtime;
+    return record.leaseU32(i, LEASE.decisionSeq) === decisionSeq && record.leaseU8(i, LEASE.state) === LEASE_STATE.open;
+  }
+
+  #eventAt(atEpochMillis: number, now: number): number {
+    return Number.isNaN(atEpochMillis) || atEpochMillis > now + FUTURE_MILLIS_MAX ? now : atEpochMillis;
+  }
+
+  /**
+   * One effect for the event and, for a decision of several actions that was seen as a whole, one more
+   * for each further action, so that each learns its own trial.
+   */
+  #apply(
+    name: string,
+    what: EventMeaning,
+    decisionSeq: number,
+    quoteSeq: number,
+    properties: Properties | null,
+    at: number,
+    hasMessage: boolean,
+    channelHash: number,
+    now: number,
+  ): boolean {
+    const { record } = this.#runtime;
+    const wantedAction = properties?.['action'];
+    const wanted =
+      typeof wantedAction === 'string' ? this.#runtime.index.catalog.actionByKey.get(wantedAction) : undefined;
+    const leases: number[] = [];
+    for (let i = 0; decisionSeq !== 0 && i < record.leaseCount; i++) {
+      if (record.leaseU32(i, LEASE.decisionSeq) !== decisionSeq) continue;
+      if (wanted === undefined || record.leaseU32(i, LEASE.actionHash) === wanted.hash) leases.push(i);
+    }
+    // A response is to one action; being seen is about all of them.
+    const actions = what.isResponse || leases.length === 0 ? 1 : leases.length;
+    for (let n = 0; n < actions; n++) {
+      const lease = leases[n] ?? -1;
+      const isFirst = n === 0;
+      this.#fill(
+        isFirst ? name : 'seen',
+        what,
+        lease,
+        decisionSeq,
+        quoteSeq,
+        isFirst ? properties : null,
+        at,
+        isFirst && hasMessage,
+        channelHash,
+        isFirst,
+        now,
+      );
+      if (!this.#runtime.commit(now)) return false;
+      this.#runtime.options.models.learn(this.#runtime.effect);
+    }
+    return true;
+  }
+
+  #fill(
+    name: string,
+    what: EventMeaning,
+    lease: number,
+    decisionSeq: number,
+    quoteSeq: number,
+    properties: Properties | null,
+    at: number,
+    hasMessage: boolean,
+    channelHash: number,
+    isFirst: boolean,
+    now: number,
+  ): void {
+    const runtime = this.#runtime;
+    const { record, effect, index, options, stats } = runtime;
+    const nameBytes = ENCODER.encodeInto(name, this.#name).written;
+    const propertyBytes = properties === null ? EMPTY : options.coldCodec.encodeProperties(properties);
+    const storedPropertyBytes = propertyBytes.length <= PROPERTY_BYTES_MAX ? propertyBytes.length : 0;
+    effect.begin(EFFECT.event, EVENT.name - 48 + nameBytes + storedPropertyBytes);
+    effect.u8.set(this.#name.subarray(0, nameBytes), EVENT.name);
+    effect.u8.set(propertyBytes.subarray(0, storedPropertyBytes), EVENT.name + nameBytes);
+    effect.setU16(EVENT.nameBytes, nameBytes);
+    effect.setU32(EVENT.propertyBytes, storedPropertyBytes);
+    const eventHash = murmur3Text(name, 0);
+    const isPurchase = name === 'purchase';
+    let flags = 0;
+    effect.setF64(EVENT.eventAt, at);
+    effect.setU32(EVENT.eventHash, eventHash);
+    if (hasMessage) {
+      flags |= EVENT_FLAG.hasMessage;
+      effect.setU32(EVENT.messageLow, this.#words[0] as number);
+      effect.setU32(EVENT.messageHigh, this.#words[1] as number);
+    }
+    effect.setF64(EVENT.revenueMinor, numberOf(properties?.['revenueMinor']));
+    effect.setU16(EVENT.hourOfWeek, 0xffff);
+    if (lease >= 0) flags |= this.#fillAttribution(what, lease, decisionSeq, isFirst, isPurchase, properties);
+    if (isPurchase && lease < 0) this.#takeStock(properties, 0);
+    if (quoteSeq === 0 && lease < 0) effect.setF64(EVENT.priceMinor, Number.NaN);
+    const retention = index.catalog.retentions.get(eventHash);
+    if (retention !== undefined && isFirst && at > now - retention.windowMillis) {
+      flags |= EVENT_FLAG.eventMoment;
+      effect.setF64(EVENT.amount, retention.property === null ? 0 : numberOf(properties?.[retention.property]));
+    }
+    if (what.isSignal && isFirst) {
+      runtime.scope.bind(record, index, null, at, runtime.defaultZone);
+      flags |= EVENT_FLAG.sendTime;
+      effect.setU16(EVENT.hourOfWeek, runtime.scope.hourOfWeek);
+    }
+    flags |= what.flags & (EVENT_FLAG.contactRefused | EVENT_FLAG.contactAllowed);
+    if (channelHash !== 0) effect.setU32(EVENT.channelHash, channelHash);
+    effect.setU32(EVENT.flags, flags);
+    if (flags & (EVENT_FLAG.trial | EVENT_FLAG.response | EVENT_FLAG.trialWithResponse | EVENT_FLAG.purchase))
+      stats.learnUpdates++;
+  }
+
+  /** What the event does to the lease it is about; returns the flags. */
+  #fillAttribution(
+    what: EventMeaning,
+    lease: number,
+    decisionSeq: number,
+    isFirst: boolean,
+    isPurchase: boolean,
+    properties: Properties | null,
+  ): number {
+    const { record, effect, stats, index } = this.#runtime;
+    const state = record.leaseU8(lease, LEASE.state);
+    const leaseFlags = record.leaseU8(lease, LEASE.flags);
+    const actionHash = record.leaseU32(lease, LEASE.actionHash);
+    const priceMinor = record.leaseF64(lease, LEASE.priceMinor);
+    let flags = 0;
+    effect.setU32(EVENT.decisionSeq, decisionSeq);
+    effect.setU32(EVENT.actionHash, actionHash);
+    effect.setU32(EVENT.channelHash, record.leaseU32(lease, LEASE.channelHash));
+    effect.setU32(EVENT.skuHash, record.leaseU32(lease, LEASE.skuHash));
+    effect.setF64(EVENT.priceMinor, priceMinor);
+    effect.setU32(EVENT.decisionEpoch, record.leaseU32(lease, LEASE.journalEpoch));
+    effect.setU32(EVENT.decisionStream, record.leaseU32(lease, LEASE.journalStream));
+    effect.setU32(EVENT.decisionBatch, record.leaseU32(lease, LEASE.journalBatch));
+    effect.setU32(EVENT.decisionOffset, record.leaseU32(lease, LEASE.journalOffset));
+    if (what.flags & EVENT_FLAG.confirms && isFirst && state === LEASE_STATE.open) {
+      flags |= EVENT_FLAG.confirms;
+      for (let i = 0; i < record.leaseCount; i++) {
+        if (!this.#isOpenLease(i, decisionSeq)) continue;
+        stats.leasesConfirmed++;
+        if (record.leaseU8(i, LEASE.flags) & LEASE_FLAG.holdsBudget) {
+          effect.addLedger(LEDGER.spend, record.leaseU32(i, LEASE.actionHash), record.leaseU32(i, LEASE.costMinor));
+        }
+      }
+    }
+    const isWithinReward =
+      effect.getF64(EVENT.eventAt) - record.leaseF64(lease, LEASE.at) <= index.catalog.decision.rewardWindowMillis;
+    if (actionHash !== 0 && isWithinReward) {
+      const isTrial = (leaseFlags & LEASE_FLAG.trialLearnt) !== 0;
+      if (what.isResponse) {
+        if ((leaseFlags & LEASE_FLAG.responseLearnt) === 0)
+          flags |= isTrial ? EVENT_FLAG.response : EVENT_FLAG.trialWithResponse;
+      } else if (what.flags & EVENT_FLAG.trial && !isTrial) flags |= EVENT_FLAG.trial;
+      if (what.kind !== 0 && index.keeps(what.kind, actionHash)) {
+        flags |= EVENT_FLAG.actionMoment;
+        effect.u8[EVENT_MOMENT_KIND] = what.kind;
+      }
+    }
+    if (!Number.isNaN(priceMinor) && isWithinReward) {
+      if (what.flags & EVENT_FLAG.trial && (leaseFlags & LEASE_FLAG.quoteLearnt) === 0) flags |= EVENT_FLAG.quote;
+      if (isPurchase && (leaseFlags & LEASE_FLAG.purchaseLearnt) === 0) {
+        flags |= EVENT_FLAG.purchase;
+        const quantity = this.#quantityOf(properties, record.leaseU32(lease, LEASE.skuHash));
+        effect.setF64(EVENT.quantity, quantity);
+        if (leaseFlags & LEASE_FLAG.holdsStock) {
+          flags |= EVENT_FLAG.endsStockHold;
+          effect.addLedger(LEDGER.spend, stockSubject(record.leaseU32(lease, LEASE.skuHash)), 1);
+          this.#takeStock(properties, record.leaseU32(lease, LEASE.skuHash));
+        } else this.#takeStock(properties, 0);
+      }
+    }
+    return flags;
+  }
+
+  /** Units of the product bought by this purchase; 1 when the items do not say. */
+  #quantityOf(properties: Properties | null, skuHash: number): number {
+    let quantity = 0;
+    this.#eachItem(properties, (hash, units) => {
+      if (hash === skuHash) quantity += units;
+    });
+    return quantity > 0 ? quantity : 1;
+  }
+
+  /** Takes the bought units from stock; of the product whose lease held one, one less. */
+  #takeStock(properties: Properties | null, heldSku: number): void {
+    const { effect, options } = this.#runtime;
+    this.#eachItem(properties, (hash, units) => {
+      const left = hash === heldSku ? units - 1 : units;
+      if (left > 0 && options.ledger.isLimited(stockSubject(hash)) && effect.ledgerCount < 250) {
+        effect.addLedger(LEDGER.take, stockSubject(hash), left);
+      }
+    });
+  }
+
+  #eachItem(properties: Properties | null, visit: (skuHash: number, units: number) => void): void {
+    const items = properties?.['items'];
+    if (!Array.isArray(items)) return;
+    for (const item of items as readonly unknown[]) {
+      if (typeof item !== 'object' || item === null) continue;
+      const { sku, quantity } = item as { sku?: unknown; quantity?: unknown }; // a plain object of the caller's
+      const product = typeof sku === 'string' ? this.#runtime.index.catalog.productBySku.get(sku) : undefined;
+      const units = quantity === undefined ? 1 : quantity;
+      if (product === undefined || typeof units !== 'number' || !(units > 0) || units > 1e6) continue;
+      visit(product.hash, Math.floor(units));
+    }
+  }
+}
+
+const EMPTY = new Uint8Array(0);
+
+function numberOf(value: unknown): number {
+  return typeof value === 'number' && Number.isFinite(value) ? value : 0;
+}
+
+function nameOfState(state: number): string {
+  return state === LEASE_STATE.released ? 'released' : state === LEASE_STATE.expired ? 'expired' : 'confirmed';
+}

@@ -1,0 +1,220 @@
+/**
+ * The turns about what is known of a person: `identify` sets traits, `profile` shows the record. Traits
+ * are checked by hand against the catalog's schema before anything changes; all or none of a request's
+ * traits are taken. `profile` may read the cold record and follow the journal backwards, so it is not
+ * for the hot path.
+ */
+import type { Cap, TraitSpec } from '../decision/catalog.ts';
+import { MOMENT } from '../decision/catalog.ts';
+import { isInside } from '../decision/contact-policy.ts';
+import type { Plain, Properties } from '../proto/messages.ts';
+import type { Request } from '../proto/request.ts';
+import { FAULT, type Fault } from '../proto/statuses.ts';
+import type { ActorRuntime } from './actor-runtime.ts';
+import { refusesChannel } from './apply-effect.ts';
+import { formatDecisionId } from './decision-id.ts';
+import { EFFECT, Effect, IDENTIFY } from './effect.ts';
+import { describeEntry } from './journal-text.ts';
+import { FIELD, LEASE, LEASE_STATE } from './record-layout.ts';
+
+const TIMELINE_MAX = 50;
+const TRAIT_TEXT_MAX = 4096;
+const STATE_NAMES: Record<number, string> = { 1: 'open', 2: 'confirmed', 3: 'released', 4: 'expired' };
+
+export class ProfileTurn {
+  readonly #runtime: ActorRuntime;
+  readonly #entry = new Effect();
+
+  constructor(runtime: ActorRuntime) {
+    this.#runtime = runtime;
+  }
+
+  identify(request: Request, now: number): Fault | null {
+    const runtime = this.#runtime;
+    const traits = request.traits ?? {};
+    for (const name of Object.keys(traits)) {
+      const problem = this.#problemOf(name, traits[name]);
+      if (problem !== null) return runtime.fail(FAULT.invalidTrait, problem);
+    }
+    const fault = runtime.open(request, now);
+    if (fault !== null) return fault;
+    runtime.expireDue(now);
+    const bytes = runtime.options.coldCodec.encodeProperties(traits);
+    runtime.effect.begin(EFFECT.identify, IDENTIFY.traits - 48 + bytes.length);
+    runtime.effect.setU32(IDENTIFY.traitBytes, bytes.length);
+    runtime.effect.u8.set(bytes, IDENTIFY.traits);
+    return runtime.commit(now)
+      ? null
+      : runtime.fail(FAULT.internal, 'identify: the turn failed and was undone; see the log');
+  }
+
+  /** What is wrong with a trait, or null. Names the field and the bound, never the value. */
+  #problemOf(name: string, value: Plain | undefined): string | null {
+    const { catalog } = this.#runtime.index;
+    const spec = catalog.traitByName.get(name);
+    const at = `identify.traits.${name.length > 64 ? `${name.slice(0, 64)}…` : name}`;
+    if (spec === undefined) {
+      if (!catalog.keepsAdditionalTraits) return `${at}: the catalog declares no such trait`;
+      return typeof value === 'object' && value !== null ? `${at}: expected a string, number or boolean` : null;
+    }
+    if (value === null || value === undefined) return null;
+    const reason = reasonAgainst(spec, value);
+    if (reason !== null) return `${at}: expected ${reason}, got ${kindOf(value)}`;
+    if (spec.type === 'timeZone' && this.#runtime.options.zones.zoneIndexByName(String(value)) < 0) {
+      return `${at}: expected an IANA time zone, such as Asia/Shanghai`;
+    }
+    return null;
+  }
+
+  /** Fills `out` with the person's record. */
+  describe(request: Request, now: number, out: Record<string, Plain>): Fault | null {
+    const runtime = this.#runtime;
+    const fault = runtime.open(request, now);
+    if (fault !== null) return fault;
+    runtime.expireDue(now);
+    const { record, index, scope } = runtime;
+    scope.bind(record, index, null, now, runtime.defaultZone);
+    const zone = runtime.options.zones.zoneName(scope.zone);
+    out['traits'] = runtime.readCold().traits;
+    out['consent'] = {
+      contactRefusedChannels: index.catalog.channels
+        .filter((channel) => refusesChannel(record, channel.hash))
+        .map((c) => c.key),
+      personalisation: !(index.catalog.traitByName.get('consent')?.type === 'boolean' && this.#trait('consent') === 0),
+    };
+    out['counters'] = index.catalog.counters.map((counter) => ({
+      event: counter.event,
+      ...(counter.property === null ? {} : { property: counter.property, sum: scope.counterSum(counter.index) }),
+      windowMillis: Number.isFinite(counter.windowMillis) ? counter.windowMillis : null,
+      count: scope.counterCount(counter.index),
+      lastSeenSeconds:
+        scope.counterLastSeenSeconds(counter.index) >= 1e12 ? null : scope.counterLastSeenSeconds(counter.index),
+    }));
+    out['calendar'] = {
+      timeZone: zone,
+      local: runtime.options.zones.formatLocal(scope.zone, now),
+      caps: this.#capUse(),
+      leases: this.#leases(),
+      hourOfDayCounts: Array.from(
+        { length: 24 },
+        (_, hour) => record.u16[((record.base + FIELD.tilt) >>> 1) + hour] as number,
+      ),
+    };
+    out['timeline'] = this.#timeline();
+    out['stateSeq'] = record.stateSeq;
+    out['createdAtEpochMillis'] = record.getF64(FIELD.createdAt);
+    out['lastTurnAtEpochMillis'] = record.getF64(FIELD.lastTurnAt);
+    out['recordBytes'] = record.usedBytes;
+    return null;
+  }
+
+  #trait(name: string): number {
+    const spec = this.#runtime.index.catalog.traitByName.get(name);
+    return spec === undefined ? Number.NaN : this.#runtime.record.trait(spec.index);
+  }
+
+  #capUse(): Plain[] {
+    const { record, index, scope } = this.#runtime;
+    const { catalog } = index;
+    const rows: Plain[] = [];
+    const tally = (cap: Cap, matches: (i: number) => boolean): number => {
+      let used = 0;
+      for (let i = 0; i < record.momentCount; i++) {
+        if (record.momentKind(i) === cap.on && matches(i) && isInside(cap, record.momentAt(i), scope))
+          used += record.momentTimes(i);
+      }
+      return used;
+    };
+    for (const action of catalog.actions) {
+      for (const cap of action.caps) {
+        const used = tally(cap, (i) => record.momentSubject(i) === action.hash);
+        if (used > 0) rows.push({ action: action.key, cap: cap.text, used, limit: cap.count });
+      }
+    }
+    for (const channel of catalog.channels) {
+      for (const cap of channel.caps) {
+        const used = tally(
+          cap,
+          (i) => record.momentAmount(i) === channel.hash && record.momentKind(i) !== MOMENT.event,
+        );
+        if (used > 0) rows.push({ channel: channel.key, cap: cap.text, used, limit: cap.count });
+      }
+    }
+    return rows;
+  }
+
+  #leases(): Plain[] {
+    const { record, index } = this.#runtime;
+    const rows: Plain[] = [];
+    for (let i = 0; i < record.leaseCount; i++) {
+      rows.push({
+        decisionId: formatDecisionId(
+          record.partition,
+          record.hashLow,
+          record.hashHigh,
+          record.leaseU32(i, LEASE.decisionSeq),
+        ),
+        action: index.catalog.actionByHash.get(record.leaseU32(i, LEASE.actionHash))?.key ?? null,
+        state: STATE_NAMES[record.leaseU8(i, LEASE.state)] ?? 'open',
+        atEpochMillis: record.leaseF64(i, LEASE.at),
+        expiresAtEpochMillis:
+          record.leaseU8(i, LEASE.state) === LEASE_STATE.open ? record.leaseF64(i, LEASE.expiresAt) : null,
+      });
+    }
+    return rows;
+  }
+
+  /** The newest entries about this profile, by following each entry's pointer to the one before. */
+  #timeline(): Plain[] {
+    const { record, store, index } = this.#runtime;
+    const rows: Properties[] = [];
+    let epoch = record.getU32(FIELD.journalEpoch);
+    let stream = record.getU32(FIELD.journalStream);
+    let batch = record.getU32(FIELD.journalBatch);
+    let offset = record.getU32(FIELD.journalOffset);
+    while (epoch !== 0 && rows.length < TIMELINE_MAX) {
+      const bytes = store.readJournal({ epoch, stream, batch });
+      // The journal is kept for a bounded time; the timeline ends where it does.
+      if (bytes === undefined || this.#entry.load(bytes, offset) < 0) break;
+      const row = describeEntry(this.#entry, index.catalog, this.#runtime.options.coldCodec);
+      if (this.#entry.type !== EFFECT.expire) rows.push(row);
+      epoch = this.#entry.getU32(32);
+      stream = this.#entry.getU32(36);
+      batch = this.#entry.getU32(40);
+      offset = this.#entry.getU32(44);
+    }
+    return rows;
+  }
+}
+
+function reasonAgainst(spec: TraitSpec, value: Plain): string | null {
+  switch (spec.type) {
+    case 'integer':
+    case 'number': {
+      const isRight =
+        typeof value === 'number' && Number.isFinite(value) && (spec.type === 'number' || Number.isSafeInteger(value));
+      const isInside =
+        isRight && value >= (spec.min ?? Number.NEGATIVE_INFINITY) && value <= (spec.max ?? Number.POSITIVE_INFINITY);
+      if (isInside) return null;
+      const article = spec.type === 'integer' ? 'an integer' : 'a number';
+      if (spec.min !== null && spec.max !== null) return `${article} from ${spec.min} to ${spec.max}`;
+      if (spec.min !== null) return `${article} of at least ${spec.min}`;
+      return spec.max === null ? article : `${article} of at most ${spec.max}`;
+    }
+    case 'boolean':
+      return typeof value === 'boolean' ? null : 'a boolean';
+    case 'enum':
+      return typeof value === 'string' && spec.values.includes(value) ? null : `one of ${spec.values.join(', ')}`;
+    default:
+      return typeof value === 'string' && value.length <= TRAIT_TEXT_MAX
+        ? null
+        : `a string of at most ${TRAIT_TEXT_MAX} characters`;
+  }
+}
+
+function kindOf(value: Plain): string {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'an array';
+  if (typeof value === 'string') return `a string of ${value.length} characters`;
+  return typeof value === 'object' ? 'a map' : `a ${typeof value}`;
+}
