@@ -1,0 +1,89 @@
+/**
+ * What one shard has learnt since its last flush, as additions to (precision, precision x mean) of the
+ * slots it touched. Additions commute, so shards can merge in any grouping; adding them in fixed shard
+ * order onto the same base makes every shard's result the same bit for bit. Averaging models instead
+ * forgets evidence: never done.
+ *
+ * Memory is fixed at construction. An entry a slot, found again through a marker array of 1 MB, so a
+ * busy slot costs one entry however often it is learnt. When `room` is short the owner flushes (sends
+ * and clears) before it learns on; nothing is ever dropped silently.
+ */
+import { type DeltaSink, RESPONSE_SLOTS, type ResponseModel, TOUCHES_MAX } from './response-model.ts';
+
+/** The plain arrays of a delta, as they travel between threads; entries from `count` on mean nothing. */
+export interface DeltaEntries {
+  readonly count: number;
+  /** Slots, each at most once. */
+  readonly indices: Uint32Array;
+  /** Precision added, >= 0. */
+  readonly precision: Float64Array;
+  /** Precision x mean added. */
+  readonly natural: Float64Array;
+}
+
+export class ModelDelta implements DeltaSink, DeltaEntries {
+  readonly capacity: number;
+  readonly indices: Uint32Array;
+  readonly precision: Float64Array;
+  readonly natural: Float64Array;
+  count = 0;
+  /** Position + 1 of a slot among the entries; 0 when absent. */
+  readonly #marker = new Int32Array(RESPONSE_SLOTS);
+
+  /** @throws RangeError when a single observation might not fit (capacity < TOUCHES_MAX) */
+  constructor(capacity = 32_768) {
+    if (!(capacity >= TOUCHES_MAX)) throw new RangeError(`delta capacity ${capacity}: at least ${TOUCHES_MAX}`);
+    this.capacity = capacity;
+    this.indices = new Uint32Array(capacity);
+    this.precision = new Float64Array(capacity);
+    this.natural = new Float64Array(capacity);
+  }
+
+  get room(): number {
+    return this.capacity - this.count;
+  }
+
+  /** True when the next observation might not fit: flush now. */
+  get needsFlush(): boolean {
+    return this.room < TOUCHES_MAX;
+  }
+
+  /** @throws RangeError when a new slot finds no room (our bug: `needsFlush` was not asked) */
+  add(slot: number, precision: number, natural: number): void {
+    let at = (this.#marker[slot] as number) - 1; // slot < RESPONSE_SLOTS
+    if (at < 0) {
+      if (this.count >= this.capacity) throw new RangeError('delta full: flush before learning');
+      at = this.count;
+      this.count += 1;
+      this.#marker[slot] = at + 1;
+      this.indices[at] = slot;
+      this.precision[at] = precision;
+      this.natural[at] = natural;
+      return;
+    }
+    this.precision[at] = (this.precision[at] as number) + precision; // at < count
+    this.natural[at] = (this.natural[at] as number) + natural; // at < count
+  }
+
+  /** Forgets all entries. Cost: their number, not the model's size. */
+  clear(): void {
+    for (let at = 0; at < this.count; at += 1) this.#marker[this.indices[at] as number] = 0; // at < count
+    this.count = 0;
+  }
+}
+
+/**
+ * Adds a delta to a model: q' = q + dq, b' = b + db, mean' = b' / q'. The model must not already contain
+ * it: a shard applies the others' deltas to its model, or all deltas to the common base.
+ * Does not change `model.epoch`. Cost: about 10 ns an entry.
+ */
+export function applyDelta(model: ResponseModel, delta: DeltaEntries): void {
+  for (let at = 0; at < delta.count; at += 1) {
+    const slot = delta.indices[at] as number; // at < count
+    const before = model.weights[2 * slot + 1] as number; // slot < RESPONSE_SLOTS
+    const after = before + (delta.precision[at] as number); // at < count
+    const natural = before * (model.weights[2 * slot] as number) + (delta.natural[at] as number); // both in range
+    model.weights[2 * slot + 1] = after;
+    model.weights[2 * slot] = natural / after;
+  }
+}

@@ -1,0 +1,403 @@
+/**
+ * Will this person respond to this action? Logistic regression on hashed features with a diagonal
+ * Laplace posterior (Chapelle and Li, "An empirical evaluation of Thompson sampling", NIPS 2011,
+ * algorithm 3): one mean and one precision for each of 2^18 slots, 4 MB, of any memory, shared or not.
+ *
+ *   logit = prior + sum over parts c, features i of  x[c,i] * weight[hash(feature i, c)]
+ *   part       c                bias scale   features scale (divided by the root of their squares)
+ *   global     one constant        1             1/2       base rate, and who responds to anything
+ *   category   action's category   1/2           1/2       a new action starts from its siblings
+ *   channel    channel             1/2           0
+ *   action     action              0.7           0.7       what is particular to this action
+ *
+ * The scales squared, over the prior precision, are the prior variances of the logit: 2.7 in all. They
+ * are the learning rate too: with unit values and no norm, 30 features would make the first response
+ * jump the logit by 28. A step stays free of oscillation while p(1-p) x variance < 2; here it is <= 0.7.
+ * Deviation from the paper: one Newton step an observation instead of a batch optimum.
+ */
+import { FEATURES_MAX, type FeatureVector, mixHash } from './features.ts';
+import { exponential, logit, sigmoid } from './normal.ts';
+
+const SLOT_BITS = 18;
+export const RESPONSE_SLOTS = 1 << SLOT_BITS;
+const SHIFT = 32 - SLOT_BITS;
+/** Size of a buffer for `ResponseModel`: a pair of doubles (mean, precision) a slot. */
+export const RESPONSE_MODEL_BYTES = RESPONSE_SLOTS * 16;
+/** Slots one observation touches at most: three crossed parts and the channel. */
+export const TOUCHES_MAX = 3 * FEATURES_MAX + 1;
+
+const GLOBAL_CROSS = 0x2545f491;
+const CATEGORY_KIND = 0x1b873593;
+const CHANNEL_KIND = 0x4cf5ad43;
+const ACTION_KIND = 0x38495ab5;
+const SCALES = {
+  global: { bias: 1, features: 0.5 },
+  category: { bias: 0.5, features: 0.5 },
+  channel: { bias: 0.5, features: 0 },
+  action: { bias: 0.7, features: 0.7 },
+} as const;
+/** Linearisation points are kept within this logit, so that p(1-p) never vanishes. */
+const LOGIT_BOUND = 15;
+
+export interface ResponsePriors {
+  /** Expected share of responses before any evidence, in (0, 1). */
+  readonly probability: number;
+  /** Precision of each weight before any evidence, > 0; larger learns slower and explores less. */
+  readonly precision: number;
+}
+export const RESPONSE_PRIORS: ResponsePriors = { probability: 0.05, precision: 1 };
+
+/** The posterior. Writing needs one thread at a time; readers pin `epoch` by reading between merges only. */
+export class ResponseModel {
+  /** Mean of slot s at 2 s, precision at 2 s + 1: one cache line holds both (measured: half the time of two arrays). */
+  readonly weights: Float64Array;
+  readonly priors: ResponsePriors;
+  readonly priorLogit: number;
+  /** Number of the merge this state comes from; set by the owner, logged with each decision. */
+  epoch = 0;
+
+  /**
+   * @param buffer at least RESPONSE_MODEL_BYTES, adopted with its content (a snapshot, another thread's
+   *   model); all zeros means new and is filled with the prior. Without it, own memory.
+   * @throws RangeError for a short buffer or a prior outside its range
+   */
+  constructor(buffer?: ArrayBuffer | SharedArrayBuffer, priors: ResponsePriors = RESPONSE_PRIORS) {
+    if (!(priors.probability > 0 && priors.probability < 1) || !(priors.precision > 0 && priors.precision < Infinity)) {
+      throw new RangeError(
+        `response priors: probability ${priors.probability} in (0, 1), precision ${priors.precision} > 0`,
+      );
+    }
+    const memory = buffer ?? new ArrayBuffer(RESPONSE_MODEL_BYTES);
+    if (memory.byteLength < RESPONSE_MODEL_BYTES) {
+      throw new RangeError(`response model: buffer of ${memory.byteLength} bytes, needs ${RESPONSE_MODEL_BYTES}`);
+    }
+    this.weights = new Float64Array(memory, 0, 2 * RESPONSE_SLOTS);
+    this.priors = priors;
+    this.priorLogit = logit(priors.probability);
+    if (this.weights[1] === 0) this.reset();
+  }
+
+  /** Forgets everything: back to the prior. */
+  reset(): void {
+    for (let slot = 0; slot < RESPONSE_SLOTS; slot += 1) {
+      this.weights[2 * slot] = 0;
+      this.weights[2 * slot + 1] = this.priors.precision;
+    }
+  }
+}
+
+function crossOf(hash: number, kind: number): number {
+  return mixHash(hash, kind);
+}
+
+/**
+ * Twice the slot (the position of its mean) of a feature under a cross. Both are mixed already; one
+ * multiplication spreads their exclusive or.
+ */
+function placeOf(featureHash: number, cross: number): number {
+  return (Math.imul(featureHash ^ cross, 0x9e3779b1) >>> SHIFT) << 1;
+}
+
+function norm(features: FeatureVector, scale: number): number {
+  return features.squares > 0 ? scale / Math.sqrt(features.squares) : 0;
+}
+
+let partVariance = 0;
+
+/** Mean of one part's share of the logit; its variance is left in `partVariance`. */
+function partMoments(
+  model: ResponseModel,
+  features: FeatureVector,
+  cross: number,
+  biasScale: number,
+  featureScale: number,
+): number {
+  const { weights } = model;
+  const { hashes, values, count } = features;
+  const bias = placeOf(hashes[0] as number, cross); // feature 0 is always there
+  let m = 0;
+  let v = 0;
+  for (let index = 1; index < count; index += 1) {
+    const place = placeOf(hashes[index] as number, cross); // index < count
+    const x = values[index] as number; // index < count
+    m += x * (weights[place] as number); // place < 2 RESPONSE_SLOTS
+    v += (x * x) / (weights[place + 1] as number); // place is even
+  }
+  const scale = norm(features, featureScale);
+  partVariance = (biasScale * biasScale) / (weights[bias + 1] as number) + scale * scale * v; // bias is a place
+  return biasScale * (weights[bias] as number) + scale * m; // bias is a place
+}
+
+function channelMoments(model: ResponseModel, features: FeatureVector, channelHash: number): number {
+  const place = placeOf(features.hashes[0] as number, crossOf(channelHash, CHANNEL_KIND)); // feature 0 is always there
+  const scale = SCALES.channel.bias;
+  partVariance = (scale * scale) / (model.weights[place + 1] as number); // place is even
+  return scale * (model.weights[place] as number); // place < 2 RESPONSE_SLOTS
+}
+
+/**
+ * Mean and variance of the logit of a response, for one candidate: the plain version of `predictAll`.
+ *
+ * @param categoryHash 0 when the action has none; that part is then left out
+ * @param out length 2, overwritten: mean, variance (> 0)
+ */
+export function predict(
+  model: ResponseModel,
+  features: FeatureVector,
+  actionHash: number,
+  categoryHash: number,
+  channelHash: number,
+  out: Float64Array,
+): void {
+  let m = model.priorLogit + partMoments(model, features, GLOBAL_CROSS, SCALES.global.bias, SCALES.global.features);
+  let v = partVariance;
+  if (categoryHash !== 0) {
+    const cross = crossOf(categoryHash, CATEGORY_KIND);
+    m += partMoments(model, features, cross, SCALES.category.bias, SCALES.category.features);
+    v += partVariance;
+  }
+  m += channelMoments(model, features, channelHash);
+  v += partVariance;
+  m += partMoments(model, features, crossOf(actionHash, ACTION_KIND), SCALES.action.bias, SCALES.action.features);
+  out[0] = m;
+  out[1] = v + partVariance;
+}
+
+const MEMO_SIZE = 8;
+const memoHashes = new Uint32Array(MEMO_SIZE);
+const memoMoments = new Float64Array(2 * MEMO_SIZE);
+
+/**
+ * `predict` for all candidates of one decision, equal to it bit for bit. The global part is summed once,
+ * a category's once for up to eight categories (beyond, as often as it comes), so the parts that help a
+ * new action cost little: about 1.3 times the action part alone at 20 actions of 4 categories.
+ *
+ * @param actionHashes, categoryHashes, channelHashes length >= count
+ * @param means, variances length >= count, overwritten
+ */
+export function predictAll(
+  model: ResponseModel,
+  features: FeatureVector,
+  count: number,
+  actionHashes: Uint32Array,
+  categoryHashes: Uint32Array,
+  channelHashes: Uint32Array,
+  means: Float64Array,
+  variances: Float64Array,
+): void {
+  const base =
+    model.priorLogit + partMoments(model, features, GLOBAL_CROSS, SCALES.global.bias, SCALES.global.features);
+  const baseVariance = partVariance;
+  let memoCount = 0;
+  for (let index = 0; index < count; index += 1) {
+    let m = base;
+    let v = baseVariance;
+    const categoryHash = categoryHashes[index] as number; // index < count
+    if (categoryHash !== 0) {
+      let at = 0;
+      while (at < memoCount && memoHashes[at] !== categoryHash) at += 1;
+      if (at === memoCount) {
+        if (memoCount < MEMO_SIZE) memoCount += 1;
+        else at = MEMO_SIZE - 1;
+        const cross = crossOf(categoryHash, CATEGORY_KIND);
+        memoHashes[at] = categoryHash;
+        memoMoments[2 * at] = partMoments(model, features, cross, SCALES.category.bias, SCALES.category.features);
+        memoMoments[2 * at + 1] = partVariance;
+      }
+      m += memoMoments[2 * at] as number; // at < MEMO_SIZE
+      v += memoMoments[2 * at + 1] as number; // at < MEMO_SIZE
+    }
+    m += channelMoments(model, features, channelHashes[index] as number); // index < count
+    v += partVariance;
+    const cross = crossOf(actionHashes[index] as number, ACTION_KIND); // index < count
+    m += partMoments(model, features, cross, SCALES.action.bias, SCALES.action.features);
+    means[index] = m;
+    variances[index] = v + partVariance;
+  }
+}
+
+/**
+ * Mean and standard deviation of the response probability sigmoid(z), z ~ Normal(logitMean, logitVariance),
+ * by five-point Gauss-Hermite quadrature: relative error of the mean <= 3e-4 and of the deviation <= 1e-2
+ * for variance <= 1 (1e-2 and 1e-1 for variance <= 3) at means in [-8, 4].
+ * Rejected: the closed form of Daunizeau, arXiv 1703.00091 (2017): its deviation goes with the root of p
+ * and not with p, so rare responses (p = 3e-4) get one 22 times too wide, and never stop being explored.
+ *
+ * @param out length 2, overwritten: mean in [0, 1], standard deviation >= 0
+ */
+export function responseMoments(logitMean: number, logitVariance: number, out: Float64Array): void {
+  if (!(logitVariance > 0)) {
+    out[0] = sigmoid(logitMean);
+    out[1] = 0;
+    return;
+  }
+  const z = Math.min(Math.max(logitMean, -300), 300);
+  const deviation = Math.min(Math.sqrt(logitVariance), 100);
+  const e = exponential(-z);
+  const inner = exponential(1.355626179974266 * deviation);
+  const outer = exponential(2.8569700138728056 * deviation);
+  const p0 = 1 / (1 + e);
+  const p1 = 1 / (1 + e * inner);
+  const p2 = inner / (inner + e);
+  const p3 = 1 / (1 + e * outer);
+  const p4 = outer / (outer + e);
+  const m = 0.5333333333333333 * p0 + 0.22207592200561257 * (p1 + p2) + 0.011257411327720677 * (p3 + p4);
+  const square =
+    0.5333333333333333 * (p0 - m) * (p0 - m) +
+    0.22207592200561257 * ((p1 - m) * (p1 - m) + (p2 - m) * (p2 - m)) +
+    0.011257411327720677 * ((p3 - m) * (p3 - m) + (p4 - m) * (p4 - m));
+  out[0] = m;
+  out[1] = Math.sqrt(square);
+}
+
+/**
+ * How much each feature moves the logit of one candidate, all parts together; their sum is the
+ * predicted mean minus `model.priorLogit`. The channel's share is the bias's.
+ *
+ * @param effects length >= features.count, overwritten; effect / value is the feature's weight
+ */
+export function featureEffects(
+  model: ResponseModel,
+  features: FeatureVector,
+  actionHash: number,
+  categoryHash: number,
+  channelHash: number,
+  effects: Float64Array,
+): void {
+  const touches = gather(features, actionHash, categoryHash, channelHash);
+  effects.fill(0, 0, features.count);
+  for (let at = 0; at < touches; at += 1) {
+    const feature = touchFeature[at] as number; // at < touches
+    const weight = model.weights[touchPlace[at] as number] as number; // at < touches, a place
+    effects[feature] = (effects[feature] as number) + (touchValue[at] as number) * weight; // feature < features.count
+  }
+}
+
+/** Places, see `placeOf`. */
+const touchPlace = new Uint32Array(TOUCHES_MAX);
+const touchFeature = new Uint8Array(TOUCHES_MAX);
+const touchValue = new Float64Array(TOUCHES_MAX);
+const touchMean = new Float64Array(TOUCHES_MAX);
+
+function gatherPart(features: FeatureVector, cross: number, biasScale: number, scale: number, from: number): number {
+  const { hashes, values, count } = features;
+  for (let index = 0; index < count; index += 1) {
+    touchPlace[from + index] = placeOf(hashes[index] as number, cross); // index < count
+    touchFeature[from + index] = index;
+    touchValue[from + index] = index === 0 ? biasScale : scale * (values[index] as number); // index < count
+  }
+  return from + count;
+}
+
+/** Lists the slots of one candidate and the x of each, in the order of `predict`; returns how many. */
+function gather(features: FeatureVector, actionHash: number, categoryHash: number, channelHash: number): number {
+  const { global, category, channel, action } = SCALES;
+  let at = gatherPart(features, GLOBAL_CROSS, global.bias, norm(features, global.features), 0);
+  if (categoryHash !== 0) {
+    const cross = crossOf(categoryHash, CATEGORY_KIND);
+    at = gatherPart(features, cross, category.bias, norm(features, category.features), at);
+  }
+  touchPlace[at] = placeOf(features.hashes[0] as number, crossOf(channelHash, CHANNEL_KIND)); // feature 0 is always there
+  touchFeature[at] = 0;
+  touchValue[at] = channel.bias;
+  return gatherPart(features, crossOf(actionHash, ACTION_KIND), action.bias, norm(features, action.features), at + 1);
+}
+
+/** Where learning also writes what it added, so that other shards can add it. `ModelDelta` is one. */
+export interface DeltaSink {
+  /** Entries that can still be added for certain. */
+  readonly room: number;
+  add(slot: number, precision: number, natural: number): void;
+}
+
+function checkSink(sink: DeltaSink | null): void {
+  if (sink !== null && sink.room < TOUCHES_MAX) throw new RangeError('delta full: flush before learning');
+}
+
+/**
+ * Learns one trial of known label, or a first "no response yet" (response 0):
+ * with p = sigmoid(predicted mean),  precision += w p(1-p) x^2,  mean += w (response - p) x / precision.
+ *
+ * A later response does not need the trial back. In natural parameters b = precision * mean the step is
+ *   db = w p(1-p) x^2 mean + w (response - p) x,
+ * where only the last term knows the label and is linear in it, and the precision does not know it at
+ * all. So `learnResponse(w)` (db = w x) after a negative equals the negative never added and the
+ * positive added at the same linearisation point, exactly but for rounding; -w takes it back again.
+ * What it cannot undo: trials learnt in between were linearised at a model that had seen the negative.
+ * Delay: call with w = P(delay <= age) grown so far and again with the increments; the response is then
+ * `learnResponse(sum of w)` and `learnTrial(1, 1 - sum of w)`.
+ *
+ * @param weight w >= 0; 0 changes nothing
+ * @param sink receives (slot, precision added, b added), or null
+ * @returns p, the linearisation point
+ * @throws RangeError before any change when the weight is not finite or negative, or the sink lacks
+ *   TOUCHES_MAX of room
+ * Cost: about 100 slots, 1 to 2 us with a sink.
+ */
+export function learnTrial(
+  model: ResponseModel,
+  features: FeatureVector,
+  actionHash: number,
+  categoryHash: number,
+  channelHash: number,
+  response: 0 | 1,
+  weight: number,
+  sink: DeltaSink | null,
+): number {
+  if (!(weight >= 0 && weight < Infinity)) throw new RangeError(`trial weight ${weight}: finite and >= 0`);
+  checkSink(sink);
+  const { weights } = model;
+  const touches = gather(features, actionHash, categoryHash, channelHash);
+  let z = model.priorLogit;
+  for (let at = 0; at < touches; at += 1) {
+    const m = weights[touchPlace[at] as number] as number; // at < touches, a place
+    touchMean[at] = m;
+    z += (touchValue[at] as number) * m; // at < touches
+  }
+  const p = sigmoid(Math.min(Math.max(z, -LOGIT_BOUND), LOGIT_BOUND));
+  if (weight === 0) return p;
+  const curvature = weight * p * (1 - p);
+  const gradient = weight * (response - p);
+  for (let at = 0; at < touches; at += 1) {
+    const place = touchPlace[at] as number; // at < touches
+    const x = touchValue[at] as number; // at < touches
+    if (x === 0) continue;
+    const before = touchMean[at] as number; // at < touches
+    const added = curvature * x * x;
+    const q = (weights[place + 1] as number) + added; // place is even, < 2 RESPONSE_SLOTS
+    const m = weights[place] as number; // as above
+    // `before` and `m` differ only where two features of this trial share a slot: still linear in the label.
+    weights[place + 1] = q;
+    weights[place] = m + (added * (before - m) + gradient * x) / q;
+    if (sink !== null) sink.add(place >>> 1, added, added * before + gradient * x);
+  }
+  return p;
+}
+
+/**
+ * A response to a trial that was learnt as a negative: mean += change x / precision, nothing else.
+ *
+ * @param change the weight of the trial(s) now answered (usually 1); negative takes a response back
+ * @throws RangeError before any change when `change` is not finite or the sink lacks room
+ */
+export function learnResponse(
+  model: ResponseModel,
+  features: FeatureVector,
+  actionHash: number,
+  categoryHash: number,
+  channelHash: number,
+  change: number,
+  sink: DeltaSink | null,
+): void {
+  if (!(change > -Infinity && change < Infinity)) throw new RangeError(`response change ${change}: finite`);
+  checkSink(sink);
+  const { weights } = model;
+  const touches = gather(features, actionHash, categoryHash, channelHash);
+  for (let at = 0; at < touches; at += 1) {
+    const place = touchPlace[at] as number; // at < touches
+    const natural = change * (touchValue[at] as number); // at < touches
+    if (natural === 0) continue;
+    weights[place] = (weights[place] as number) + natural / (weights[place + 1] as number); // place is even
+    if (sink !== null) sink.add(place >>> 1, 0, natural);
+  }
+}
