@@ -1,0 +1,429 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { isQuiet } from '../../decision/contact-policy.ts';
+import { type ZoneData, ZoneTable } from '../../decision/local-time.ts';
+import {
+  addSendPrior,
+  chooseSendTime,
+  createSendTimeResult,
+  learnSend,
+  SEND_HORIZON_MILLIS_MAX,
+  type SendTimeInput,
+  TILT_SLOTS,
+  tiltFactors,
+  WEEK_SLOTS,
+} from '../../decision/send-time.ts';
+
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+/** Monday. */
+const MONDAY = Date.UTC(2026, 10, 23);
+
+const NEW_YORK: ZoneData = {
+  name: 'America/New_York',
+  // Clocks jump at 02:00 on 14 March 2027 and go back at 02:00 on 7 November 2027.
+  transitions: Float64Array.of(Date.UTC(2027, 2, 14, 7), Date.UTC(2027, 10, 7, 6)),
+  offsets: Int32Array.of(-18_000, -14_400, -18_000),
+};
+const LORD_HOWE: ZoneData = {
+  name: 'Australia/Lord_Howe',
+  transitions: Float64Array.of(Date.UTC(2027, 3, 3, 15)),
+  offsets: Int32Array.of(39_600, 37_800),
+};
+const UTC: ZoneData = { name: 'UTC', transitions: new Float64Array(0), offsets: Int32Array.of(0) };
+const zones = new ZoneTable((name) => [UTC, NEW_YORK, LORD_HOWE].find((data) => data.name === name));
+
+function inputOf(overrides: Partial<SendTimeInput> = {}): SendTimeInput {
+  const week = new Float64Array(WEEK_SLOTS);
+  addSendPrior(week, 0);
+  return {
+    zones,
+    zone: zones.zoneIndexByName('UTC'),
+    nowEpochMillis: MONDAY + 9 * HOUR + 20 * 60_000,
+    horizonMillis: DAY,
+    earliestEpochMillis: 0,
+    quietHours: null,
+    week,
+    weekOffset: 0,
+    zoneTilt: new Float64Array(TILT_SLOTS),
+    zoneTiltOffset: 0,
+    tilt: new Uint16Array(TILT_SLOTS),
+    tiltOffset: 0,
+    explorationProbability: 0,
+    seed0: 1,
+    seed1: 2,
+    subjectHash: 3,
+    ...overrides,
+  };
+}
+
+const quiet = (start: number, end: number): { startMinute: number; endMinute: number } => ({
+  startMinute: start * 60,
+  endMinute: end * 60,
+});
+const out = createSendTimeResult();
+
+function learnMany(input: SendTimeInput, hourOfWeek: number, times: number): void {
+  for (let i = 0; i < times; i++) {
+    learnSend(
+      input.week,
+      input.weekOffset,
+      input.zoneTilt,
+      input.zoneTiltOffset,
+      input.tilt,
+      input.tiltOffset,
+      hourOfWeek,
+    );
+  }
+}
+
+describe('learnSend', () => {
+  it('learnSend: adds one to curve, zone and person when an offset is given', () => {
+    const week = new Float64Array(3 * WEEK_SLOTS);
+    const zoneTilt = new Float64Array(2 * TILT_SLOTS);
+    const tilt = new Uint16Array(2 * TILT_SLOTS);
+    learnSend(week, WEEK_SLOTS, zoneTilt, TILT_SLOTS, tilt, TILT_SLOTS, 167);
+    expect(week[WEEK_SLOTS + 167]).toBe(1);
+    expect(zoneTilt[TILT_SLOTS + 23]).toBe(1);
+    expect(tilt[TILT_SLOTS + 23]).toBe(1);
+    expect(week.reduce((a, b) => a + b) + zoneTilt.reduce((a, b) => a + b) + tilt.reduce((a, b) => a + b)).toBe(3);
+  });
+
+  it('learnSend: halves the person and nobody else when a count is full', () => {
+    const input = inputOf();
+    input.tilt[8] = 65_534;
+    input.tilt[9] = 101;
+    learnMany(input, 8, 1);
+    expect([input.tilt[8], input.tilt[9]]).toEqual([65_535, 101]);
+    learnMany(input, 8, 1);
+    expect([input.tilt[8], input.tilt[9]]).toEqual([32_768, 50]);
+    expect(input.zoneTilt[8]).toBe(2);
+  });
+});
+
+describe('tiltFactors', () => {
+  const factors = new Float64Array(TILT_SLOTS);
+
+  it('tiltFactors: 1 everywhere when nothing is known of person and zone, or of anything', () => {
+    const { week, zoneTilt, tilt } = inputOf();
+    tiltFactors(week, 0, zoneTilt, 0, tilt, 0, factors);
+    for (const factor of factors) expect(factor).toBeCloseTo(1, 12);
+    tiltFactors(new Float64Array(WEEK_SLOTS), 0, zoneTilt, 0, tilt, 0, factors);
+    for (const factor of factors) expect(factor).toBe(1);
+  });
+
+  it('tiltFactors: the intensity keeps the sum of the week when counts are arbitrary', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 1000 }), { minLength: WEEK_SLOTS, maxLength: WEEK_SLOTS }),
+        fc.array(fc.integer({ min: 0, max: 1000 }), { minLength: TILT_SLOTS, maxLength: TILT_SLOTS }),
+        fc.array(fc.integer({ min: 0, max: 65_535 }), { minLength: TILT_SLOTS, maxLength: TILT_SLOTS }),
+        (week, zone, person) => {
+          tiltFactors(Float64Array.from(week), 0, Float64Array.from(zone), 0, Uint16Array.from(person), 0, factors);
+          const sum = week.reduce((total, count, hour) => total + count * (factors[hour % TILT_SLOTS] ?? 0), 0);
+          expect(sum / week.reduce((a, b) => a + b)).toBeCloseTo(1, 9);
+        },
+      ),
+      { numRuns: 50 },
+    );
+  });
+
+  it('tiltFactors: ten responses weigh as much as the look-alikes, as k = 10 says', () => {
+    const week = new Float64Array(WEEK_SLOTS).fill(1);
+    const tilt = new Uint16Array(TILT_SLOTS);
+    tilt[5] = 10;
+    tiltFactors(week, 0, new Float64Array(TILT_SLOTS), 0, tilt, 0, factors);
+    expect(factors[5]).toBeCloseTo((0.5 + 0.5 / 24) * 24, 9);
+    expect(factors[6]).toBeCloseTo(0.5, 9);
+  });
+});
+
+describe('chooseSendTime', () => {
+  it('chooseSendTime: this evening at 20:00 when nobody is known yet', () => {
+    chooseSendTime(inputOf(), out);
+    expect(out).toMatchObject({ isFound: true, atEpochMillis: MONDAY + 20 * HOUR, windowMinutes: 60, explored: false });
+    expect(out.propensity).toBe(1);
+    expect(out.hourOfWeek).toBe(20);
+    expect(out.allowedCount).toBe(25);
+    expect(out.probability).toBeCloseTo(7.5 / 95, 9);
+    expect(out.nowProbability).toBeCloseTo(5.7 / 95, 9);
+  });
+
+  it('chooseSendTime: follows the person, then the look-alikes, when they are known', () => {
+    const input = inputOf();
+    input.zoneTilt[7] = 500;
+    chooseSendTime(input, out);
+    expect(out.hourOfWeek).toBe(31);
+    input.tilt[13] = 30;
+    chooseSendTime(input, out);
+    expect(out.atEpochMillis).toBe(MONDAY + 13 * HOUR);
+    expect(out.probability).toBeGreaterThan(0.5);
+  });
+
+  it('chooseSendTime: now when the running hour is best, not the same hour tomorrow', () => {
+    const input = inputOf();
+    input.tilt[9] = 200;
+    chooseSendTime(input, out);
+    expect(out.atEpochMillis).toBe(input.nowEpochMillis);
+    expect(out.nowProbability).toBe(out.probability);
+    expect(out.probability).toBeGreaterThan(0.8);
+    expect(out.probability).toBeLessThanOrEqual(1);
+  });
+
+  it('chooseSendTime: probabilities of all hours of a day sum to 1 when now is a full hour', () => {
+    let sum = 0;
+    for (let hour = 0; hour < 24; hour++) {
+      // Only one hour is not quiet: that is the one chosen. The day is counted from the same instant.
+      const input = inputOf({ nowEpochMillis: MONDAY, quietHours: quiet((hour + 1) % 24, hour) });
+      input.tilt[3] = 7;
+      chooseSendTime(input, out);
+      expect(out.hourOfWeek).toBe(hour);
+      sum += out.probability;
+    }
+    expect(sum).toBeCloseTo(1, 9);
+  });
+
+  it('chooseSendTime: no instant in quiet hours, and 0 for now, when they run over midnight', () => {
+    const input = inputOf({ nowEpochMillis: MONDAY + 22 * HOUR, quietHours: quiet(22, 8) });
+    input.tilt[23] = 1000;
+    chooseSendTime(input, out);
+    expect(out.hourOfWeek % 24).toBeGreaterThanOrEqual(8);
+    expect(out.hourOfWeek % 24).toBeLessThan(22);
+    expect(out.nowProbability).toBe(0);
+  });
+
+  it('chooseSendTime: the end of quiet hours is a candidate when it is no full hour', () => {
+    const input = inputOf({
+      nowEpochMillis: MONDAY + 2 * HOUR + 12_345,
+      quietHours: { startMinute: 22 * 60, endMinute: 7 * 60 + 30 },
+    });
+    input.tilt[7] = 1000;
+    chooseSendTime(input, out);
+    expect(out.atEpochMillis).toBe(MONDAY + 7.5 * HOUR);
+    expect(out.windowMinutes).toBe(60);
+  });
+
+  it('chooseSendTime: the window ends with the quiet hours to come when they begin within the hour', () => {
+    const input = inputOf({ nowEpochMillis: MONDAY + 21.75 * HOUR, horizonMillis: 0, quietHours: quiet(22, 8) });
+    chooseSendTime(input, out);
+    expect(out.atEpochMillis).toBe(input.nowEpochMillis);
+    expect(out.windowMinutes).toBe(15);
+  });
+
+  it('chooseSendTime: extends past the horizon day by day when nothing inside is allowed', () => {
+    const input = inputOf({ horizonMillis: HOUR, earliestEpochMillis: MONDAY + 5 * DAY + 10.5 * HOUR });
+    chooseSendTime(input, out);
+    expect(out.isFound).toBe(true);
+    expect(out.atEpochMillis).toBeGreaterThanOrEqual(input.earliestEpochMillis);
+    expect(out.atEpochMillis).toBeLessThan(input.earliestEpochMillis + DAY);
+    expect(out.probability).toBeGreaterThan(0);
+  });
+
+  it('chooseSendTime: not found when nothing is allowed in 8 days', () => {
+    const input = inputOf({ earliestEpochMillis: MONDAY + 9 * HOUR + 20 * 60_000 + SEND_HORIZON_MILLIS_MAX + 1 });
+    chooseSendTime(input, out);
+    expect(out).toEqual({ ...createSendTimeResult() });
+    input.earliestEpochMillis -= 1;
+    chooseSendTime(input, out);
+    expect(out).toMatchObject({ isFound: true, atEpochMillis: input.earliestEpochMillis, allowedCount: 1 });
+  });
+
+  it('chooseSendTime: local hours stay right when the clock jumps inside the horizon', () => {
+    const zone = zones.zoneIndexByName('America/New_York');
+    const input = inputOf({ zone, nowEpochMillis: Date.UTC(2027, 2, 14, 5), quietHours: quiet(22, 8) });
+    input.tilt[8] = 1000;
+    chooseSendTime(input, out);
+    // 08:00 at -04:00; with the offset of now it would be 13:00 UTC.
+    expect(out.atEpochMillis).toBe(Date.UTC(2027, 2, 14, 12));
+    expect(out.hourOfWeek).toBe(6 * 24 + 8);
+  });
+
+  it('chooseSendTime: both passes of a repeated hour are candidates when the clock goes back', () => {
+    const zone = zones.zoneIndexByName('America/New_York');
+    const input = inputOf({ zone, nowEpochMillis: Date.UTC(2027, 10, 7, 4), horizonMillis: 25 * HOUR - 1 });
+    chooseSendTime(input, out);
+    expect(out.allowedCount).toBe(25);
+  });
+
+  it('chooseSendTime: realigns to full hours when the clock goes back by half an hour', () => {
+    const zone = zones.zoneIndexByName('Australia/Lord_Howe');
+    const input = inputOf({ zone, nowEpochMillis: Date.UTC(2027, 3, 3, 12, 10), quietHours: quiet(0, 6) });
+    input.tilt[9] = 1000;
+    chooseSendTime(input, out);
+    expect(out.atEpochMillis).toBe(Date.UTC(2027, 3, 3, 22, 30)); // 09:00 at +10:30
+  });
+
+  it('chooseSendTime: explores uniformly with exact propensities when seeds vary', () => {
+    const input = inputOf({ explorationProbability: 0.3, quietHours: quiet(20, 8) });
+    const counts = new Map<number, number>();
+    const propensities = new Map<number, number>();
+    const runs = 20_000;
+    let explored = 0;
+    for (let seed = 0; seed < runs; seed++) {
+      input.seed0 = seed;
+      chooseSendTime(input, out);
+      counts.set(out.atEpochMillis, (counts.get(out.atEpochMillis) ?? 0) + 1);
+      propensities.set(out.atEpochMillis, out.propensity);
+      if (out.explored) explored++;
+    }
+    expect(propensities.size).toBe(out.allowedCount);
+    let sum = 0;
+    for (const [at, propensity] of propensities) {
+      sum += propensity;
+      // Five standard deviations of a binomial: about 13 cells, one in 100,000 runs would fail; seeds are fixed.
+      const deviation = Math.sqrt((propensity * (1 - propensity)) / runs);
+      expect(Math.abs((counts.get(at) ?? 0) / runs - propensity)).toBeLessThan(5 * deviation);
+    }
+    expect(sum).toBeCloseTo(1, 12);
+    expect(Math.abs(explored / runs - 0.3)).toBeLessThan(5 * Math.sqrt(0.21 / runs));
+  });
+
+  it('chooseSendTime: no allowed minute of the horizon is better when each is tried', () => {
+    const minute = fc.integer({ min: 0, max: 1439 });
+    const factors = new Float64Array(TILT_SLOTS);
+    fc.assert(
+      fc.property(
+        fc.constantFrom('UTC', 'America/New_York', 'Australia/Lord_Howe'),
+        fc.constantFrom(
+          Date.UTC(2027, 2, 13, 20),
+          Date.UTC(2027, 10, 6, 20),
+          Date.UTC(2027, 3, 3, 3),
+          Date.UTC(2027, 5, 1),
+        ),
+        fc.integer({ min: 0, max: 1440 }),
+        fc.option(fc.record({ startMinute: minute, endMinute: minute })),
+        fc.integer({ min: 0, max: 720 }),
+        fc.array(fc.integer({ min: 0, max: 50 }), { minLength: TILT_SLOTS, maxLength: TILT_SLOTS }),
+        (name, from, shiftMinutes, quietHours, delayMinutes, tilt) => {
+          const zone = zones.zoneIndexByName(name);
+          // Whole minutes, so that trying each minute misses no instant that is allowed.
+          const now = from + shiftMinutes * 60_000;
+          const delay = delayMinutes * 60_000;
+          const input = inputOf({ zone, nowEpochMillis: now, quietHours, tilt: Uint16Array.from(tilt) });
+          input.earliestEpochMillis = now + delay;
+          const { week, zoneTilt } = input;
+          tiltFactors(week, 0, zoneTilt, 0, input.tilt, 0, factors);
+          const intensity = (at: number): number => {
+            const hour = zones.localHourOfWeek(zone, at);
+            return (week[hour] ?? 0) * (factors[hour % TILT_SLOTS] ?? 0);
+          };
+          let best = -1;
+          let integral = 0;
+          for (let at = now; at < now + DAY; at += 60_000) {
+            integral += intensity(at) / 60;
+            const local = zones.localMinuteOfDay(zone, at);
+            const isAllowed = at >= now + delay && (quietHours === null || !isQuiet(quietHours, local));
+            if (isAllowed) best = Math.max(best, intensity(at));
+          }
+          if (best < 0) return;
+          chooseSendTime(input, out);
+          expect(out.isFound).toBe(true);
+          expect(intensity(out.atEpochMillis)).toBeGreaterThanOrEqual(best - 1e-9);
+          if (out.atEpochMillis >= now + DAY) return;
+          // The sum over minutes misses each hour's edge by less than a minute.
+          expect(Math.abs(out.probability - Math.min(best / integral, 1))).toBeLessThan(0.02);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  it('chooseSendTime: bounds hold when everything is arbitrary', () => {
+    const minute = fc.integer({ min: 0, max: 1439 });
+    fc.assert(
+      fc.property(
+        fc.constantFrom('UTC', 'America/New_York', 'Australia/Lord_Howe'),
+        fc.integer({ min: Date.UTC(2027, 0, 1), max: Date.UTC(2027, 11, 31) }),
+        fc.integer({ min: 0, max: 10 * DAY }),
+        fc.option(fc.record({ startMinute: minute, endMinute: minute })),
+        fc.integer({ min: -DAY, max: 9 * DAY }),
+        fc.array(fc.integer({ min: 0, max: 65_535 }), { minLength: TILT_SLOTS, maxLength: TILT_SLOTS }),
+        fc.integer(),
+        (name, now, horizonMillis, quietHours, delay, tilt, seed0) => {
+          const zone = zones.zoneIndexByName(name);
+          const input = inputOf({
+            zone,
+            nowEpochMillis: now,
+            horizonMillis,
+            quietHours,
+            earliestEpochMillis: now + delay,
+            tilt: Uint16Array.from(tilt),
+            explorationProbability: 0.5,
+            seed0,
+          });
+          chooseSendTime(input, out);
+          expect(out.nowProbability).toBeGreaterThanOrEqual(0);
+          expect(out.nowProbability).toBeLessThanOrEqual(1);
+          if (!out.isFound) {
+            expect(delay).toBeGreaterThan(6 * DAY);
+            return;
+          }
+          expect(out.atEpochMillis).toBeGreaterThanOrEqual(Math.max(now, now + delay));
+          expect(out.atEpochMillis).toBeLessThanOrEqual(now + SEND_HORIZON_MILLIS_MAX);
+          expect(out.probability).toBeGreaterThan(0);
+          expect(out.probability).toBeLessThanOrEqual(1);
+          expect(out.propensity).toBeGreaterThan(0);
+          expect(out.propensity).toBeLessThanOrEqual(1);
+          expect(out.windowMinutes).toBeGreaterThanOrEqual(1);
+          if (quietHours !== null && quietHours.startMinute !== quietHours.endMinute) {
+            const at = zones.localMinuteOfDay(zone, out.atEpochMillis);
+            const length = (quietHours.endMinute - quietHours.startMinute + 1440) % 1440;
+            expect((at - quietHours.startMinute + 1440) % 1440).toBeGreaterThanOrEqual(length);
+          }
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
+});
+
+const DATA_FILE = new URL('../../../shared/data/email-eu/user_hours.csv.gz', import.meta.url);
+const hasData = existsSync(DATA_FILE);
+if (!hasData) console.warn(`send-time: e-mail hours skipped, no file at ${DATA_FILE.pathname}`);
+
+describe('send-time on e-mail hours (574 people)', () => {
+  // Each person's last fifth of the rows in file (time) order is the test; figures in nats an event.
+  it.skipIf(!hasData)('tilt x week: beats the global week and the uniform when people are held out in time', () => {
+    const people = new Map<string, number[]>();
+    for (const line of gunzipSync(readFileSync(DATA_FILE)).toString().trim().split('\n').slice(1)) {
+      const [user = '', , hour] = line.split(',');
+      const hours = people.get(user) ?? [];
+      hours.push(Number(hour));
+      people.set(user, hours);
+    }
+    const week = new Float64Array(WEEK_SLOTS);
+    addSendPrior(week, 0);
+    const zoneTilt = new Float64Array(TILT_SLOTS);
+    const tilts = new Map<string, Uint16Array>();
+    const trained = (hours: readonly number[]): number => hours.length - Math.floor(hours.length / 5);
+    for (const [user, hours] of people) {
+      const tilt = new Uint16Array(TILT_SLOTS);
+      tilts.set(user, tilt);
+      for (const hour of hours.slice(0, trained(hours))) learnSend(week, 0, zoneTilt, 0, tilt, 0, hour);
+    }
+    const weekSum = week.reduce((a, b) => a + b);
+    const factors = new Float64Array(TILT_SLOTS);
+    let events = 0;
+    let globalNats = 0;
+    let tiltNats = 0;
+    for (const [user, hours] of people) {
+      tiltFactors(week, 0, zoneTilt, 0, tilts.get(user) ?? new Uint16Array(TILT_SLOTS), 0, factors);
+      for (const hour of hours.slice(trained(hours))) {
+        const share = (week[hour] ?? 0) / weekSum;
+        globalNats -= Math.log(share);
+        tiltNats -= Math.log(share * (factors[hour % TILT_SLOTS] ?? 0));
+        events++;
+      }
+    }
+    const [tilt, global, uniform] = [tiltNats / events, globalNats / events, Math.log(WEEK_SLOTS)];
+    console.info(
+      `send-time: ${events} events, tilt ${tilt.toFixed(4)}, global ${global.toFixed(4)}, uniform ${uniform.toFixed(4)} nats`,
+    );
+    expect(tilt).toBeLessThan(global);
+    expect(global).toBeLessThan(uniform);
+    // science.md section 4, on its own split of the full set; measured here 4.2035.
+    expect(tilt).toBeLessThanOrEqual(4.216);
+  });
+});
