@@ -1,0 +1,192 @@
+/**
+ * One URL kept connected: opens the socket, reopens it after full-jitter back-off, and runs one
+ * `ClientSession` over it. A request given while the socket is being opened waits for it within its own
+ * deadline; one given while there is no hope yet (backing off) is settled at once as UNAVAILABLE, so that
+ * a local default can answer without delay. What was in flight when the socket ends is settled as
+ * UNAVAILABLE: whether the server acted on it is unknown, and only the caller knows if it may be repeated.
+ */
+import { CLOSE_CODE, LIMITS, SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK, WEBSOCKET_PATH } from '../proto/limits.ts';
+import type { Encoding } from '../proto/reply.ts';
+import { monotonicMillis } from './clock.ts';
+import { closedError, deadlineError, disconnectedError, type OpportuneError } from './opportune-error.ts';
+import { backoffMillis, randomFraction } from './random.ts';
+import { ClientSession, type Outgoing } from './session.ts';
+import { findWebSocket, type WebSocketConstructor, type WebSocketLike } from './web-socket.ts';
+
+export type ConnectionState = 'idle' | 'connecting' | 'open' | 'waiting' | 'stopped';
+
+export interface ConnectionOptions {
+  readonly url: string;
+  readonly encoding: Encoding;
+  readonly token: string;
+  readonly WebSocket: WebSocketConstructor | undefined;
+  readonly onOpen: () => void;
+  /** The socket ended or could not be opened; `code` is the WebSocket close code (1006 without one). */
+  readonly onDown: (code: number) => void;
+}
+
+/** An attempt to open a socket is given up after this long. */
+const CONNECT_TIMEOUT_MILLIS = 5000;
+const ABNORMAL = 1006;
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+export class Connection {
+  readonly url: string;
+  readonly #target: URL;
+  readonly #options: ConnectionOptions;
+  readonly #session: ClientSession;
+  #state: ConnectionState = 'idle';
+  #socket: WebSocketLike | undefined;
+  #waiting: Outgoing[] = [];
+  /** Failures since a frame last arrived: opening alone does not count as success. */
+  #failures = 0;
+  #reconnectTimer: ReturnType<typeof setTimeout> | undefined;
+  #deadlineTimer: ReturnType<typeof setTimeout> | undefined;
+  #deadlineTimerAtMillis = Number.POSITIVE_INFINITY;
+
+  /** @throws TypeError when the URL is none. */
+  constructor(options: ConnectionOptions) {
+    this.#target = new URL(options.url);
+    this.url = options.url;
+    this.#options = options;
+    this.#session = new ClientSession(options.encoding);
+  }
+
+  get state(): ConnectionState {
+    return this.#state;
+  }
+
+  /** Whether one more request may be unanswered. */
+  get hasRoom(): boolean {
+    return this.#session.inFlightCount < LIMITS.inFlightMax;
+  }
+
+  get strayReplyCount(): number {
+    return this.#session.strayReplyCount;
+  }
+
+  /** Begins to connect; does nothing when already begun. */
+  start(): void {
+    if (this.#state === 'idle') this.#connect();
+  }
+
+  /** Sends requests in as few frames as they fit in, waits for the socket, or settles them as UNAVAILABLE. */
+  submit(requests: readonly Outgoing[]): void {
+    if (this.#state === 'open') this.#send(requests);
+    else if (this.#state === 'connecting') this.#waiting.push(...requests);
+    else {
+      const error = this.#state === 'stopped' ? closedError() : disconnectedError(this.url);
+      for (const outgoing of requests) outgoing.settle(undefined, error);
+      return;
+    }
+    this.#armDeadline();
+  }
+
+  /** Closes for good; everything unanswered is settled with `error`. */
+  stop(error: OpportuneError): void {
+    if (this.#state === 'stopped') return;
+    this.#state = 'stopped';
+    clearTimeout(this.#reconnectTimer);
+    clearTimeout(this.#deadlineTimer);
+    const socket = this.#socket;
+    this.#socket = undefined;
+    this.#settleAll(error);
+    socket?.close(CLOSE_CODE.normal, '');
+  }
+
+  #connect(): void {
+    this.#state = 'connecting';
+    const { WebSocket, token } = this.#options;
+    findWebSocket(WebSocket)
+      .then((source) => {
+        if (this.#state !== 'connecting') return;
+        const target = new URL(this.#target);
+        if (target.pathname === '/') target.pathname = WEBSOCKET_PATH;
+        const useHeader = token !== '' && source.canSetHeaders;
+        if (token !== '' && !useHeader) target.searchParams.set('token', token);
+        const protocols = [this.#options.encoding === 'msgpack' ? SUBPROTOCOL_MSGPACK : SUBPROTOCOL_JSON];
+        const { WebSocket: Socket } = source;
+        const headers = { authorization: `Bearer ${token}` };
+        this.#attach(useHeader ? new Socket(target.href, protocols, { headers }) : new Socket(target.href, protocols));
+      })
+      // No WebSocket here, or it refuses the URL: told through onDown, like any socket that cannot be opened.
+      .catch(() => this.#down(this.#socket, ABNORMAL));
+  }
+
+  #attach(socket: WebSocketLike): void {
+    this.#socket = socket;
+    socket.binaryType = 'arraybuffer';
+    const timer = setTimeout(() => {
+      socket.close();
+      this.#down(socket, ABNORMAL);
+    }, CONNECT_TIMEOUT_MILLIS);
+    socket.onopen = () => {
+      clearTimeout(timer);
+      if (this.#socket !== socket) return;
+      this.#state = 'open';
+      const waiting = this.#waiting;
+      this.#waiting = [];
+      this.#send(waiting);
+      this.#armDeadline();
+      this.#options.onOpen();
+    };
+    socket.onmessage = ({ data }) => {
+      if (this.#socket !== socket) return;
+      this.#failures = 0;
+      const frame = typeof data === 'string' ? encoder.encode(data) : new Uint8Array(data as ArrayBuffer); // by binaryType
+      if (!this.#session.receive(frame)) socket.close(4000, 'undecodable frame');
+    };
+    // The close event that follows says all there is to know.
+    socket.onerror = () => {};
+    socket.onclose = ({ code }) => {
+      clearTimeout(timer);
+      this.#down(socket, code);
+    };
+  }
+
+  #down(socket: WebSocketLike | undefined, code: number): void {
+    if (this.#state === 'stopped' || this.#socket !== socket) return;
+    this.#socket = undefined;
+    this.#state = 'waiting';
+    this.#reconnectTimer = setTimeout(() => this.#connect(), backoffMillis(this.#failures++, randomFraction()));
+    this.#settleAll(disconnectedError(this.url));
+    this.#options.onDown(code);
+  }
+
+  #settleAll(error: OpportuneError): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const outgoing of waiting) outgoing.settle(undefined, error);
+    this.#session.failAll(error);
+  }
+
+  #send(requests: readonly Outgoing[]): void {
+    const socket = this.#socket;
+    if (socket === undefined) return;
+    for (const frame of this.#session.open(requests, monotonicMillis())) {
+      // ArrayBufferView in both APIs; JSON travels as a text frame.
+      socket.send(this.#options.encoding === 'json' ? decoder.decode(frame) : frame);
+    }
+  }
+
+  /** Keeps one timer at the earliest deadline of all requests in flight or waiting. */
+  #armDeadline(): void {
+    let earliest = this.#session.nextDeadlineMillis();
+    for (const { deadlineAtMillis } of this.#waiting) earliest = Math.min(earliest, deadlineAtMillis);
+    if (earliest >= this.#deadlineTimerAtMillis) return;
+    clearTimeout(this.#deadlineTimer);
+    this.#deadlineTimerAtMillis = earliest;
+    this.#deadlineTimer = setTimeout(() => this.#expire(), Math.max(0, earliest - monotonicMillis()) + 1);
+  }
+
+  #expire(): void {
+    this.#deadlineTimerAtMillis = Number.POSITIVE_INFINITY;
+    const nowMillis = monotonicMillis();
+    this.#session.expire(nowMillis);
+    const over = this.#waiting.filter((outgoing) => outgoing.deadlineAtMillis <= nowMillis);
+    this.#waiting = this.#waiting.filter((outgoing) => outgoing.deadlineAtMillis > nowMillis);
+    for (const outgoing of over) outgoing.settle(undefined, deadlineError(outgoing.budgetMillis));
+    this.#armDeadline();
+  }
+}

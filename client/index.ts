@@ -1,0 +1,40 @@
+/**
+ * The public door of the client: everything an application may use, by name. What is not here may change
+ * without notice. Types of requests and replies come from the protocol's own files.
+ */
+export type {
+  Contribution,
+  DecidedAction,
+  DecidedPrice,
+  DecidedSendTime,
+  DecideReply,
+  Durability,
+  ErrorReply,
+  Explanation,
+  HelloReply,
+  PingReply,
+  Plain,
+  ProfileReply,
+  Properties,
+  Rejection,
+  ShardAddress,
+  StateReply,
+  TrackReply,
+  Want,
+} from '../proto/messages.ts';
+export { partitionOfDecisionId, partitionOfKey } from '../proto/partition.ts';
+export type { Encoding } from '../proto/reply.ts';
+export type { Retry, Status } from '../proto/statuses.ts';
+export {
+  type ClientStatus,
+  type ConnectOptions,
+  connect,
+  type DecideInput,
+  type DefaultDecision,
+  type IdentifyInput,
+  type OpportuneClient,
+  type TrackInput,
+} from './opportune-client.ts';
+export { LOCAL_CODE, OpportuneError } from './opportune-error.ts';
+export type { Reply, RequestBody } from './session.ts';
+export type { WebSocketConstructor, WebSocketLike } from './web-socket.ts';
