@@ -1,11 +1,13 @@
 /**
  * One connection of the `ws` transport. Outgoing messages do not pass through the library's sender: it
- * keeps a reference to the caller's bytes and makes several objects a message; here header and payload
- * are copied into one chunk, which the caller's buffer rules ask for anyway. That is sound because there
- * is no compression: the library writes control frames only, each in one piece, to the same socket.
+ * keeps a reference to the caller's bytes and makes several objects and a system call a message; here
+ * header and payload are copied, which the caller's buffer rules ask for anyway, into a buffer that
+ * leaves when the current callback has returned. So the replies to all frames of one read, and all sends
+ * of a `cork`, share one system call. That is sound because there is no compression: the library writes
+ * control frames only, each in one piece, to the same socket, and its close frame waits for our bytes.
  *
- *   send ── corked? ──yes──> the owner's cork buffer ──┐
- *             └─────no───────────────────────────────> socket.write ──> kernel
+ *   send ── under 64 KB? ──yes──> the owner's buffer ── full, or end of tick ──> socket.write ──> kernel
+ *             └──────no───────────────────────────────────────────────────────────────^
  *
  * `onClose` runs inside `close` and inside the `send` that overflows, not later, as natively.
  */
@@ -35,11 +37,8 @@ export interface LibrarySocket {
 
 /** What a connection needs of its transport. */
 export interface ConnectionOwner {
-  /** Takes the message into the cork buffer; false when it must be written on its own. */
+  /** Takes the message into the buffer for this tick; false when it must be written on its own, now. */
   gather(connection: WsConnection, bytes: Uint8Array, isBinary: boolean): boolean;
-  flushCorked(connection: WsConnection): void;
-  corkedBytesOf(connection: WsConnection): number;
-  cork(connection: WsConnection, work: () => void): void;
   onConnectionClosed(connection: WsConnection, code: number): void;
   onConnectionDrained(connection: WsConnection): void;
 }
@@ -77,7 +76,8 @@ export class WsConnection implements Connection {
   }
 
   bufferedBytes(): number {
-    return this.#isOpen ? this.#socket.writableLength + this.#owner.corkedBytesOf(this) : 0;
+    // Without what this tick has gathered: that is no backlog yet, and no onDrain would follow it.
+    return this.#isOpen ? this.#socket.writableLength : 0;
   }
 
   send(bytes: Uint8Array, isBinary: boolean): 'sent' | 'dropped' | 'closed' {
@@ -100,15 +100,14 @@ export class WsConnection implements Connection {
   }
 
   cork(work: () => void): void {
-    this.#owner.cork(this, work);
+    work(); // What it sends is gathered in any case.
   }
 
   close(code: number, reason: string): void {
     assert(isSendableCloseCode(code), `close code ${code} may not be sent`);
     if (!this.#isOpen) return;
-    this.#owner.flushCorked(this);
     this.#isOpen = false;
-    this.#webSocket.close(code, fitCloseReason(reason)); // The library cuts after CLOSE_GRACE_MILLIS.
+    this.#webSocket.close(code, fitCloseReason(reason)); // Flushes first. The library cuts after CLOSE_GRACE_MILLIS.
     this.#owner.onConnectionClosed(this, code);
   }
 

@@ -2,7 +2,7 @@
  * The transport that works everywhere: the `ws` library behind Node's own HTTP server, used wherever the
  * native one does not load. It is held to the same behaviour by the same suite, and keeps the RFC 6455
  * rules the native core breaks (each malformed frame gets its close code), at a lower rate. This file has
- * the listening, the handshake, the cork buffer and the idle sweep; `ws-connection.ts` has the sending.
+ * the listening, the handshake, the gathering of sends and the idle sweep; `ws-connection.ts` has the sending.
  *
  * Listening on a shared port needs Node 22.12 or newer; before that one thread accepts for all.
  */
@@ -12,7 +12,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createRequire } from 'node:module';
 import type { AddressInfo, ListenOptions, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { type ServerOptions, type WebSocket, WebSocketServer } from 'ws';
+import { type ServerOptions, WebSocket, WebSocketServer } from 'ws';
 import { CLOSE_CODE } from '../proto/limits.ts';
 import { listenError } from './listen-port.ts';
 import type {
@@ -34,8 +34,19 @@ const HANDSHAKE_MILLIS_MAX = 10_000;
 const HANDSHAKE_HEADER_BYTES_MAX = 8 * 1024;
 /** Sockets in the middle of a handshake, beyond the connections; more are cut unanswered. */
 const HANDSHAKES_MAX = 256;
-/** Sends inside `cork` are gathered to chunks of this size; more than it saves few further calls. */
-const CORK_BYTES = 64 * 1024;
+/** Sends of one tick are gathered to chunks of this size; a larger one saves few further system calls. */
+const GATHER_BYTES = 64 * 1024;
+
+/** The library answers a close frame by calling `close`, also on its own: gathered frames go before it. */
+class OrderedWebSocket extends WebSocket {
+  beforeClose: (() => void) | undefined = undefined;
+
+  override close(code?: number, reason?: string | Buffer): void {
+    this.beforeClose?.();
+    super.close(code, reason);
+  }
+}
+
 class WsTransport implements Transport, ConnectionOwner {
   readonly name = 'ws';
   readonly provenance = `ws ${libraryVersion()} on Node ${process.versions.node}`;
@@ -46,9 +57,15 @@ class WsTransport implements Transport, ConnectionOwner {
   readonly #closing = new Set<WsConnection>();
   readonly #http: Server;
   readonly #webSockets: WebSocketServer;
-  readonly #corkBuffer = Buffer.allocUnsafeSlow(CORK_BYTES);
-  #corked: WsConnection | undefined = undefined;
-  #corkedBytes = 0;
+  /** Frames of one connection, `#gathering`, that leave together at the end of the tick. */
+  readonly #gatherBuffer = Buffer.allocUnsafeSlow(GATHER_BYTES);
+  #gathering: WsConnection | undefined = undefined;
+  #gatheredBytes = 0;
+  #isFlushDue = false;
+  readonly #onTickEnd = (): void => {
+    this.#isFlushDue = false;
+    this.#flush();
+  };
   /** The subprotocol of the upgrade under way; the library asks for it in the same call. */
   #acceptedSubprotocol = '';
   #sweepTimer: NodeJS.Timeout | undefined = undefined;
@@ -58,7 +75,8 @@ class WsTransport implements Transport, ConnectionOwner {
     assert(limits.frameBytesMax > 0 && limits.sendBufferBytesMax > 0, 'limits must be positive');
     this.#handler = handler;
     this.#limits = limits;
-    const options: ServerOptions & { closeTimeout: number } = {
+    const options: ServerOptions<typeof OrderedWebSocket> & { closeTimeout: number } = {
+      WebSocket: OrderedWebSocket,
       noServer: true,
       clientTracking: false,
       maxPayload: limits.frameBytesMax,
@@ -138,40 +156,26 @@ class WsTransport implements Transport, ConnectionOwner {
     this.#handler.onDrain(connection);
   }
 
-  /** One connection is corked at a time; inside another one's cork the work simply runs, as natively. */
-  cork(connection: WsConnection, work: () => void): void {
-    if (this.#corked !== undefined || !connection.isOpen) {
-      work();
-      return;
-    }
-    this.#corked = connection;
-    try {
-      work();
-    } finally {
-      this.flushCorked(connection);
-      this.#corked = undefined;
-    }
-  }
-
-  /** Takes the message into the cork buffer; false when it must be written on its own. */
   gather(connection: WsConnection, bytes: Uint8Array, isBinary: boolean): boolean {
-    if (this.#corked !== connection) return false;
     const frameBytesMax = FRAME_HEADER_BYTES_MAX + bytes.byteLength;
-    if (this.#corkedBytes + frameBytesMax > CORK_BYTES) this.flushCorked(connection);
-    if (frameBytesMax > CORK_BYTES) return false;
-    this.#corkedBytes = writeFrame(this.#corkBuffer, this.#corkedBytes, bytes, isBinary);
+    if (this.#gathering !== connection || this.#gatheredBytes + frameBytesMax > GATHER_BYTES) this.#flush();
+    if (frameBytesMax > GATHER_BYTES) return false;
+    this.#gathering = connection;
+    this.#gatheredBytes = writeFrame(this.#gatherBuffer, this.#gatheredBytes, bytes, isBinary);
+    if (!this.#isFlushDue) {
+      this.#isFlushDue = true;
+      process.nextTick(this.#onTickEnd);
+    }
     return true;
   }
 
-  flushCorked(connection: WsConnection): void {
-    if (this.#corked !== connection || this.#corkedBytes === 0) return;
-    const chunk = Buffer.from(this.#corkBuffer.subarray(0, this.#corkedBytes));
-    this.#corkedBytes = 0;
+  #flush(): void {
+    const connection = this.#gathering;
+    if (connection === undefined) return;
+    const chunk = Buffer.from(this.#gatherBuffer.subarray(0, this.#gatheredBytes));
+    this.#gathering = undefined;
+    this.#gatheredBytes = 0;
     connection.write(chunk);
-  }
-
-  corkedBytesOf(connection: WsConnection): number {
-    return this.#corked === connection ? this.#corkedBytes : 0;
   }
 
   #onUpgrade(request: IncomingMessage, duplex: Duplex, head: Buffer): void {
@@ -197,16 +201,16 @@ class WsTransport implements Transport, ConnectionOwner {
       return;
     }
     this.#acceptedSubprotocol = verdict.subprotocol;
-    this.#webSockets.handleUpgrade(request, socket, head, (webSocket) => {
-      this.#onOpen(
-        new WsConnection(this, webSocket, socket, verdict.subprotocol, this.#limits.sendBufferBytesMax),
-        webSocket,
-      );
+    this.#webSockets.handleUpgrade(request, socket, head, (opened) => {
+      const webSocket = opened as OrderedWebSocket; // The class named in the options of the library's server.
+      const { sendBufferBytesMax } = this.#limits;
+      this.#onOpen(new WsConnection(this, webSocket, socket, verdict.subprotocol, sendBufferBytesMax), webSocket);
     });
   }
 
-  #onOpen(connection: WsConnection, webSocket: WebSocket): void {
+  #onOpen(connection: WsConnection, webSocket: OrderedWebSocket): void {
     const handler = this.#handler;
+    webSocket.beforeClose = () => this.#flush();
     webSocket.on('message', (data, isBinary) => {
       connection.onHeard();
       // With the default binaryType every message is one Buffer.
