@@ -36,7 +36,7 @@ import {
 } from './websocket-rules.ts';
 
 /** From this size on a socket must be subscribed before it sends; the core's buffer is 16 KB, header included. */
-const SUBSCRIBED_SEND_BYTES_MIN = 16 * 1024 - 16;
+export const SUBSCRIBED_SEND_BYTES_MIN = 16 * 1024 - 16;
 /** Nothing is ever published there; being a subscriber is the whole effect. */
 const LARGE_FRAME_TOPIC = 'large-frames';
 const SEND_DROPPED = 2;
