@@ -1,0 +1,63 @@
+/**
+ * The generator watching itself: how late it sent, how long its event-loop turns were, how much of the
+ * time it had work at all. Without these numbers a slow generator is indistinguishable from a slow
+ * server. Pacing spins (a timer's millisecond is coarser than the latencies measured), so CPU use says
+ * nothing about room to spare; the share of turns that found work does.
+ */
+import { performance } from 'node:perf_hooks';
+import { LatencyHistogram } from './latency-histogram.ts';
+import type { GeneratorHealth } from './load-plan.ts';
+
+export class GeneratorWatch {
+  readonly #slip = new LatencyHistogram();
+  readonly #turn = new LatencyHistogram();
+  #idleMicros = 0;
+  #turnMicros = 0;
+  #cpuAtStart = process.cpuUsage();
+  #loopAtStart = performance.eventLoopUtilization();
+  #isMeasuring = false;
+
+  /** Warm-up is over: what was seen before is forgotten. */
+  begin(): void {
+    this.#slip.reset();
+    this.#turn.reset();
+    this.#idleMicros = 0;
+    this.#turnMicros = 0;
+    this.#cpuAtStart = process.cpuUsage();
+    this.#loopAtStart = performance.eventLoopUtilization();
+    this.#isMeasuring = true;
+  }
+
+  /** A turn that nobody asked to sleep in took this long; `hadWork`: it sent or received something. */
+  turn(micros: number, hadWork: boolean): void {
+    if (!this.#isMeasuring) return;
+    this.#turn.record(micros);
+    this.#turnMicros += micros;
+    if (!hadWork) this.#idleMicros += micros;
+  }
+
+  /** A planned sleep: idle, but its overshoot is seen as slip. */
+  slept(micros: number): void {
+    if (!this.#isMeasuring) return;
+    this.#idleMicros += micros;
+    this.#turnMicros += micros;
+  }
+
+  slip(micros: number): void {
+    this.#slip.record(micros);
+  }
+
+  /** `elapsedMicros`: measured time. Ends the measurement. */
+  end(elapsedMicros: number): GeneratorHealth {
+    this.#isMeasuring = false;
+    const cpu = process.cpuUsage(this.#cpuAtStart);
+    const loop = performance.eventLoopUtilization(this.#loopAtStart);
+    return {
+      // Spinning never blocks, so the loop's own figure is of use only where the loop does block.
+      busyShare: this.#turnMicros > 0 ? 1 - this.#idleMicros / this.#turnMicros : loop.utilization,
+      cpuShare: elapsedMicros > 0 ? (cpu.user + cpu.system) / elapsedMicros : 0,
+      sendSlip: this.#slip.encode(),
+      turn: this.#turn.encode(),
+    };
+  }
+}
