@@ -4,8 +4,9 @@
  * (`adminPort`), `opportune config`, `--help` and the table in docs/OPERATING.md all come from here.
  */
 import { availableParallelism } from 'node:os';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import { z } from 'zod';
+import { packageRoot } from './package-version.ts';
 
 export interface ConfigValues {
   readonly host: string;
@@ -46,12 +47,6 @@ export interface OptionSpec {
 }
 
 export const WORKERS_MAX = 64;
-
-/** The sample catalog inside the package, from the sources and from dist/ alike. */
-function packagedCatalog(): string {
-  const levels = import.meta.url.includes('/dist/server/') ? '../../' : '../';
-  return fileURLToPath(new URL(`${levels}catalogs/retail.yaml`, import.meta.url));
-}
 
 const text = (what: string): z.ZodType => z.string({ error: `must be ${what}` }).min(1, `must be ${what}, not empty`);
 const port = z
@@ -112,7 +107,7 @@ export const OPTIONS: { readonly [Key in ConfigKey]: OptionSpec } = {
   catalog: {
     form: 'text',
     schema: text('a file'),
-    byDefault: packagedCatalog(),
+    byDefault: join(packageRoot(), 'catalogs', 'retail.yaml'),
     defaultText: 'catalogs/retail.yaml of the package',
     description: 'Catalog file; reloaded when it changes.',
   },

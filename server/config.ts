@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { parseDocument } from 'yaml';
+import { nearestMatch } from '../workers/catalog/nearest-match.ts';
 import {
   CONFIG_KEYS,
   type ConfigKey,
@@ -16,7 +17,6 @@ import {
   OPTIONS,
   type OptionSpec,
 } from './config-options.ts';
-import { nearestName } from './nearest-name.ts';
 import { OperatorError } from './operator-error.ts';
 
 /** Variables with our prefix that are not options of the node. */
@@ -197,6 +197,7 @@ function refuseUnknownFlags(flags: FlagValues): void {
         'flag',
         `--${flagOf(key)}`,
         CONFIG_KEYS.map((known) => `--${flagOf(known)}`),
+        '--',
       );
     }
   }
@@ -210,14 +211,18 @@ function refuseUnknownVariables(environment: Environment): void {
   for (const name of Object.keys(environment)) {
     if (!name.startsWith('OPPORTUNE_') || known.includes(name)) continue;
     if ((OTHER_VARIABLES as readonly string[]).includes(name)) continue;
-    throw unknown('environment variable', name, [...known, ...OTHER_VARIABLES]);
+    throw unknown('environment variable', name, [...known, ...OTHER_VARIABLES], 'OPPORTUNE_');
   }
 }
 
-function unknown(what: string, name: string, known: readonly string[]): OperatorError {
-  const nearest = nearestName(name, known);
+function unknown(what: string, name: string, known: readonly string[], prefix = ''): OperatorError {
+  // Compared without what all names share, else any two would look alike.
+  const nearest = nearestMatch(
+    name.slice(prefix.length),
+    known.map((item) => item.slice(prefix.length)),
+  );
   return new OperatorError('CONFIG_UNKNOWN', `unknown ${what} ${name}`, {
-    advice: nearest === undefined ? 'See `opportune config` for all options.' : `Did you mean ${nearest}?`,
+    advice: nearest === undefined ? 'See `opportune config` for all options.' : `Did you mean ${prefix}${nearest}?`,
   });
 }
 

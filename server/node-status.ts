@@ -49,9 +49,8 @@ export interface NodeAddresses {
 
 export interface TransportNote {
   readonly name: 'uws' | 'ws';
-  readonly provenance: string;
-  /** Why the preferred transport is not in use, or null. */
-  readonly note: string | null;
+  /** One line: what is used, where it came from, and why not the other (as `selectTransport` says it). */
+  readonly note: string;
 }
 
 export interface RunningNode {

@@ -4,7 +4,6 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { isLoopback, readConfigFile, resolveConfig, shownValue } from '../../server/config.ts';
 import { CONFIG_KEYS, environmentNameOf, flagOf, OPTIONS, WORKERS_MAX } from '../../server/config-options.ts';
-import { editDistance, nearestName } from '../../server/nearest-name.ts';
 import { OperatorError } from '../../server/operator-error.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'opportune-config-'));
@@ -115,6 +114,9 @@ describe('unknown names', () => {
     expect(error.code).toBe('CONFIG_UNKNOWN');
     expect(error.advice).toBe('Did you mean OPPORTUNE_PORT?');
   });
+  it('config: offers nothing when nothing is near', () => {
+    expect(failure(() => resolveConfig({}, { OPPORTUNE_ZZZZZZ: '1' })).advice).toContain('opportune config');
+  });
   it('config: refuses an unknown key of the file, and __proto__', () => {
     const error = failure(() => resolveConfig({}, {}, { path: 'x.yaml', text: 'admin-port: 1' }));
     expect(error.advice).toBe('Did you mean adminPort?');
@@ -182,22 +184,5 @@ describe('access', () => {
     expect(resolveConfig({ port: '7412', workers: '2' }, {}).port).toBe(7412);
     expect(resolveConfig({ port: '0', adminPort: '0', shardPort: '0' }, {}).port).toBe(0);
     expect(failure(() => resolveConfig({ shardPort: '65535', workers: '2' }, {})).message).toContain('no room');
-  });
-});
-
-describe('nearest name', () => {
-  it.each([
-    ['', '', 0],
-    ['', 'abc', 3],
-    ['abc', 'acb', 1],
-    ['kitten', 'sitting', 3],
-    ['ca', 'abc', 3],
-  ])('nearest name: distance of %j and %j is %i', (from, to, distance) => {
-    expect(editDistance(from, to)).toBe(distance);
-    expect(editDistance(to, from)).toBe(distance);
-  });
-  it('nearest name: offers nothing when nothing is near', () => {
-    expect(nearestName('zzzzzz', ['port', 'host'])).toBeUndefined();
-    expect(nearestName('x', [])).toBeUndefined();
   });
 });

@@ -1,0 +1,31 @@
+/**
+ * `opportune bench …`: runs the load harness as a process of its own, so that it shares neither a heap
+ * nor an event loop with anything it measures. It parses its own arguments.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { OperatorError } from '../operator-error.ts';
+import { packageRoot } from '../package-version.ts';
+import { type CommandCall, EXIT } from './command.ts';
+
+export async function run(call: CommandCall): Promise<number> {
+  const script = join(packageRoot(), 'dist', 'bench', 'bench-command.js');
+  if (!existsSync(script)) {
+    throw new OperatorError('NOT_BUILT', `the load harness is not built: ${script} is missing`, {
+      advice: 'Run `node setup.mjs` in the repository.',
+    });
+  }
+  const child = spawn(process.execPath, [script, ...call.positionals], { stdio: 'inherit' });
+  // The terminal sends Ctrl-C to both; the harness reports and ends, and only then do we.
+  const ignore = (): void => undefined;
+  process.on('SIGINT', ignore);
+  try {
+    return await new Promise<number>((resolve, reject) => {
+      child.once('error', reject);
+      child.once('exit', (code) => resolve(code ?? EXIT.failed));
+    });
+  } finally {
+    process.off('SIGINT', ignore);
+  }
+}

@@ -1,0 +1,119 @@
+/**
+ * Every command, in the order `opportune --help` lists them. To add one: write its module beside this
+ * file with a `run` function, and add its line here.
+ */
+import { CONFIG_KEYS, flagOf, OPTIONS } from '../config-options.ts';
+import type { CommandOption, CommandSpec } from './command.ts';
+
+const JSON_OPTION: CommandOption = { flags: '--json', description: 'print the raw answer as JSON' };
+const URL_OPTION: CommandOption = {
+  flags: '--url <url>',
+  description: 'server address (OPPORTUNE_URL, default ws://127.0.0.1:7400/v1/ws)',
+};
+const TIMEOUT_OPTION: CommandOption = { flags: '--timeout <millis>', description: 'longest wait (default 5000)' };
+const ASKING: readonly CommandOption[] = [URL_OPTION, TIMEOUT_OPTION, JSON_OPTION];
+
+const CONFIG_OPTIONS: readonly CommandOption[] = [
+  { flags: '--config <file>', description: 'YAML file of these options (OPPORTUNE_CONFIG)' },
+  // A secret on a command line can be read by every process of the machine, so it has no flag.
+  ...CONFIG_KEYS.filter((key) => OPTIONS[key].isSecret !== true).map((key) => {
+    const { form, description, byDefault, defaultText } = OPTIONS[key];
+    const argument = form === 'switch' ? '' : form === 'number' ? ' <number>' : form === 'list' ? ' <list>' : ' <text>';
+    const shown = defaultText ?? (form === 'list' ? 'none' : String(byDefault));
+    return {
+      flags: `--${flagOf(key)}${argument}`,
+      description: `${description} ${form === 'switch' ? '' : `[${shown}]`}`.trim(),
+    };
+  }),
+];
+
+export const COMMANDS: readonly CommandSpec[] = [
+  {
+    name: 'start',
+    usage: '',
+    summary: 'run the server',
+    options: [...CONFIG_OPTIONS, { flags: '--supervise', description: 'restart the server when it ends unexpectedly' }],
+    load: () => import('./start.ts'),
+  },
+  {
+    name: 'decide',
+    usage: '<profile>',
+    summary: 'ask what to offer to one person, at what price, and when',
+    options: [
+      { flags: '--slot <name>', description: 'place where it will be shown' },
+      { flags: '--channel <name>', description: 'medium it will be sent by' },
+      { flags: '--sku <sku>', description: 'product to price' },
+      { flags: '--count <number>', description: 'actions wanted (1)' },
+      { flags: '--want <list>', description: 'any of action,price,sendTime (all that can be answered)' },
+      { flags: '--context <json>', description: 'what is known about this moment, as a JSON map' },
+      { flags: '--why', description: 'explain: counts, contributions, what was rejected and why' },
+      { flags: '--dry-run', description: 'answer without counting anything' },
+      ...ASKING,
+    ],
+    load: () => import('./decide.ts'),
+  },
+  {
+    name: 'track',
+    usage: '<profile> <event> [pairs...]',
+    summary: 'tell what a person did: opportune track c-1042 purchase revenueMinor=12900 currency=CNY',
+    options: [
+      { flags: '--decision <id>', description: 'decision this is an outcome of' },
+      { flags: '--quote <id>', description: 'price quote this used' },
+      { flags: '--message-id <id>', description: 'makes a retry harmless: the same id is applied once' },
+      { flags: '--at <time>', description: 'when it happened: epoch milliseconds or ISO 8601 (now)' },
+      { flags: '--durability <word>', description: 'applied or committed (committed)' },
+      ...ASKING,
+    ],
+    load: () => import('./track.ts'),
+  },
+  {
+    name: 'identify',
+    usage: '<profile> <traits...>',
+    summary: 'set traits: opportune identify c-1042 loyalty=gold age=34',
+    options: ASKING,
+    load: () => import('./identify.ts'),
+  },
+  {
+    name: 'profile',
+    usage: '<profile>',
+    summary: 'show what is known about a person',
+    options: ASKING,
+    load: () => import('./profile.ts'),
+  },
+  {
+    name: 'bench',
+    usage: '',
+    summary: 'load test, in its own process (opportune bench --help)',
+    options: [],
+    isPassThrough: true,
+    load: () => import('./bench.ts'),
+  },
+  {
+    name: 'doctor',
+    usage: '',
+    summary: 'check this machine: Node, transport, store, ports, limits, clock',
+    options: [...CONFIG_OPTIONS, { flags: '--json', description: 'print the checks as JSON' }],
+    load: () => import('./doctor.ts'),
+  },
+  {
+    name: 'config',
+    usage: '',
+    summary: 'print every option, its value and where it came from',
+    options: [...CONFIG_OPTIONS, { flags: '--json', description: 'print as JSON' }],
+    load: () => import('./config.ts'),
+  },
+  {
+    name: 'catalog check',
+    usage: '<file>',
+    summary: 'validate a catalog file',
+    options: [{ flags: '--json', description: 'print the problems as JSON' }],
+    load: () => import('./catalog-check.ts'),
+  },
+  {
+    name: 'catalog schema',
+    usage: '',
+    summary: 'print the JSON Schema of the catalog file',
+    options: [],
+    load: () => import('./catalog-schema.ts'),
+  },
+];
