@@ -1,0 +1,77 @@
+/**
+ * Reads the journal from another process, also while a node writes to it: what `opportune log` stands
+ * on. It opens the environment read-only, reads a few batches at a time and holds no snapshot between
+ * them, so a slow or forgotten reader costs the node no disk. It sees whole committed batches only.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { JournalBatch, JournalPosition } from '../../actors/store.ts';
+import { StoreEnvironment } from './environment.ts';
+import { journalBatches } from './journal-scan.ts';
+
+const POLL_MILLIS_DEFAULT = 200;
+
+export interface FollowOptions {
+  /** As in `Store.scanJournal`. Default: everything. */
+  readonly from?: readonly JournalPosition[];
+  /** Pause after having read all there is. Default 200. */
+  readonly pollMillis?: number;
+  /** Ends the iteration. */
+  readonly signal?: AbortSignal;
+}
+
+export class JournalReader {
+  readonly #environment: StoreEnvironment;
+
+  /**
+   * @param path the store's folder, `<data>/store`
+   * Throws StoreError `OPEN_FAILED` where no node has started on it yet.
+   */
+  static open(path: string): JournalReader {
+    return new JournalReader(StoreEnvironment.open({ path, isReadOnly: true }));
+  }
+
+  private constructor(environment: StoreEnvironment) {
+    this.#environment = environment;
+  }
+
+  /** Batches by epoch, then stream, then batch. Bytes belong to the caller. Throws StoreError `CORRUPT`. */
+  *read(from: readonly JournalPosition[] = []): Generator<JournalBatch> {
+    this.#environment.refreshReads();
+    yield* journalBatches(this.#environment.journal, from);
+  }
+
+  /** Like `read`, and then every batch that is committed later, until the signal is aborted. */
+  async *follow(options: FollowOptions = {}): AsyncGenerator<JournalBatch> {
+    let from = options.from ?? [];
+    while (!isAborted(options.signal)) {
+      /** Stream → first batch not seen, in the newest epoch seen: older epochs have no writer any more. */
+      const next = new Map<number, number>();
+      let epoch = 0;
+      for (const position of from) epoch = Math.max(epoch, position.epoch);
+      for (const position of from) if (position.epoch === epoch) next.set(position.stream, position.batch);
+      let hasRead = false;
+      for (const batch of this.read(from)) {
+        if (batch.epoch > epoch) next.clear();
+        if (batch.epoch >= epoch) {
+          epoch = batch.epoch;
+          next.set(batch.stream, batch.batch + 1);
+        }
+        hasRead = true;
+        yield batch;
+        if (isAborted(options.signal)) return;
+      }
+      if (hasRead) from = [...next].map(([stream, batch]) => ({ epoch, stream, batch }));
+      await sleep(options.pollMillis ?? POLL_MILLIS_DEFAULT, undefined, { signal: options.signal }).catch(nothing);
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#environment.close();
+  }
+}
+
+function isAborted(signal: AbortSignal | undefined): boolean {
+  return signal?.aborted === true;
+}
+
+function nothing(): void {}
