@@ -1,0 +1,15 @@
+/** The registry: add a file with a list of cases, add the list here. Order is the order of the report. */
+import { CODEC_CASES } from './codec-cases.ts';
+import type { MicroCase } from './micro-case.ts';
+import { PRICE_CASES } from './price-cases.ts';
+import { RULE_CASES } from './rule-cases.ts';
+import { SCORE_CASES } from './score-cases.ts';
+import { SEND_TIME_CASES } from './send-time-cases.ts';
+
+export const MICRO_CASES: readonly MicroCase[] = [
+  ...CODEC_CASES,
+  ...RULE_CASES,
+  ...SCORE_CASES,
+  ...PRICE_CASES,
+  ...SEND_TIME_CASES,
+];

@@ -1,0 +1,102 @@
+/** The wire: a decide request decoded, a decide reply with action, price and send-time encoded. */
+import type { DecideReply } from '../../proto/messages.ts';
+import { createWriter, writeDecide } from '../../proto/reply.ts';
+import { FrameDecoder, type Request } from '../../proto/request.ts';
+import { loadRequests } from '../load-requests.ts';
+import type { MicroCase } from './micro-case.ts';
+
+function decidePayload(): Uint8Array {
+  const template = loadRequests({
+    scenario: 'decide',
+    slot: 'home',
+    sku: 'bench-product',
+    actions: [],
+    context: null,
+    traits: null,
+    durability: null,
+    batchSize: 1,
+    decisionIdBytes: 0,
+    runTag: 'micro',
+  }).cycle[0];
+  if (template === undefined) throw new RangeError('the decide scenario has a request');
+  return template.bytes.slice(template.bytes.length - template.payloadBytes);
+}
+
+const REPLY: DecideReply = {
+  id: 70_000,
+  ok: true,
+  serverMicros: 17.25,
+  decisionId: 'b1gH2kQ9xWz0aR5t',
+  stateSeq: 41,
+  catalogVersion: '0123456789ab',
+  modelVersion: 12_345,
+  actions: [
+    {
+      action: 'offer-07',
+      creative: 'a',
+      channel: 'app',
+      score: 21.84375,
+      responseProbability: 0.0521,
+      value: 420,
+      propensity: 0.0713,
+      explored: false,
+      leaseExpiresAtEpochMillis: 1_795_000_120_000,
+    },
+  ],
+  price: {
+    sku: 'bench-product',
+    currency: 'EUR',
+    listMinor: 4900,
+    priceMinor: 4700,
+    maskedPriceMinor: 4700,
+    personalised: false,
+    disclosure: 'Price set automatically.',
+    quoteId: 'q0123456789abcdef',
+    expiresAtEpochMillis: 1_795_000_900_000,
+    signature: 'mJ0bZ0h5T3lQd0pXc1hRZ2hVd2tYcUt0cnY5b0FzZGY',
+  },
+  sendTime: {
+    channel: 'app',
+    atEpochMillis: 1_795_020_000_000,
+    local: '2026-11-18T20:00:00+01:00',
+    timeZone: 'Europe/Berlin',
+    windowMinutes: 60,
+    probability: 0.0731,
+    nowProbability: 0.0412,
+  },
+  fallback: false,
+};
+
+export const CODEC_CASES: readonly MicroCase[] = [
+  {
+    name: 'codec: decode a decide request',
+    prepare() {
+      const decoder = new FrameDecoder('msgpack');
+      const payload = decidePayload();
+      let seen = 0;
+      const sink = {
+        onRequest(request: Request): void {
+          seen += request.id + request.keyLength;
+        },
+        onInvalid(_id: number | null, _fault: unknown, message: string): void {
+          throw new Error(message);
+        },
+      };
+      return () => {
+        decoder.decode(payload, sink);
+        return seen;
+      };
+    },
+  },
+  {
+    name: 'codec: encode a decide reply',
+    prepare() {
+      const writer = createWriter('msgpack');
+      return () => {
+        writer.reset();
+        writeDecide(writer, REPLY);
+        return writer.finish().length;
+      };
+    },
+  },
+];

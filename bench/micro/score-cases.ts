@@ -1,0 +1,96 @@
+/** The response model: features of one profile, 20 actions scored, one chosen with its exact propensity. */
+import { ChoiceInput, ChoiceResult, chooseActions } from '../../decision/choice.ts';
+import { buildFeatures, FeatureVector } from '../../decision/features.ts';
+import { predictAll, ResponseModel, responseMoments } from '../../decision/response-model.ts';
+import { defaultContext } from '../load-requests.ts';
+import { benchCatalog, benchFeatures, FilledProfile } from './bench-inputs.ts';
+import type { MicroCase } from './micro-case.ts';
+
+interface Candidates {
+  readonly count: number;
+  readonly actionHash: Uint32Array;
+  readonly categoryHash: Uint32Array;
+  readonly channelHash: Uint32Array;
+  readonly means: Float64Array;
+  readonly variances: Float64Array;
+}
+
+function candidates(): Candidates {
+  const catalog = benchCatalog();
+  const count = catalog.actions.length;
+  return {
+    count,
+    actionHash: Uint32Array.from(catalog.actions, (action) => action.hash),
+    categoryHash: Uint32Array.from(catalog.actions, (action) => action.categoryHash),
+    channelHash: new Uint32Array(count).fill(catalog.channels[0]?.hash ?? 0),
+    means: new Float64Array(count),
+    variances: new Float64Array(count),
+  };
+}
+
+export const SCORE_CASES: readonly MicroCase[] = [
+  {
+    name: 'score: features of a profile',
+    prepare() {
+      const catalog = benchCatalog();
+      const scope = new FilledProfile(catalog);
+      const context = defaultContext(3);
+      const features = new FeatureVector();
+      return () => {
+        buildFeatures(catalog, scope, 1, 2, context, features, null);
+        return features.count;
+      };
+    },
+  },
+  {
+    name: 'score: 20 actions',
+    prepare() {
+      const model = new ResponseModel();
+      const features = benchFeatures();
+      const c = candidates();
+      return () => {
+        predictAll(model, features, c.count, c.actionHash, c.categoryHash, c.channelHash, c.means, c.variances);
+        return c.means[0] ?? 0;
+      };
+    },
+  },
+  {
+    name: 'propensity: choose 1 of 20',
+    prepare() {
+      const catalog = benchCatalog();
+      const c = candidates();
+      predictAll(
+        new ResponseModel(),
+        benchFeatures(),
+        c.count,
+        c.actionHash,
+        c.categoryHash,
+        c.channelHash,
+        c.means,
+        c.variances,
+      );
+      const input = new ChoiceInput(c.count);
+      const moments = new Float64Array(2);
+      catalog.actions.forEach((action, i) => {
+        responseMoments(c.means[i] ?? 0, c.variances[i] ?? 1, moments);
+        input.probabilityMean[i] = moments[0] ?? 0;
+        input.probabilityDeviation[i] = moments[1] ?? 0;
+        input.worth[i] = action.valueMinor;
+        input.cost[i] = action.costMinor;
+        input.actionHash[i] = action.hash;
+      });
+      input.count = c.count;
+      input.explorationProbability = 0.02;
+      const result = new ChoiceResult(c.count);
+      let seed = 0;
+      return () => {
+        // Another decision each time: another order of the draws.
+        seed = (seed + 1) >>> 0;
+        input.seed0 = seed;
+        input.seed1 = 7;
+        chooseActions(input, result);
+        return result.propensity[0] ?? 0;
+      };
+    },
+  },
+];
