@@ -21,7 +21,7 @@ export interface FindingSink {
   find(path: DocumentPath, reason: string, details?: FindingDetails): void;
 }
 
-export interface FindingDetails {
+interface FindingDetails {
   readonly part?: 'key' | 'value';
   readonly nearest?: string | undefined;
   readonly ruleOffset?: number;
@@ -144,19 +144,20 @@ function checkTraits(traits: RawMap, sink: FindingSink): void {
     const path = ['profile', 'traits', name];
     const trait = mapOf(raw);
     const isNumber = trait.type === 'integer' || trait.type === 'number';
+    const isKnown = typeof trait.type === 'string' && TRAIT_TYPES.includes(trait.type);
     const [min, max] = [numberOf(trait.min), numberOf(trait.max)];
     for (const [bound, value] of [
       ['min', min],
       ['max', max],
     ] as const) {
-      if (value === null) continue;
+      if (value === null || !isKnown) continue;
       if (!isNumber) sink.find([...path, bound], `only integer and number traits have a ${bound}`);
       else if (trait.type === 'integer' && !Number.isSafeInteger(value))
         sink.find([...path, bound], `must be a whole number, as the trait is, got ${value}`);
     }
     if (min !== null && max !== null && min > max) sink.find([...path, 'min'], `min ${min} is above max ${max}`);
     if (trait.type === 'enum' && trait.values === undefined) sink.find(path, 'an enum needs its values: [a, b]');
-    if (trait.type !== 'enum' && trait.values !== undefined)
+    if (isKnown && trait.type !== 'enum' && trait.values !== undefined)
       sink.find([...path, 'values'], 'only enum traits have values');
     checkDistinct(listOf(trait.values).map(textOf), (index) => [...path, 'values', index], sink);
     if (trait.type === 'timeZone') {
@@ -186,7 +187,11 @@ function checkCaps(path: DocumentPath, caps: unknown, sink: FindingSink): void {
 }
 
 function checkProduct(path: DocumentPath, product: RawMap, sink: FindingSink): void {
-  const amount = (key: string): number => numberOf(product[key]) ?? Number.NaN; // NaN fails every comparison below
+  // What is no amount of money is a matter of shape: NaN fails every comparison below.
+  const amount = (key: string): number => {
+    const value = numberOf(product[key]) ?? Number.NaN;
+    return Number.isInteger(value) && value >= 0 && value <= CATALOG_LIMITS.moneyMinorMax ? value : Number.NaN;
+  };
   const [list, floor, ceiling] = [amount('listMinor'), amount('floorMinor'), amount('ceilingMinor')];
   const [cost, step] = [amount('costMinor'), amount('stepMinor')];
   if (floor > ceiling) sink.find([...path, 'floorMinor'], `floor ${floor} is above the ceiling ${ceiling}`);
@@ -219,7 +224,9 @@ function checkAction(
   for (const [index, slot] of listOf(action.slots).entries()) {
     if (typeof slot !== 'string' || !Object.hasOwn(slots, slot)) continue;
     const offered = listOf(mapOf(slots[slot]).channels);
-    if (own.length > 0 && offered.length > 0 && !offered.some((channel) => own.includes(channel))) {
+    // Names that do not exist have been reported; here they would only make an echo.
+    const areKnown = [...own, ...offered].every((channel) => typeof channel === 'string' && channels.includes(channel));
+    if (areKnown && own.length > 0 && offered.length > 0 && !offered.some((channel) => own.includes(channel))) {
       sink.find(
         [...path, 'slots', index],
         `slot "${slot}" takes ${offered.join(', ')}, but the action goes to ${own.join(', ')}: it can never be shown there`,

@@ -31,7 +31,7 @@ export const CATALOG_LIMITS = {
 } as const;
 
 /** Channels, slots, actions, skus, traits and names: what fits in a URL, a metric label and a log line. */
-export const KEY_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
+const KEY_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
 const key = z
   .string()

@@ -7,12 +7,18 @@ import type { Action, Cap, Catalog, Channel, MomentKind, Product, Slot, TraitSpe
 import { MOMENT } from '../../decision/catalog.ts';
 import type { Rule } from '../../decision/rule.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
-import { type CheckedCatalog, checkCatalogText, timeZoneTraitOf } from './catalog-file.ts';
+import {
+  type CatalogSource,
+  loadCatalogText,
+  type RuleSetting,
+  ruleSettingOf,
+  timeZoneTraitOf,
+} from './catalog-file.ts';
 import type { CapFile, CatalogFile } from './catalog-schema.ts';
 import { parseCapPeriod, parseDurationMillis, parseQuietHours } from './durations.ts';
 
 /** What holds when the file does not say. */
-export const CATALOG_DEFAULTS = {
+const CATALOG_DEFAULTS = {
   explorationProbability: 0.02,
   holdoutProbability: 0,
   rewardWindow: '7d',
@@ -23,14 +29,22 @@ export const CATALOG_DEFAULTS = {
 } as const;
 
 /**
- * Compiles a catalog's text; a text that `loadCatalogText` accepted is accepted here.
+ * Checks and compiles a catalog's text.
  * @param fileName for messages only.
  * @throws CatalogError (`CATALOG_INVALID`).
  */
 export function compileCatalog(text: string, fileName: string): Catalog {
-  const checked = checkCatalogText(text, fileName);
-  const { file, version, counters } = checked;
-  const traits = [...checked.traits.values()].map(sound);
+  return compileCatalogSource(loadCatalogText(text, fileName));
+}
+
+/**
+ * Compiles what `loadCatalogText` has accepted, in this thread or another. Does not fail, and blocks the
+ * thread for some 20 to 60 µs an action.
+ */
+export function compileCatalogSource({ file, version }: CatalogSource): Catalog {
+  const setting = ruleSettingOf(file);
+  const { counters } = setting;
+  const traits = [...setting.traits.values()].map(sound);
   const channels = Object.entries(file.channels).map(([key, channel], index) => compileChannel(key, channel, index));
   const channelByKey = new Map(channels.map((channel) => [channel.key, channel]));
   const slots = Object.entries(file.slots ?? {}).map(
@@ -38,7 +52,7 @@ export function compileCatalog(text: string, fileName: string): Catalog {
   );
   const slotByKey = new Map(slots.map((slot) => [slot.key, slot]));
   const products = (file.products ?? []).map((product, index) => compileProduct(product, file.currency, index));
-  const actions = file.actions.map((action, index) => compileAction(action, index, checked, channelByKey, slotByKey));
+  const actions = file.actions.map((action, index) => compileAction(action, index, setting, channelByKey, slotByKey));
   const actionByKey = new Map(actions.map((action) => [action.key, action]));
   const decision = file.decision ?? {};
   return {
@@ -63,7 +77,7 @@ export function compileCatalog(text: string, fileName: string): Catalog {
     actions,
     counters: counters.counters,
     retentions: counters.retentions(),
-    timeZoneTrait: timeZoneTraitOf(checked.traits),
+    timeZoneTrait: timeZoneTraitOf(setting.traits),
     traitByName: new Map(traits.map((trait) => [trait.name, trait])),
     channelByKey,
     slotByKey,
@@ -109,11 +123,11 @@ function compileProduct(
 function compileAction(
   action: CatalogFile['actions'][number],
   index: number,
-  checked: CheckedCatalog,
+  setting: RuleSetting,
   channels: ReadonlyMap<string, Channel>,
   slots: ReadonlyMap<string, Slot>,
 ): Action {
-  const ruleOf = (source: string): Rule => checked.rules.compile(sound(checked.rules.check(source).rule));
+  const ruleOf = (source: string): Rule => setting.rules.compile(sound(setting.rules.check(source).rule));
   return {
     index,
     key: action.key,

@@ -21,6 +21,7 @@ import {
   type RuleType,
   type TextTest,
 } from './rule-syntax.ts';
+import { areComparable, arithmeticType, commonType } from './rule-types.ts';
 
 /** Declared traits by name; null: declared, but its declaration is itself wrong, so its type is unknown. */
 export type TraitTable = ReadonlyMap<string, TraitSpec | null>;
@@ -136,10 +137,12 @@ class RuleChecker {
     if (typeof value === 'string') return { op: 'literal', type: 'text', value, start, end };
     if (typeof value === 'boolean') return { op: 'literal', type: 'boolean', value, start, end };
     if (typeof value === 'number') return { op: 'literal', type: 'number', value, start, end };
-    if (typeof value === 'bigint') {
-      const number = Number(value);
+    // `18u` comes as a box around its BigInt.
+    const whole = typeof value === 'object' && 'value' in value ? value.value : value;
+    if (typeof whole === 'bigint') {
+      const number = Number(whole);
       if (!Number.isSafeInteger(number))
-        return this.#refuse(node, `${value} is beyond the whole numbers held exactly (2^53)`);
+        return this.#refuse(node, `${whole} is beyond the whole numbers held exactly (2^53)`);
       return { op: 'literal', type: 'integer', value: number, start, end };
     }
     return this.#refuse(node, 'byte strings are not supported in rules');
@@ -271,7 +274,8 @@ class RuleChecker {
   #fitsEnum(side: Expression, other: Expression): boolean {
     if (side.op !== 'trait' || side.type !== 'enum' || other.op !== 'literal' || typeof other.value !== 'string')
       return true;
-    if (side.trait.values.includes(other.value)) return true;
+    // Without values the declaration itself is at fault, and has been reported.
+    if (side.trait.values.length === 0 || side.trait.values.includes(other.value)) return true;
     const reason = `${JSON.stringify(other.value)} is not a value of "${side.trait.name}" (${side.trait.values.join(', ')})`;
     this.#report(other.start, reason, nearestMatch(other.value, side.trait.values));
     return false;
@@ -436,6 +440,7 @@ class RuleChecker {
         ? this.#size(node, receiver)
         : this.#refuse(node, 'size() takes no argument', undefined, nameAt);
     if (name !== 'startsWith' && name !== 'endsWith' && name !== 'contains') {
+      if (this.check(receiver).type === 'unknown') return unknown(node);
       return this.#refuse(
         node,
         `"${name}" is not a function of text; there are ${METHODS.join(', ')}`,
@@ -486,29 +491,4 @@ function typeName(expression: Expression): string {
 
 function isText(expression: Expression): boolean {
   return isTextual(expression.type) || expression.type === 'dynamic' || expression.type === 'unknown';
-}
-
-function areComparable(left: RuleType, right: RuleType): boolean {
-  return commonType(left, right) !== null;
-}
-
-/** The type that holds both; null when there is none. */
-function commonType(left: RuleType, right: RuleType): RuleType | null {
-  if (left === 'unknown' || right === 'unknown') return 'unknown';
-  if (left === 'dynamic' || right === 'dynamic') return 'dynamic';
-  if (isNumeric(left) && isNumeric(right)) return left === right ? left : 'number';
-  if (isTextual(left) && isTextual(right)) return 'text';
-  return left === right ? left : null;
-}
-
-function arithmeticType(operator: ArithmeticOperator, left: RuleType, right: RuleType): RuleType | null {
-  if (left === 'unknown' || right === 'unknown') return 'unknown';
-  if (operator === '+' && isTextual(left) && isTextual(right)) return 'text';
-  const isDynamic = left === 'dynamic' || right === 'dynamic';
-  const fits = (type: RuleType): boolean =>
-    isNumeric(type) || type === 'dynamic' || (operator === '+' && isDynamic && isTextual(type));
-  if (!fits(left) || !fits(right)) return null;
-  // Only "+" of a context value may turn out to be text; everything else is a number or an error.
-  if (isDynamic) return operator === '+' ? 'dynamic' : 'number';
-  return left === 'integer' && right === 'integer' ? 'integer' : 'number';
 }

@@ -32,7 +32,8 @@ export const RULE_RUNTIME = {
   },
   equal: (left: Value, right: Value): Truth =>
     left === undefined || right === undefined ? -1 : truthOf(left === right),
-  equalNumbers: (left: number, right: number): Truth => (left === right ? 1 : left < right || left > right ? 0 : -1),
+  equalNumbers: (left: number, right: number): Truth =>
+    Number.isNaN(left) || Number.isNaN(right) ? -1 : truthOf(left === right),
   /** A text trait's hash against a value of any type. */
   equalHash: (hash: number, value: Value): Truth => {
     if (value === undefined || Number.isNaN(hash)) return -1;

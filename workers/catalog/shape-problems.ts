@@ -55,6 +55,7 @@ function problemsOf(issue: z.core.$ZodIssue, root: unknown): ShapeProblem[] {
       const bound = issue.code === 'too_small' ? `at least ${issue.minimum}` : `at most ${issue.maximum}`;
       if (issue.origin === 'array')
         return problem(`must have ${bound} entries, has ${Array.isArray(value) ? value.length : 'none'}`);
+      if (value === '') return problem('must not be empty');
       if (issue.origin === 'string') return problem(`must have ${bound} characters, has ${String(value).length}`);
       return problem(`must be ${bound}, got ${describe(value)}`);
     }
@@ -76,7 +77,7 @@ const EXPECTED: Readonly<Record<string, string>> = {
 };
 
 /** A value as a message quotes it: its kind, and itself when it is short. */
-export function describe(value: unknown): string {
+function describe(value: unknown): string {
   if (value === null) return 'nothing';
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'string') return `text ${JSON.stringify(value.length > 48 ? `${value.slice(0, 47)}…` : value)}`;

@@ -25,8 +25,11 @@ export interface YamlSource {
 
 /** Deepest nesting; the catalog's own is 6. */
 const NESTING_MAX = 24;
-/** Values after aliases are expanded; a catalog of 2,500 rich actions has under 100,000. */
-const VALUES_MAX = 500_000;
+/** Values that aliases may stand for, all together: enough to share caps and channel lists among actions. */
+const ALIASED_VALUES_MAX = 20_000;
+
+/** Errors that are a mistake each, never the echo of another. */
+const INDEPENDENT_CODES: readonly string[] = ['DUPLICATE_KEY', 'TAG_RESOLVE_FAILED'];
 
 export type ReportAt = (position: Position, path: DocumentPath, reason: string) => void;
 
@@ -46,34 +49,42 @@ export function parseYamlSource(text: string, report: ReportAt): YamlSource | nu
     return null;
   }
   // An unknown tag is only a warning to the library, which then guesses the type: here it is an error.
-  for (const problem of [...document.errors, ...document.warnings]) {
-    report(positionOf(problem.pos[0]), [], `is not valid YAML: ${firstLine(problem.message)}`);
+  const problems = [...document.errors, ...document.warnings];
+  // One slip of syntax makes many errors behind it, so of those only the first is told.
+  const firstOfSyntax = problems.find((problem) => !INDEPENDENT_CODES.includes(problem.code));
+  for (const problem of problems) {
+    if (problem !== firstOfSyntax && !INDEPENDENT_CODES.includes(problem.code)) continue;
+    const isDeep = problem.message.includes('call stack');
+    const reason = isDeep ? 'is nested too deeply to be read' : `is not valid YAML: ${firstLine(problem.message)}`;
+    report(positionOf(problem.pos[0]), [], reason);
   }
-  if (document.errors.length + document.warnings.length > 0) return null;
+  if (problems.length > 0) return null;
 
   let isSound = true;
-  let valuesLeft = VALUES_MAX;
+  let aliasedValuesLeft = ALIASED_VALUES_MAX;
   const refuse = (node: Node | null, path: DocumentPath, reason: string): undefined => {
     isSound = false;
     report(positionOf(node?.range?.[0] ?? 0), path, reason);
     return undefined;
   };
 
-  const convert = (node: Node | null, path: DocumentPath): unknown => {
-    valuesLeft -= 1;
-    if (valuesLeft < 0)
-      return valuesLeft === -1 ? refuse(node, [], 'has too many values (aliases counted in full)') : undefined;
+  const convert = (node: Node | null, path: DocumentPath, isAliased: boolean): unknown => {
+    if (isAliased) {
+      aliasedValuesLeft -= 1;
+      if (aliasedValuesLeft === -1) return refuse(node, [], `has aliases for more than ${ALIASED_VALUES_MAX} values`);
+      if (aliasedValuesLeft < 0) return undefined;
+    }
     if (path.length > NESTING_MAX) return refuse(node, path, `is nested deeper than ${NESTING_MAX} levels`);
     if (isAlias(node)) {
       const target = node.resolve(document);
       // A cyclic alias is caught by the nesting bound above.
       return target === undefined
         ? refuse(node, path, `refers to an unknown anchor "${node.source}"`)
-        : convert(target, path);
+        : convert(target, path, true);
     }
     if (node !== null && 'tag' in node && node.tag !== undefined)
       return refuse(node, path, `must not carry the tag "${node.tag}"`);
-    if (isSeq(node)) return node.items.map((item, index) => convert(item as Node | null, [...path, index])); // the composer only puts nodes here
+    if (isSeq(node)) return node.items.map((item, index) => convert(item as Node | null, [...path, index], isAliased)); // the composer only puts nodes here
     if (isMap(node)) {
       const map: Record<string, unknown> = Object.create(null);
       for (const pair of node.items) {
@@ -83,14 +94,14 @@ export function parseYamlSource(text: string, report: ReportAt): YamlSource | nu
         } else if (keyNode.value === '__proto__') {
           refuse(keyNode, path, '"__proto__" cannot be a key');
         } else {
-          map[keyNode.value] = convert(pair.value as Node | null, [...path, keyNode.value]); // as above
+          map[keyNode.value] = convert(pair.value as Node | null, [...path, keyNode.value], isAliased); // as above
         }
       }
       return map;
     }
     return isScalar(node) ? node.value : null;
   };
-  const value = convert(document.contents as Node | null, []); // parseDocument composes nodes
+  const value = convert(document.contents as Node | null, [], false); // parseDocument composes nodes
   if (!isSound) return null;
 
   const follow = (path: DocumentPath, part: 'key' | 'value'): Node | null => {
@@ -136,7 +147,7 @@ export function parseYamlSource(text: string, report: ReportAt): YamlSource | nu
  * and line breaks touch white space only, so the n-th visible character of the value is the n-th
  * visible character of the source, once escapes are counted as what they stand for.
  */
-export function offsetInScalar(source: string, type: Scalar['type'], value: string, offset: number): number {
+function offsetInScalar(source: string, type: Scalar['type'], value: string, offset: number): number {
   let visible = 0;
   for (let index = 0; index < Math.min(offset, value.length); index += 1) if (!isSpace(value[index])) visible += 1;
   const isBlock = type === 'BLOCK_FOLDED' || type === 'BLOCK_LITERAL';

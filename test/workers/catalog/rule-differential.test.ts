@@ -198,9 +198,9 @@ describe('compiled rules', () => {
           }
         },
       ),
-      { numRuns: 1500 },
+      { numRuns: 600 },
     );
     // The comparison means something only if all three come up often.
-    expect(Math.min(seen.true, seen.false, seen.error)).toBeGreaterThan(200);
-  });
+    expect(Math.min(seen.true, seen.false, seen.error)).toBeGreaterThan(100);
+  }, 60_000);
 });
