@@ -8,7 +8,7 @@ import { partitionOfDecisionId, partitionOfKey } from '../proto/partition.ts';
 import type { RequestBody } from './session.ts';
 
 export class ShardRoutes {
-  readonly #urls: (string | undefined)[] = new Array<string | undefined>(PARTITION_COUNT).fill(undefined);
+  readonly #urls: (string | undefined)[] = Array.from({ length: PARTITION_COUNT });
 
   /** Replaces every route; `shards` with one entry or none leaves nothing to route. */
   replace(shards: readonly ShardAddress[]): void {

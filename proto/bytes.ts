@@ -99,7 +99,7 @@ const INTERN_BYTES_MAX = 32;
 const internHashes = new Int32Array(INTERN_SLOTS);
 const internLengths = new Uint8Array(INTERN_SLOTS);
 const internBytes = new Uint8Array(INTERN_SLOTS * INTERN_BYTES_MAX);
-const internTexts: string[] = new Array<string>(INTERN_SLOTS).fill('');
+const internTexts: string[] = Array.from({ length: INTERN_SLOTS }, () => '');
 
 /**
  * As `decodeUtf8`, through the cache when the text is at most 32 bytes. For words with few distinct

@@ -1,15 +1,13 @@
 /**
- * JSON (RFC 8259) read and written straight from and to bytes. Ours and not `JSON.parse` because the
- * protocol promises the same bounds in both encodings: duplicate keys, numbers beyond ±(2^53 - 1),
+ * JSON (RFC 8259) read straight from bytes; `json-writer.ts` is the way back. Ours and not `JSON.parse`
+ * because the protocol promises the same bounds in both encodings: duplicate keys, rounded integers,
  * nesting and entry counts cannot be checked once `JSON.parse` has built its objects, and the raw bytes
  * of one request in a batch (for forwarding to another thread) would have to be written again.
  *
  * JSON text must be UTF-8, so invalid UTF-8 or bad syntax anywhere is `malformed`. A lone surrogate in
  * an escape is legal JSON but no Unicode text: that value alone is refused. Numbers are read exactly.
- * The writer escapes what the RFC asks for and writes NaN and the infinities as null.
  */
 import { byteAt, classifyUtf8, UTF8 } from './bytes.ts';
-import { ByteWriter } from './document-writer.ts';
 import { LIMITS } from './limits.ts';
 import { KIND, type Kind, READ_FAULT, type ReadLimits, ValueReader } from './value-reader.ts';
 
@@ -405,111 +403,4 @@ function writeCodePoint(bytes: Uint8Array, at: number, point: number): number {
     bytes[index++] = 0x80 | (point & 0x3f);
   }
   return index;
-}
-
-export class JsonWriter extends ByteWriter {
-  /** Whether the next value or key of the open container comes after another one. */
-  #needsComma = false;
-
-  override reset(): void {
-    this.position = 0;
-    this.#needsComma = false;
-  }
-
-  #byte(byte: number): void {
-    this.reserve(1);
-    this.bytes[this.position++] = byte;
-  }
-
-  #beforeValue(): void {
-    if (this.#needsComma) this.#byte(COMMA);
-    this.#needsComma = true;
-  }
-
-  #open(byte: number): void {
-    this.#beforeValue();
-    this.#byte(byte);
-    this.#needsComma = false;
-  }
-
-  #close(byte: number): void {
-    this.#byte(byte);
-    this.#needsComma = true;
-  }
-
-  override beginMap(): void {
-    this.#open(MAP_OPEN);
-  }
-
-  override endMap(): void {
-    this.#close(MAP_CLOSE);
-  }
-
-  override beginArray(): void {
-    this.#open(ARRAY_OPEN);
-  }
-
-  override endArray(): void {
-    this.#close(ARRAY_CLOSE);
-  }
-
-  protected override beforeKey(): void {
-    if (this.#needsComma) this.#byte(COMMA);
-    this.#needsComma = false;
-  }
-
-  protected override encodeKey(name: string): Uint8Array {
-    const writer = new JsonWriter(16);
-    writer.foreignKey(name);
-    return writer.finish();
-  }
-
-  protected override foreignKey(name: string): void {
-    this.beforeKey();
-    this.#text(name);
-    this.#byte(COLON);
-  }
-
-  override string(value: string): void {
-    this.#beforeValue();
-    this.#text(value);
-  }
-
-  #text(value: string): void {
-    this.#byte(QUOTE);
-    if (!this.writeAscii(value, 0x20, QUOTE, BACKSLASH)) {
-      // JSON.stringify escapes lone surrogates (well-formed since ES2019), so what is left is UTF-8.
-      const quoted = JSON.stringify(value);
-      this.position--;
-      this.writeUtf8(quoted);
-      return;
-    }
-    this.#byte(QUOTE);
-  }
-
-  override boolean(value: boolean): void {
-    this.#beforeValue();
-    this.#raw(value ? TRUE : FALSE);
-  }
-
-  override null(): void {
-    this.#beforeValue();
-    this.#raw(NULL);
-  }
-
-  #raw(text: Uint8Array): void {
-    this.reserve(text.length);
-    this.bytes.set(text, this.position);
-    this.position += text.length;
-  }
-
-  override number(value: number): void {
-    if (!Number.isFinite(value)) {
-      this.null();
-      return;
-    }
-    this.#beforeValue();
-    // String(-0) is "0"; numbers are ASCII and never longer than 25 characters.
-    this.writeAscii(String(value), 0, -1, -1);
-  }
 }

@@ -5,7 +5,8 @@
  * are undefined are left out. Here too is the way back, for the client: bytes to plain values.
  */
 import type { DocumentWriter, Encoding } from './document-writer.ts';
-import { JsonReader, JsonWriter } from './json.ts';
+import { JsonReader } from './json.ts';
+import { JsonWriter } from './json-writer.ts';
 import { MessagePackReader, MessagePackWriter } from './messagepack.ts';
 import type {
   DecidedAction,
@@ -25,7 +26,7 @@ import type { Fault } from './statuses.ts';
 import type { ReadLimits, ValueReader } from './value-reader.ts';
 
 export type { DocumentWriter, Encoding } from './document-writer.ts';
-export { JsonWriter } from './json.ts';
+export { JsonWriter } from './json-writer.ts';
 export { MessagePackWriter } from './messagepack.ts';
 
 export function createWriter(encoding: Encoding): DocumentWriter {

@@ -1,7 +1,8 @@
 /** The platform's JSON as the second implementation. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { JsonReader, JsonWriter } from '../../proto/json.ts';
+import { JsonReader } from '../../proto/json.ts';
+import { JsonWriter } from '../../proto/json-writer.ts';
 import type { Plain } from '../../proto/messages.ts';
 
 const limits = { nestingMax: 64, containerItemsMax: 10_000, stringBytesMax: 1 << 20, magnitudeMax: Number.MAX_VALUE };

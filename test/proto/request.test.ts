@@ -45,8 +45,7 @@ function decode(encoding: Encoding, frame: Uint8Array): Decoded {
 /** What a request means, without where its bytes lie. */
 function meaning(snapshot: Snapshot | undefined): unknown {
   if (snapshot === undefined) return undefined;
-  const { frame, rawStart, rawEnd, keyBytes, keyStart, raw, ...rest } = snapshot;
-  return rest;
+  return { ...snapshot, frame: null, rawStart: 0, rawEnd: 0, keyBytes: null, keyStart: 0, raw: null };
 }
 
 const full = {
