@@ -12,6 +12,7 @@
  */
 import { realpathSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { FAULT } from '../proto/statuses.ts';
 import { epochMillis } from '../workers/clock.ts';
 import { benchHelp, parseBenchArguments } from './bench-arguments.ts';
 import { compareResults, readComparable } from './bench-compare.ts';
@@ -30,6 +31,7 @@ import { type EchoServer, type StartEcho, startEchoServer } from './echo-yardsti
 import { type LaunchGenerator, launchProcess, runFleet } from './generator-fleet.ts';
 import { mergeHistograms, prepareHistograms } from './latency-histogram.ts';
 import type { LoadPlan, RequestPlan } from './load-plan.ts';
+import { benchActionKey } from './load-requests.ts';
 import { ConnectError } from './load-socket.ts';
 import { ProbeError, type ProbeResult, probeServer } from './probe.ts';
 import { EXIT, exitCodeOf, judge, judgeAll } from './verdict.ts';
@@ -89,7 +91,7 @@ export async function runBench(
 class Bench {
   readonly #settings: BenchSettings;
   readonly #environment: BenchEnvironment;
-  readonly #request: RequestPlan;
+  #request: RequestPlan;
   #phases = 0;
 
   constructor(settings: BenchSettings, environment: BenchEnvironment) {
@@ -98,8 +100,8 @@ class Bench {
     this.#request = {
       scenario: settings.scenario,
       slot: settings.slot,
-      sku: settings.sku,
-      actions: Array.from({ length: settings.actions ?? 0 }, (_, i) => `action-${String(i + 1).padStart(4, '0')}`),
+      sku: settings.skus[0] ?? null,
+      actions: Array.from({ length: settings.actions ?? 0 }, (_, i) => benchActionKey(i + 1)),
       context: settings.context,
       traits: settings.traits,
       durability: settings.durability,
@@ -112,7 +114,7 @@ class Bench {
   async run(): Promise<number> {
     const settings = this.#settings;
     const host = hostFacts();
-    const probe = await probeServer({ url: settings.url, token: settings.token }, this.#request);
+    const probe = await this.#probe();
     const request = { ...this.#request, decisionIdBytes: probe.decisionIdBytes };
     if (settings.populate) await this.#populate();
     const echo = settings.echo ? await this.#startEcho(probe) : null;
@@ -140,6 +142,21 @@ class Bench {
     };
     this.#write(result);
     return exitCodeOf(result.verdict.kind);
+  }
+
+  /** Asks one request of the load, with each sku in turn until the server knows it. */
+  async #probe(): Promise<ProbeResult> {
+    const { url, token, skus } = this.#settings;
+    for (const sku of skus.slice(0, -1)) {
+      try {
+        this.#request = { ...this.#request, sku };
+        return await probeServer({ url, token }, this.#request);
+      } catch (error) {
+        if (!(error instanceof ProbeError && error.faultCode === FAULT.unknownSku.code)) throw error;
+      }
+    }
+    this.#request = { ...this.#request, sku: skus.at(-1) ?? null };
+    return probeServer({ url, token }, this.#request);
   }
 
   async #populate(): Promise<void> {

@@ -8,6 +8,9 @@ import { LANE_SLOTS_MAX } from './load-lane.ts';
 import { type ContextValue, type RequestPlan, SCENARIOS, type Scenario } from './load-plan.ts';
 import { parseSlo, type Slo } from './slo.ts';
 
+/** Of the sample retail catalog and of the bench catalog. */
+const DEFAULT_SKUS = ['espresso-1kg', 'bench-product'];
+
 export interface BenchOption {
   /** In commander's notation. */
   readonly flags: string;
@@ -34,8 +37,14 @@ export const benchOptions: readonly BenchOption[] = [
   { flags: '--no-populate', description: 'do not touch every profile once before measuring' },
   { flags: '--traits <json>', description: 'identify each profile with these traits while populating' },
   { flags: '--slot <key>', description: 'slot of a decide (default home)' },
-  { flags: '--sku <sku>', description: 'product to price, or none (default espresso-1kg)' },
-  { flags: '--actions <n>', description: 'restrict a decide to action-0001 … action-N (default: every action)' },
+  {
+    flags: '--sku <sku>',
+    description: 'product to price, or none (default espresso-1kg, or bench-product where that is unknown)',
+  },
+  {
+    flags: '--actions <n>',
+    description: 'restrict a decide to offer-01 … offer-N of the bench catalog (default: every action)',
+  },
   { flags: '--context <json>', description: 'context of a decide (default: eight keys that vary)' },
   { flags: '--durability <word>', description: 'applied | committed (default: the server’s)' },
   { flags: '--batch-size <n>', description: 'batch: requests in one frame (default 16)' },
@@ -74,7 +83,8 @@ export interface BenchSettings {
   readonly populate: boolean;
   readonly traits: RequestPlan['traits'];
   readonly slot: string;
-  readonly sku: string | null;
+  /** Tried in this order until the server knows one; empty: no price is asked for. */
+  readonly skus: readonly string[];
   readonly actions: number | null;
   readonly context: RequestPlan['context'];
   readonly durability: RequestPlan['durability'];
@@ -188,7 +198,7 @@ export function parseBenchOptions(raw: RawBenchOptions): BenchSettings {
   const flags = new Flags(raw);
   const scenario = flags.oneOf('scenario', SCENARIOS) ?? 'decide';
   const isCold = scenario === 'cold';
-  const sku = flags.text('sku') ?? 'espresso-1kg';
+  const sku = flags.text('sku');
   const settings: BenchSettings = {
     url: parseUrl(flags.text('url') ?? 'ws://127.0.0.1:7400'),
     token: flags.text('token'),
@@ -206,7 +216,7 @@ export function parseBenchOptions(raw: RawBenchOptions): BenchSettings {
     populate: raw.populate !== false,
     traits: flags.map('traits'),
     slot: flags.text('slot') ?? 'home',
-    sku: sku === 'none' ? null : sku,
+    skus: sku === null ? DEFAULT_SKUS : sku === 'none' ? [] : [sku],
     actions: flags.has('actions') ? flags.number('actions', 0, 1, 1024) : null,
     context: flags.map('context'),
     durability: flags.oneOf('durability', ['applied', 'committed', 'replicated']),
@@ -253,7 +263,7 @@ function refuseContradictions(settings: BenchSettings, flags: Flags): void {
   if (settings.findMax && settings.slos.length === 0 && settings.hgrm !== null) {
     throw new BenchUsageError('--hgrm wants an open loop; --find-max alone is a closed one');
   }
-  if (scenario === 'price' && settings.sku === null) throw new BenchUsageError('--scenario price needs a --sku');
+  if (scenario === 'price' && settings.skus.length === 0) throw new BenchUsageError('--scenario price needs a --sku');
   if (scenario === 'track' && settings.actions !== null) throw new BenchUsageError('--actions belongs to a decide');
   if (settings.seconds < 1 && settings.rate.kind === 'fixed' && settings.rate.perSecond * settings.seconds < 10) {
     throw new BenchUsageError(`--rate ${settings.rate.perSecond} for ${settings.seconds} s is fewer than 10 requests`);

@@ -43,6 +43,11 @@ export function defaultContext(variant: number): { readonly [key: string]: Conte
   };
 }
 
+/** Key of action `number` (from 1) in the bench catalog: two digits at least. */
+export function benchActionKey(number: number): string {
+  return `offer-${String(number).padStart(2, '0')}`;
+}
+
 export function loadRequests(plan: RequestPlan): LoadRequests {
   const cycle: FrameTemplate[] = [];
   const withoutDecision: FrameTemplate[] = [];

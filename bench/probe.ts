@@ -27,10 +27,13 @@ export interface ProbeResult {
 /** The load's own request was refused, or no sense could be made of the answer. */
 export class ProbeError extends Error {
   readonly code = 'EPROBE';
+  /** The server's own fault code where it refused; 0 otherwise. */
+  readonly faultCode: number;
 
-  constructor(message: string) {
+  constructor(message: string, faultCode = 0) {
     super(message);
     this.name = 'ProbeError';
+    this.faultCode = faultCode;
   }
 }
 
@@ -128,7 +131,10 @@ export async function probeServer(target: LoadSocketTarget, plan: RequestPlan): 
     const answer = await connection.ask(frame, plan.scenario === 'track' ? 'a track' : 'a decide');
     if (answer.reply.ok === false) {
       const { status, code, message } = answer.reply as { status?: unknown; code?: unknown; message?: unknown }; // unknown wire data, printed only
-      throw new ProbeError(`the server refuses the request that the load would repeat: ${status} ${code}: ${message}`);
+      throw new ProbeError(
+        `the server refuses the request that the load would repeat: ${status} ${code}: ${message}`,
+        Number(code),
+      );
     }
     const decisionId = answer.reply.decisionId;
     return {

@@ -113,6 +113,18 @@ describe('runBench', () => {
     expect(complaint).toContain('NOT_FOUND 1301: slot "home" is not in the catalog');
   });
 
+  it('bench: takes the bench catalog’s product where the sample one is unknown', async () => {
+    const { url, requests } = await fake({
+      answer: (request) =>
+        request.sku === 'espresso-1kg'
+          ? errorReply(request.id, FAULTS.unknownSku, 'unknown sku')
+          : answerPlainly(request),
+    });
+    expect(await runBench({ ...QUICK, url, populate: false }, environment)).toBe(0);
+    expect(requests.at(-1)?.sku).toBe('bench-product');
+    expect(await runBench({ ...QUICK, url, populate: false, sku: 'espresso-1kg' }, environment)).toBe(2);
+  });
+
   it('bench: exits with 2 on a nonsense flag', async () => {
     expect(await runBench({ rate: 'fast' }, environment)).toBe(2);
     expect(complaint).toContain('--rate is fast');

@@ -38,7 +38,7 @@ describe('bench options', () => {
       inFlight: 1,
       slos: [{ metric: 'p99' }, { metric: 'errors' }],
       populate: false,
-      sku: null,
+      skus: [],
       echo: true,
       json: '-',
     });
