@@ -9,16 +9,17 @@
  * the lower index is the better, the rule that `chooseActions` applies to its draws.
  *
  * Quadrature: not 129 equal nodes over +-6 deviations, which err by percents when one rival is much
- * narrower than the candidate, but 8-point Gauss-Legendre panels no wider than three deviations of any
- * score that still varies there, from the first score that matters to the last; beyond, the integral is a
+ * narrower than the candidate, but 8-point Gauss-Legendre panels no wider than three deviations (fewer
+ * among many rivals) of any score that still varies there, from the first score that matters to the last; beyond, the integral is a
  * normal tail in closed form. Rivals that are surely below cost nothing. About 30 nodes usually.
  */
-import { exponential, normalCdf, normalCdfFast } from './normal.ts';
+import { exponential, naturalLogarithm, normalCdf, normalCdfFast } from './normal.ts';
 
 /** The candidate's score is integrated over this many deviations: 1e-9 is left out a side. */
 const RANGE = 6;
 /** A rival is taken as surely within this many deviations: 2e-8 is left out a side. */
 const REACH = 5.5;
+/** Widest panel, in deviations of the narrowest score that varies in it; see `panelDeviations`. */
 const PANEL_DEVIATIONS = 3;
 /** Below this the inner term of a whole panel is not worth its nodes. */
 const NEGLIGIBLE = 1e-9;
@@ -154,14 +155,23 @@ function floorOfRivals(
   return highest[places - 1] as number; // places >= 1
 }
 
-/** End of the panel that starts at `from`: no score that varies inside is wider resolved than it should be. */
-function panelEnd(from: number, end: number, deviation: number): number {
-  let to = Math.min(end, from + PANEL_DEVIATIONS * deviation);
+/**
+ * The more rivals and places, the steeper the inner term (its step narrows like 1 / (root k x z(k/n))), so
+ * the narrower the panels: fitted so that n equal candidates get k/n within 1e-4 up to n = 2,500, k = 32.
+ */
+function panelDeviations(rivals: number, places: number): number {
+  if (rivals < 10) return PANEL_DEVIATIONS;
+  return PANEL_DEVIATIONS / (1 + naturalLogarithm(rivals / 10) * (0.2 + 0.2 * naturalLogarithm(places)));
+}
+
+/** End of the panel that starts at `from`: at most `share` deviations of any score that varies inside. */
+function panelEnd(from: number, end: number, deviation: number, share: number): number {
+  let to = Math.min(end, from + share * deviation);
   for (let at = 0; at < rivalCount; at += 1) {
     const mean = rivalMean[at] as number; // at < rivalCount
     const width = rivalDeviation[at] as number; // at < rivalCount
     if (mean + REACH * width <= from) continue;
-    const bound = Math.max(mean - REACH * width, from + PANEL_DEVIATIONS * width);
+    const bound = Math.max(mean - REACH * width, from + share * width);
     if (bound < to) to = bound;
   }
   return to;
@@ -211,14 +221,16 @@ export function topProbability(
       if (rival + reach > end) end = rival + reach;
     }
   }
-  // Fewer than k lower ends reach `limit` (else start >= limit), so at least one place is left.
-  if (rivalCount < left) return 1;
+  // Fewer than k lower ends reach `limit` (else start >= limit), so at least one place is left. Below
+  // `start` the candidate surely loses, even where no rival varies above (a point).
+  if (rivalCount < left) return start > mean - RANGE * deviation ? normalCdf((mean - start) / deviation) : 1;
   end = Math.min(end, limit);
+  const share = panelDeviations(rivalCount, left);
   const inverse = 1 / deviation;
   let sum = 0;
   let from = start;
   for (let panel = 0; from < end && panel < PANELS_MAX; panel += 1) {
-    let to = panelEnd(from, end, deviation);
+    let to = panelEnd(from, end, deviation, share);
     if (!(to > from)) to = end; // a width below the resolution of doubles
     // The inner term grows with s: its value at the right end bounds the panel.
     if (fewerAbove(to, left) > NEGLIGIBLE) {
