@@ -83,17 +83,16 @@ function table(rows: readonly (readonly string[])[]): string {
 
 function phaseRow(phase: Phase): readonly string[] {
   const { result } = phase;
+  const isOpen = phase.offeredPerSecond !== null;
   const latency = mergeHistograms([result.latency]);
   const sheds = result.errors.reduce((sum, e) => sum + (SHED_STATUSES.includes(e.status) ? e.count : 0), 0);
   return [
     PHASE_TITLES[phase.name],
-    phase.offeredPerSecond === null ? 'as fast as' : count(phase.offeredPerSecond),
+    isOpen ? count(phase.offeredPerSecond ?? 0) : '-',
     count(achievedPerSecond(result)),
-    duration(latency.percentile(50)),
-    duration(latency.percentile(90)),
-    duration(latency.percentile(99)),
-    duration(latency.percentile(99.9)),
-    duration(latency.maxMicros),
+    // A closed loop waits for the server: its latencies would be read as something they are not.
+    ...[50, 90, 99, 99.9].map((p) => (isOpen ? duration(latency.percentile(p)) : '-')),
+    isOpen ? duration(latency.maxMicros) : '-',
     count(Math.max(0, result.failed - sheds)),
     count(sheds),
     count(result.unsent + result.unanswered),

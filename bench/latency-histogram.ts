@@ -121,9 +121,29 @@ export class LatencyHistogram {
     this.#maxMicros = Math.max(this.#maxMicros, encoded.maxMicros);
   }
 
-  /** The percentile table that HdrHistogram's plotter reads (`.hgrm`), values in milliseconds. */
+  /**
+   * The percentile table that HdrHistogram's plotter reads (`.hgrm`), values in milliseconds: five rows
+   * each time the distance to 100 % halves. Written here because the library's WebAssembly build prints
+   * fractions without their leading zeros, and so a table that does not ascend.
+   */
   percentileTable(): string {
-    return this.#histogram.outputPercentileDistribution(5, 1000);
+    const lines = ['       Value     Percentile TotalCount 1/(1-Percentile)', ''];
+    const row = (quantile: number): void => {
+      const value = (this.percentile(quantile * 100) / 1000).toFixed(3).padStart(12);
+      const inverse = quantile < 1 ? (1 / (1 - quantile)).toFixed(2).padStart(14) : '';
+      const total = Math.ceil(quantile * this.#count).toString();
+      lines.push(`${value} ${quantile.toFixed(12).padStart(14)} ${total.padStart(10)} ${inverse}`.trimEnd());
+    };
+    for (let distance = 1; distance * this.#count > 0.5; distance /= 2) {
+      for (let tick = 0; tick < 5; tick += 1) row(1 - distance * (1 - tick / 10));
+    }
+    row(1);
+    lines.push(
+      `#[Mean    = ${(this.meanMicros / 1000).toFixed(3).padStart(12)}, StdDeviation   = ${(this.#histogram.stdDeviation / 1000).toFixed(3).padStart(12)}]`,
+      `#[Max     = ${(this.#maxMicros / 1000).toFixed(3).padStart(12)}, Total count    = ${this.#count.toString().padStart(12)}]`,
+      '',
+    );
+    return lines.join('\n');
   }
 }
 

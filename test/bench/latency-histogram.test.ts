@@ -82,6 +82,19 @@ describe('LatencyHistogram', () => {
     );
   });
 
+  it('histogram: the percentile table ascends to the maximum, in milliseconds', () => {
+    const table = filled(Array.from({ length: 10_000 }, (_, i) => 50 + i)).percentileTable();
+    const rows = table.split('\n').flatMap((line) => (/^ *\d/.test(line) ? [line.trim().split(/ +/).map(Number)] : []));
+    expect(rows.length).toBeGreaterThan(50);
+    for (let i = 1; i < rows.length; i += 1) {
+      expect(rows[i]?.[0]).toBeGreaterThanOrEqual(rows[i - 1]?.[0] ?? Number.NaN);
+      expect(rows[i]?.[1]).toBeGreaterThan(rows[i - 1]?.[1] ?? Number.NaN);
+    }
+    expect(rows.at(-1)?.slice(0, 3)).toEqual([10.049, 1, 10_000]);
+    expect(rows.find((row) => row[1] === 0.5)?.[0]).toBeCloseTo(5.05, 1);
+    expect(new LatencyHistogram().percentileTable()).toContain('Total count    =            0');
+  });
+
   it('histogram: reset forgets, and the percentile table has the plotter’s columns', () => {
     const histogram = filled([10, 20]);
     expect(histogram.percentileTable()).toMatch(/Value\s+Percentile\s+TotalCount/);

@@ -103,7 +103,7 @@ describe('ReplyScanner', () => {
     ['bin 8', [0xc4, 2, 1, 2]],
     ['ext 8', [0xc7, 2, 9, 1, 2]],
     ['fixext 1', [0xd4, 9, 1]],
-    ['fixext 16', [0xd8, 9, ...new Array<number>(16).fill(0)]],
+    ['fixext 16', [0xd8, 9, ...new Uint8Array(16)]],
     ['str 32', [0xdb, 0, 0, 0, 1, 65]],
     ['array 32', [0xdd, 0, 0, 0, 1, 1]],
     ['map 32', [0xdf, 0, 0, 0, 1, 1, 2]],
