@@ -36,8 +36,6 @@ import { ConnectError } from './load-socket.ts';
 import { ProbeError, type ProbeResult, probeServer } from './probe.ts';
 import { EXIT, exitCodeOf, judge, judgeAll } from './verdict.ts';
 
-export { benchOptions } from './bench-options.ts';
-
 const POPULATE_BATCH = 32;
 const POPULATE_IN_FLIGHT = 4;
 const POPULATE_MILLIS_MAX = 600_000;

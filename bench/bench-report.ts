@@ -54,7 +54,7 @@ export function hostLine(host: HostFacts): string {
   return `${host.cpuModel}, ${host.cores} cores, ${bytes(host.memoryBytes)}, Node ${host.node}, ${host.platform}, ${host.at}, load ${host.loadAverage.toFixed(2)}`;
 }
 
-export function settingsLine(settings: BenchSettings): string {
+function settingsLine(settings: BenchSettings): string {
   const keys = settings.zipf === 0 ? 'uniform' : `Zipf ${settings.zipf}`;
   const processes = settings.processes > 1 ? `, ${settings.processes} generators` : '';
   return (

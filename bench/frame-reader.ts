@@ -6,7 +6,7 @@
  * fragmented or long control frames) ends the stream with a reason. Bytes handed to a sink are valid
  * only during the call.
  */
-export const REPLY_BYTES_MAX = 16 * 1024 * 1024;
+const REPLY_BYTES_MAX = 16 * 1024 * 1024;
 
 export interface FrameSink {
   /** One whole data message at `bytes[start, end)`. */

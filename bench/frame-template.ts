@@ -39,7 +39,7 @@ export const MESSAGE_DIGITS = 10;
 export const PROFILES_MAX = 10_000_000;
 
 /** Offsets are bytes from the start of the frame; −1 when the request has no such field. */
-export interface TemplateItem {
+interface TemplateItem {
   readonly idOffset: number;
   readonly profileOffset: number;
   readonly messageIdOffset: number;

@@ -11,7 +11,7 @@ import { LoadRun } from './load-run.ts';
 import { mergeResults } from './load-tally.ts';
 
 /** A generator that is connected and waits to be started. Started once. */
-export interface Generator {
+interface Generator {
   run(report: (progress: LoadProgress) => void): Promise<LoadResult>;
   abandon(): void;
 }

@@ -95,14 +95,14 @@ function durability(plan: RequestPlan): Fields {
 }
 
 /** The `want` list a scenario asks for. */
-export function wants(scenario: RequestPlan['scenario']): readonly string[] {
+function wants(scenario: RequestPlan['scenario']): readonly string[] {
   if (scenario === 'price') return ['price'];
   if (scenario === 'send-time') return ['sendTime'];
   return ['action', 'price', 'sendTime'];
 }
 
 /** The decide of this plan with its fields in wire order, `variant` 0 to 7. */
-export function decideFields(plan: RequestPlan, variant: number): Fields {
+function decideFields(plan: RequestPlan, variant: number): Fields {
   const want = wants(plan.scenario).filter((name) => name !== 'price' || plan.sku !== null);
   return {
     op: 'decide',

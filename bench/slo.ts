@@ -3,7 +3,7 @@
  * with objectives also has to answer what it was asked: without an `errors` objective at most 1 % of the
  * requests may fail or stay unanswered, because a server that refuses quickly would pass any percentile.
  */
-export const SLO_METRICS = ['p50', 'p90', 'p99', 'p99.9', 'max', 'errors'] as const;
+const SLO_METRICS = ['p50', 'p90', 'p99', 'p99.9', 'max', 'errors'] as const;
 export type SloMetric = (typeof SLO_METRICS)[number];
 
 export interface Slo {

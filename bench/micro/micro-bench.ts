@@ -11,7 +11,7 @@ import { Bench } from 'tinybench';
 import { type Figure, type HostFacts, hostFacts, median } from '../bench-result.ts';
 import type { MicroCase } from './micro-case.ts';
 
-export const MICRO_SCHEMA = 'opportune-micro/1';
+const MICRO_SCHEMA = 'opportune-micro/1';
 
 export interface MicroSettings {
   readonly rounds: number;

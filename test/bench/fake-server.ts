@@ -36,7 +36,7 @@ const writer = createWriter('msgpack');
 
 export const DECISION_ID = 'd0123456789abcdef';
 
-export function decideReply(id: number): DecideReply {
+function decideReply(id: number): DecideReply {
   return {
     id,
     ok: true,
