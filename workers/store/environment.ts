@@ -29,6 +29,11 @@ const RESERVE_BYTES_DEFAULT = 64 * 1024 * 1024;
 const PAGE_BYTES_PER_PUT = 2 * 4096;
 /** A short write shows as EIO. With less than this free it is a full disk and not a broken one. */
 const FREE_BYTES_OF_A_FULL_DISK = 1024 * 1024;
+/**
+ * How many free pages LMDB looks through in one transaction. It sorts and checks what it has loaded in
+ * every commit: with its default of 50,000 a commit after much rewriting took 6 ms of CPU, with 500 0.5 ms.
+ */
+const FREE_PAGES = { maxFreeSpaceToLoad: 500, maxFreeSpaceToRetain: 1000 } as const;
 const CLOSE_TIMEOUT_MILLIS = 2000;
 /** Never stored: removing it is a transaction that writes nothing, which ends even on a full disk. */
 const ABSENT_KEY = Buffer.from('store.absent');
@@ -186,7 +191,8 @@ export class StoreEnvironment {
       permissionsMode: 0o600,
       // The writer thread starts on a batch when it is whole, however large it is.
       batchStartThreshold: Number.MAX_SAFE_INTEGER,
-    } as Parameters<typeof open<Uint8Array, Uint8Array>>[0]); // the last two options are missing from lmdb's types
+      ...FREE_PAGES,
+    } as Parameters<typeof open<Uint8Array, Uint8Array>>[0]); // the last four options are missing from lmdb's types
     this.records = this.#openDatabase(DATABASE.records);
     this.cold = this.#openDatabase(DATABASE.cold);
     this.journal = this.#openDatabase(DATABASE.journal);

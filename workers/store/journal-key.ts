@@ -1,32 +1,64 @@
 /**
- * Where a journal batch is stored: ten bytes, big-endian, so that LMDB's byte order is the order of
- * epoch, then stream, then batch. Also the one rule that says which batches a set of positions covers;
+ * Where a journal batch is stored. Big-endian, so that LMDB's byte order is the order of epoch, then
+ * stream, then batch, then piece. Also the one rule that says which batches a set of positions covers;
  * scanning, trimming and the log reader all use it, so that trimming can never remove a batch that a
  * scan from the same positions would have visited.
  *
- *   [epoch u32][stream u16][batch u32]
+ *   [epoch u32][stream u16][batch u32][piece u16]
+ *
+ * A batch is cut into pieces of one page each (see journal-scan.ts).
  */
 import type { JournalPosition } from '../../actors/store.ts';
 
-export const JOURNAL_KEY_BYTES = 10;
+const JOURNAL_KEY_BYTES = 12;
+const BATCH_PREFIX_BYTES = 10;
 export const EPOCH_MAX = 0xffff_ffff;
 export const STREAM_MAX = 0xffff;
 export const BATCH_MAX = 0xffff_ffff;
+export const PIECE_MAX = 0xffff;
 
-export function encodeJournalKey(epoch: number, stream: number, batch: number): Uint8Array {
+export interface PiecePosition extends JournalPosition {
+  /** Counts up from 0 within the batch. */
+  readonly piece: number;
+}
+
+export function encodeJournalKey(epoch: number, stream: number, batch: number, piece: number): Uint8Array {
   const key = new Uint8Array(JOURNAL_KEY_BYTES);
   const view = new DataView(key.buffer);
   view.setUint32(0, epoch);
   view.setUint16(4, stream);
   view.setUint32(6, batch);
+  view.setUint16(10, piece);
   return key;
 }
 
-/** The position a key names, or undefined for a key that is not ten bytes long. */
-export function decodeJournalKey(key: Uint8Array): JournalPosition | undefined {
+/** The position a key names, or undefined for a key of another length. */
+export function decodeJournalKey(key: Uint8Array): PiecePosition | undefined {
   if (key.length !== JOURNAL_KEY_BYTES) return undefined;
   const view = new DataView(key.buffer, key.byteOffset, key.length);
-  return { epoch: view.getUint32(0), stream: view.getUint16(4), batch: view.getUint32(6) };
+  return { epoch: view.getUint32(0), stream: view.getUint16(4), batch: view.getUint32(6), piece: view.getUint16(10) };
+}
+
+export function isSameBatch(key: Uint8Array, other: Uint8Array): boolean {
+  for (let index = 0; index < BATCH_PREFIX_BYTES; index++) if (key[index] !== other[index]) return false;
+  return true;
+}
+
+/** Greater than every key of the batch and smaller than the next one's first. */
+export function keyAfterBatch({ epoch, stream, batch }: JournalPosition): Uint8Array {
+  return successor(encodeJournalKey(epoch, stream, batch, PIECE_MAX));
+}
+
+/** Greater than every key of the stream and smaller than the next one's first. */
+export function keyAfterStream({ epoch, stream }: JournalPosition): Uint8Array {
+  return successor(encodeJournalKey(epoch, stream, BATCH_MAX, PIECE_MAX));
+}
+
+/** The smallest key greater than `key`. */
+function successor(key: Uint8Array): Uint8Array {
+  const next = new Uint8Array(key.length + 1);
+  next.set(key);
+  return next;
 }
 
 /**

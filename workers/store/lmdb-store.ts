@@ -15,10 +15,10 @@
 import { type JournalBatch, type JournalPosition, STORE_KEY_BYTES, type Store } from '../../actors/store.ts';
 import type { DatabaseName, StoreDatabase } from './environment.ts';
 import { type EnvironmentOptions, StoreEnvironment, VALUE_BYTES_MAX } from './environment.ts';
-import { BATCH_MAX, EPOCH_MAX, encodeJournalKey, STREAM_MAX } from './journal-key.ts';
-import { journalBatches, lastBatchOf, uncoveredKeys } from './journal-scan.ts';
+import { BATCH_MAX, EPOCH_MAX, STREAM_MAX } from './journal-key.ts';
+import { journalBatches, lastBatchOf, readBatch, uncoveredKeys } from './journal-scan.ts';
 import { PendingBatch } from './pending-batch.ts';
-import { SEAL_BYTES, sealedCopy } from './sealed-value.ts';
+import { checkSeal, SEAL_BYTES, sealedCopy } from './sealed-value.ts';
 import { STORE_ERROR, StoreError } from './store-error.ts';
 
 /** Waiting batches share one transaction up to this size, so that a backlog cannot make one endless write. */
@@ -26,7 +26,7 @@ const TRANSACTION_BYTES_MAX = 4 * 1024 * 1024;
 const IDLE_BATCHES_MAX = 4;
 /** lmdb's bound on a key is larger; a name is for people. */
 const NAME_BYTES_MAX = 255;
-const TRIM_CHUNK_BATCHES = 64;
+const TRIM_CHUNK_PIECES = 256;
 /** Large enough that a few stray free pages inside the file do not pass for a disk with room. */
 const PROBE_BYTES = 64 * 1024;
 const PROBE_NAME = Buffer.from('store.probe');
@@ -189,7 +189,28 @@ export class LmdbStore implements Store {
 
   readJournal(position: JournalPosition): Uint8Array | undefined {
     this.#assertOpen();
-    return this.#environment.journal.get(encodeJournalKey(position.epoch, position.stream, position.batch));
+    if (position.epoch === this.epoch && position.stream === this.stream) {
+      if (position.batch === this.#open.number) return this.#open.copyJournal();
+      for (const batch of this.#pending) if (batch.number === position.batch) return batch.copyJournal();
+    }
+    return readBatch(this.#environment.journal, position);
+  }
+
+  /**
+   * Visits stored records whose key is at or after `from`, at most `limit`, in order of key; what is put
+   * and not committed is not among them. Returns the key to go on with, or undefined at the end.
+   */
+  scanRecords(
+    from: Uint8Array,
+    limit: number,
+    visit: (key: Uint8Array, record: Uint8Array) => void,
+  ): Uint8Array | undefined {
+    this.#assertOpen();
+    const pairs = this.#environment.records.pairs(from, undefined, limit);
+    for (const { key, sealed } of pairs)
+      visit(key, sealed.subarray(0, checkSeal(sealed, this.#environment.records.name, key)));
+    const last = pairs[pairs.length - 1]?.key;
+    return pairs.length < limit || last === undefined ? undefined : Buffer.concat([last, Buffer.of(0)]);
   }
 
   /**
@@ -202,15 +223,15 @@ export class LmdbStore implements Store {
   }
 
   /**
-   * Removes the oldest batches, 64 a transaction, while the journal is larger than `keepBytes`. For the
-   * main thread or one worker, now and then. Returns how many were removed. Rejects like `commit`.
+   * Removes the oldest batches, about 1 MB a transaction, while the journal is larger than `keepBytes`. For the
+   * main thread or one worker, now and then. Returns how many pages were given up. Rejects like `commit`.
    */
   async trimJournal(options: TrimOptions): Promise<number> {
     this.#assertOpen();
     const journal = this.#environment.journal;
     let removed = 0;
     while (!this.#isClosed && journal.usedBytes() > options.keepBytes) {
-      const keys = uncoveredKeys(journal, options.before, TRIM_CHUNK_BATCHES);
+      const keys = uncoveredKeys(journal, options.before, TRIM_CHUNK_PIECES);
       if (keys.length === 0) break;
       await this.#environment.write(keys.length, 0, () => {
         for (const key of keys) journal.remove(key);

@@ -10,6 +10,7 @@
 import type { DatabaseName, StoreEnvironment } from './environment.ts';
 import { DATABASE } from './environment.ts';
 import { encodeJournalKey } from './journal-key.ts';
+import { PIECE_BYTES } from './journal-scan.ts';
 import { SEAL_BYTES, sealInPlace } from './sealed-value.ts';
 import { WriteSet } from './write-set.ts';
 
@@ -29,6 +30,7 @@ export class PendingBatch {
   resolve: () => void = nothing;
   reject: (error: Error) => void = nothing;
   #journal = new Uint8Array(new ArrayBuffer(JOURNAL_BYTES_INITIAL));
+  #sealed = new Uint8Array(new ArrayBuffer(2 * JOURNAL_BYTES_INITIAL));
   #journalUsed = 0;
   #namedBytes = 0;
 
@@ -52,13 +54,18 @@ export class PendingBatch {
   }
 
   get putCount(): number {
-    return 1 + this.records.count + this.cold.count + this.meta.size + this.models.size;
+    return this.#pieceCount + this.records.count + this.cold.count + this.meta.size + this.models.size;
+  }
+
+  /** A copy of the entries appended so far, or undefined where there are none. */
+  copyJournal(): Uint8Array | undefined {
+    return this.#journalUsed === 0 ? undefined : this.#journal.slice(0, this.#journalUsed);
   }
 
   /** Copies `bytes[start, start + length)` to the end of the journal; returns its offset. */
   appendJournal(bytes: Uint8Array, start: number, length: number): number {
     const offset = this.#journalUsed;
-    const needed = offset + length + SEAL_BYTES;
+    const needed = offset + length;
     if (needed > this.#journal.length) {
       const grown = new Uint8Array(new ArrayBuffer(Math.max(needed, this.#journal.length * 2)));
       grown.set(this.#journal.subarray(0, offset));
@@ -72,15 +79,31 @@ export class PendingBatch {
 
   /** Hands everything to LMDB. Only inside `StoreEnvironment.write`; the batch must not change afterwards. */
   writeInto(environment: StoreEnvironment, epoch: number, stream: number): void {
-    if (this.#journalUsed > 0) {
-      sealInPlace(this.#journal, 0, this.#journalUsed);
-      const key = encodeJournalKey(epoch, stream, this.number);
-      environment.journal.put(key, this.#journal.subarray(0, this.#journalUsed + SEAL_BYTES));
-    }
+    if (this.#journalUsed > 0) this.#writeJournal(environment, epoch, stream);
     this.records.forEachSealed((key, sealed) => environment.records.put(key, sealed));
     this.cold.forEachSealed((key, sealed) => environment.cold.put(key, sealed));
     for (const [name, sealed] of this.meta) environment.meta.put(Buffer.from(name), sealed);
     for (const [name, sealed] of this.models) environment.models.put(Buffer.from(name), sealed);
+  }
+
+  /** In pieces of a page each, the last one never full; copied once more to make room for the seals. */
+  #writeJournal(environment: StoreEnvironment, epoch: number, stream: number): void {
+    const pieceCount = this.#pieceCount;
+    const sealedBytes = this.#journalUsed + pieceCount * SEAL_BYTES;
+    if (this.#sealed.length < sealedBytes) this.#sealed = new Uint8Array(new ArrayBuffer(this.#journal.length * 2));
+    for (let piece = 0; piece < pieceCount; piece++) {
+      const from = piece * PIECE_BYTES;
+      const length = Math.min(PIECE_BYTES, this.#journalUsed - from);
+      const to = piece * (PIECE_BYTES + SEAL_BYTES);
+      this.#sealed.set(this.#journal.subarray(from, from + length), to);
+      sealInPlace(this.#sealed, to, length);
+      const key = encodeJournalKey(epoch, stream, this.number, piece);
+      environment.journal.put(key, this.#sealed.subarray(to, to + length + SEAL_BYTES));
+    }
+  }
+
+  get #pieceCount(): number {
+    return Math.floor(this.#journalUsed / PIECE_BYTES) + 1;
   }
 
   /** Only when the batch has settled or was never written. */

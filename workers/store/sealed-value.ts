@@ -42,10 +42,15 @@ export function checkSeal(sealed: Uint8Array, database: string, key: Uint8Array)
       0;
     if (stored === crc32(sealed.subarray(0, length))) return length;
   }
+  throw corruptError(database, key);
+}
+
+/** The error for a value that is not what was written: damaged, or a part of it missing. */
+export function corruptError(database: string, key: Uint8Array): StoreError {
   const keyHex = Buffer.from(key.buffer, key.byteOffset, key.length).toString('hex');
-  throw new StoreError(
+  return new StoreError(
     STORE_ERROR.CORRUPT,
-    `The value at key ${keyHex} of database "${database}" does not match its checksum: it was damaged on disk. ` +
+    `The value at key ${keyHex} of database "${database}" is not what was written: it was damaged on disk. ` +
       'Check the disk and restore the data folder from a copy.',
     { database, keyHex },
   );

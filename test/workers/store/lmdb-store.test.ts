@@ -3,6 +3,7 @@ import { open as openRaw } from 'lmdb';
 import { afterEach, expect, test } from 'vitest';
 import type { JournalPosition } from '../../../actors/store.ts';
 import { VALUE_BYTES_MAX } from '../../../workers/store/environment.ts';
+import { PIECE_BYTES } from '../../../workers/store/journal-scan.ts';
 import { LmdbStore, type LmdbStoreOptions } from '../../../workers/store/lmdb-store.ts';
 import { claimEpoch } from '../../../workers/store/node-epoch.ts';
 import { describeStoreContract, keyOf, type StoreUnderTest, textBytes, textOf } from './store-contract.ts';
@@ -74,7 +75,7 @@ test.each(['records', 'cold', 'meta', 'journal'] as const)(
       records: keyOf(7),
       cold: keyOf(7),
       meta: textBytes('checkpoint'),
-      journal: Uint8Array.from([0, 0, 0, 1, 0, 0, 0, 0, 0, 1]),
+      journal: Uint8Array.from([0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0]),
     }[name];
     const read = {
       records: () => store.getRecord(keyOf(7)),
@@ -121,6 +122,65 @@ test('sizes: a journal batch of exactly the bound is kept, one byte more is TOO_
   expect(() => store.putRecord(keyOf(1), larger, 0, larger.length)).toThrow(
     expect.objectContaining({ code: 'TOO_LARGE' }),
   );
+});
+
+test('scanRecords: visits committed records in order of key, a few at a time, and checks them', async () => {
+  const path = join(temporaryFolder(), 'store');
+  const store = openStore(path);
+  expect(store.scanRecords(new Uint8Array(11), 10, () => expect.unreachable())).toBeUndefined();
+  for (let number = 9; number >= 0; number--) store.putRecord(keyOf(number), Uint8Array.of(number), 0, 1);
+  await store.commit();
+  store.putRecord(keyOf(10), Uint8Array.of(10), 0, 1);
+  const seen: number[] = [];
+  let from: Uint8Array | undefined = keyOf(1);
+  while (from !== undefined) from = store.scanRecords(from, 4, (_, record) => seen.push(record[0] ?? -1));
+  expect(seen).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  const { root, database } = openBeside(path);
+  await database('records').put(keyOf(5), new Uint8Array(9));
+  await root.close();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(() => store.scanRecords(keyOf(0), 10, () => {})).toThrow(
+    expect.objectContaining({ code: 'CORRUPT', database: 'records', keyHex: Buffer.from(keyOf(5)).toString('hex') }),
+  );
+});
+
+test('journal: returns batches around every boundary of pieces and chunks as they were written', async () => {
+  const store = openStore(join(temporaryFolder(), 'store'));
+  const pieces = [0, 1, 2, 20, 63, 64, 65, 130, 3, 0, 1];
+  const sizes = pieces.flatMap((count) => [-1, 0, 1].map((delta) => count * PIECE_BYTES + delta));
+  const written: Uint8Array[] = [];
+  for (const size of sizes.filter((size) => size > 0)) {
+    const bytes = new Uint8Array(size).map((_, index) => (index * 31 + size) & 0xff);
+    store.appendJournal(bytes, 0, size);
+    await store.commit();
+    written.push(bytes);
+  }
+  const scanned: Uint8Array[] = [];
+  store.scanJournal([], ({ bytes }) => scanned.push(bytes.slice()));
+  expect(scanned).toHaveLength(written.length);
+  for (const [index, bytes] of written.entries()) {
+    expect(Buffer.compare(scanned[index] ?? new Uint8Array(0), bytes)).toBe(0);
+    const read = store.readJournal({ epoch: 1, stream: 0, batch: index + 1 });
+    expect(Buffer.compare(read ?? new Uint8Array(0), bytes)).toBe(0);
+    expect(positionsIn(store, [{ epoch: 1, stream: 0, batch: index + 1 }])).toHaveLength(written.length - index);
+  }
+});
+
+test.each([0, 1, 2])('journal: CORRUPT when piece %d of three is missing', async (piece) => {
+  const path = join(temporaryFolder(), 'store');
+  const store = openStore(path);
+  store.appendJournal(new Uint8Array(3 * PIECE_BYTES - 1), 0, 3 * PIECE_BYTES - 1);
+  await store.commit();
+  append(store, 'behind it');
+  await store.commit();
+  const { root, database } = openBeside(path);
+  await database('journal').remove(Uint8Array.from([0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, piece]));
+  await root.close();
+  await new Promise((resolve) => setImmediate(resolve));
+  const facts = expect.objectContaining({ code: 'CORRUPT', database: 'journal' });
+  expect(() => positionsIn(store, [])).toThrow(facts);
+  expect(() => store.readJournal({ epoch: 1, stream: 0, batch: 1 })).toThrow(facts);
+  expect(positionsIn(store, [{ epoch: 1, stream: 0, batch: 2 }])).toEqual(['1.0.2']);
 });
 
 test.each([
@@ -227,7 +287,8 @@ test('trimJournal: removes only what a scan from the same positions would not vi
   expect(await store.trimJournal({ keepBytes: Number.MAX_SAFE_INTEGER, before })).toBe(0);
   expect(await store.trimJournal({ keepBytes: 0, before: [] })).toBe(0);
   expect(positionsIn(store, [])).toHaveLength(28);
-  expect(await store.trimJournal({ keepBytes: 0, before })).toBe(28 - kept.length);
+  // 10,000 bytes are three pieces.
+  expect(await store.trimJournal({ keepBytes: 0, before })).toBe(3 * (28 - kept.length));
   expect(positionsIn(store, [])).toEqual(kept);
   expect(await store.trimJournal({ keepBytes: 0, before })).toBe(0);
 });
@@ -240,7 +301,7 @@ test('trimJournal: stops once the journal is small enough', async () => {
     await store.commit();
   }
   const keepBytes = store.journalSizeBytes() / 2;
-  const removed = await store.trimJournal({ keepBytes, before: [{ epoch: 1, stream: 0, batch: 301 }] });
+  const removed = (await store.trimJournal({ keepBytes, before: [{ epoch: 1, stream: 0, batch: 301 }] })) / 3;
   expect(removed).toBeGreaterThan(100);
   expect(removed).toBeLessThan(300);
   expect(store.journalSizeBytes()).toBeLessThanOrEqual(keepBytes);

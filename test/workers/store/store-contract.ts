@@ -171,10 +171,14 @@ export function describeStoreContract(name: string, create: () => Promise<StoreU
       expect(appendText('')).toBe(3);
       expect(store.appendJournal(textBytes('--two--'), 2, 3)).toBe(3);
       expect(store.openBatchBytes).toBe(6);
-      expect(store.readJournal(position(1))).toBeUndefined();
+      // Its own batch is readable at once, by position; a scan sees committed ones only.
+      expect(textOf(store.readJournal(position(1)))).toBe('onetwo');
+      expect(store.readJournal({ ...position(1), stream: subject.stream + 1 })).toBeUndefined();
       const committed = store.commit();
+      expect(textOf(store.readJournal(position(1)))).toBe('onetwo');
       expect(store.openBatch).toBe(2);
       expect(store.openBatchBytes).toBe(0);
+      expect(store.readJournal(position(2))).toBeUndefined();
       await committed;
       expect(textOf(store.readJournal(position(1)))).toBe('onetwo');
     });
