@@ -64,7 +64,7 @@ export function runScript(name: string, parameters: readonly string[], uid?: num
   });
   createInterface({ input: child.stdout }).on('line', (line) => {
     lines.push(line);
-    for (const waiter of [...waiting]) {
+    for (const waiter of waiting.slice()) {
       if (!waiter.condition(line)) continue;
       waiting.splice(waiting.indexOf(waiter), 1);
       waiter.resolve(line);
