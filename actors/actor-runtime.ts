@@ -248,6 +248,10 @@ export class ActorRuntime implements EffectContext {
     return value === undefined ? '' : String(value);
   }
 
+  eventWindowMillis(eventHash: number): number {
+    return this.index.eventWindowMillis(eventHash);
+  }
+
   get retentionMillis(): (kind: number, subjectHash: number) => number {
     return this.index.retentionMillis;
   }

@@ -32,6 +32,8 @@ const TILT_COUNT_MAX = 65_535;
 export interface EffectContext {
   /** How long a moment of this kind about this subject is of use, in milliseconds. */
   retentionMillis(kind: number, subjectHash: number): number;
+  /** How long moments of an event count, its newest apart. */
+  eventWindowMillis(eventHash: number): number;
   /** Merges an identify's traits into the cold record and derives the trait slots anew. */
   applyTraits(record: ProfileRecord, effect: Effect): void;
 }
@@ -157,6 +159,12 @@ function applyEvent(record: ProfileRecord, effect: Effect, context: EffectContex
     record.addMoment(kind, actionHash, at, effect.getU32(EVENT.channelHash), now, context.retentionMillis);
   }
   if (flags & EVENT_FLAG.eventMoment) {
+    forgetOlder(
+      record,
+      effect.getU32(EVENT.eventHash),
+      at,
+      now - context.eventWindowMillis(effect.getU32(EVENT.eventHash)),
+    );
     record.addMoment(
       MOMENT.event,
       effect.getU32(EVENT.eventHash),
@@ -169,6 +177,14 @@ function applyEvent(record: ProfileRecord, effect: Effect, context: EffectContex
   if (flags & EVENT_FLAG.sendTime) raiseTilt(record, effect.getU16(EVENT.hourOfWeek) % 24);
   if (flags & EVENT_FLAG.contactRefused) refuseContact(record, effect.getU32(EVENT.channelHash), now, context);
   if (flags & EVENT_FLAG.contactAllowed) allowContact(record, effect.getU32(EVENT.channelHash));
+}
+
+/** Drops the event's moments that no window reaches any more, now that a newer one is about to be kept. */
+function forgetOlder(record: ProfileRecord, eventHash: number, newestAt: number, before: number): void {
+  for (let i = record.momentCount - 1; i >= 0; i--) {
+    if (record.momentKind(i) !== MOMENT.event || record.momentSubject(i) !== eventHash) continue;
+    if (record.momentAt(i) <= before && record.momentAt(i) <= newestAt) record.removeMoment(i);
+  }
 }
 
 /** Channel hash 0 is every channel. */

@@ -12,7 +12,7 @@ import { DecideDraft, DecideQuery, type PhaseClock, Pipeline } from '../decision
 import { QUOTE_BYTES_MAX, quoteBytes, standingQuotePrice } from '../decision/quote.ts';
 import { seedFrom } from '../decision/random.ts';
 import type { SendTimeInput } from '../decision/send-time.ts';
-import type { DecidedAction, DecidedPrice, DecidedSendTime, Explanation } from '../proto/messages.ts';
+import type { DecidedAction, DecidedPrice, DecidedSendTime, DecideReply, Explanation } from '../proto/messages.ts';
 import { murmur3Text } from '../proto/murmur3.ts';
 import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
@@ -31,8 +31,8 @@ const DISCLOSURE_LIST = 'List price.';
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** The reply, reused; the codec reads it before the next turn. */
-export class DecideOutcome {
-  readonly id = 0;
+export class DecideOutcome implements DecideReply {
+  id = 0;
   readonly ok = true;
   serverMicros = 0;
   decisionId: string | null = null;

@@ -82,7 +82,9 @@ export const EVENT = {
   hourOfWeek: 136,
   nameBytes: 138,
   propertyBytes: 140,
-  name: 144,
+  /** Hash of the person's time zone's name, for the look-alikes' hours. */
+  zoneHash: 144,
+  name: 152,
 } as const;
 export const EVENT_FLAG = {
   hasMessage: 1,

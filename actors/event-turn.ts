@@ -91,7 +91,7 @@ export class EventTurn {
       }
     }
     runtime.expireDue(now);
-    const channel = request.properties?.['channel'];
+    const channel = request.properties?.channel;
     const channelSpec = typeof channel === 'string' ? runtime.index.catalog.channelByKey.get(channel) : undefined;
     if (
       typeof channel === 'string' &&
@@ -222,7 +222,7 @@ export class EventTurn {
     now: number,
   ): boolean {
     const { record } = this.#runtime;
-    const wantedAction = properties?.['action'];
+    const wantedAction = properties?.action;
     const wanted =
       typeof wantedAction === 'string' ? this.#runtime.index.catalog.actionByKey.get(wantedAction) : undefined;
     const leases: number[] = [];
@@ -287,7 +287,7 @@ export class EventTurn {
       effect.setU32(EVENT.messageLow, this.#words[0] as number);
       effect.setU32(EVENT.messageHigh, this.#words[1] as number);
     }
-    effect.setF64(EVENT.revenueMinor, numberOf(properties?.['revenueMinor']));
+    effect.setF64(EVENT.revenueMinor, numberOf(properties?.revenueMinor));
     effect.setU16(EVENT.hourOfWeek, 0xffff);
     if (lease >= 0) flags |= this.#fillAttribution(what, lease, decisionSeq, isFirst, isPurchase, properties);
     if (isPurchase && lease < 0) this.#takeStock(properties, 0);
@@ -301,6 +301,7 @@ export class EventTurn {
       runtime.scope.bind(record, index, null, at, runtime.defaultZone);
       flags |= EVENT_FLAG.sendTime;
       effect.setU16(EVENT.hourOfWeek, runtime.scope.hourOfWeek);
+      effect.setU32(EVENT.zoneHash, murmur3Text(options.zones.zoneName(runtime.scope.zone), 0));
     }
     flags |= what.flags & (EVENT_FLAG.contactRefused | EVENT_FLAG.contactAllowed);
     if (channelHash !== 0) effect.setU32(EVENT.channelHash, channelHash);
@@ -393,7 +394,7 @@ export class EventTurn {
   }
 
   #eachItem(properties: Properties | null, visit: (skuHash: number, units: number) => void): void {
-    const items = properties?.['items'];
+    const items = properties?.items;
     if (!Array.isArray(items)) return;
     for (const item of items as readonly unknown[]) {
       if (typeof item !== 'object' || item === null) continue;

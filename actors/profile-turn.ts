@@ -75,14 +75,14 @@ export class ProfileTurn {
     const { record, index, scope } = runtime;
     scope.bind(record, index, null, now, runtime.defaultZone);
     const zone = runtime.options.zones.zoneName(scope.zone);
-    out['traits'] = runtime.readCold().traits;
-    out['consent'] = {
+    out.traits = runtime.readCold().traits;
+    out.consent = {
       contactRefusedChannels: index.catalog.channels
         .filter((channel) => refusesChannel(record, channel.hash))
         .map((c) => c.key),
       personalisation: !(index.catalog.traitByName.get('consent')?.type === 'boolean' && this.#trait('consent') === 0),
     };
-    out['counters'] = index.catalog.counters.map((counter) => ({
+    out.counters = index.catalog.counters.map((counter) => ({
       event: counter.event,
       ...(counter.property === null ? {} : { property: counter.property, sum: scope.counterSum(counter.index) }),
       windowMillis: Number.isFinite(counter.windowMillis) ? counter.windowMillis : null,
@@ -90,7 +90,7 @@ export class ProfileTurn {
       lastSeenSeconds:
         scope.counterLastSeenSeconds(counter.index) >= 1e12 ? null : scope.counterLastSeenSeconds(counter.index),
     }));
-    out['calendar'] = {
+    out.calendar = {
       timeZone: zone,
       local: runtime.options.zones.formatLocal(scope.zone, now),
       caps: this.#capUse(),
@@ -100,11 +100,11 @@ export class ProfileTurn {
         (_, hour) => record.u16[((record.base + FIELD.tilt) >>> 1) + hour] as number,
       ),
     };
-    out['timeline'] = this.#timeline();
-    out['stateSeq'] = record.stateSeq;
-    out['createdAtEpochMillis'] = record.getF64(FIELD.createdAt);
-    out['lastTurnAtEpochMillis'] = record.getF64(FIELD.lastTurnAt);
-    out['recordBytes'] = record.usedBytes;
+    out.timeline = this.#timeline();
+    out.stateSeq = record.stateSeq;
+    out.createdAtEpochMillis = record.getF64(FIELD.createdAt);
+    out.lastTurnAtEpochMillis = record.getF64(FIELD.lastTurnAt);
+    out.recordBytes = record.usedBytes;
     return null;
   }
 

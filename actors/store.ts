@@ -51,7 +51,7 @@ export interface Store {
    * commits reject too until `recover` resolves. Several commits may be under way; they settle in order.
    */
   commit(): Promise<void>;
-  /** Reads one committed batch of the journal, or undefined. A copy. */
+  /** Reads one batch of the journal (this store's own also before it is committed), or undefined. A copy. */
   readJournal(position: JournalPosition): Uint8Array | undefined;
   /** Visits committed batches of all streams, by epoch, then stream, then batch, from the given positions on. */
   scanJournal(from: readonly JournalPosition[], visit: (batch: JournalBatch) => void): void;

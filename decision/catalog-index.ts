@@ -69,6 +69,19 @@ export class CatalogIndex {
     return ((this.#keptKinds.get(actionHash) ?? 0) & (1 << kind)) !== 0;
   }
 
+  /**
+   * How long older moments of an event still count, the newest apart: a rule that asks when it was last
+   * seen needs the newest for ever, but only that one.
+   */
+  eventWindowMillis(eventHash: number): number {
+    let window = 0;
+    for (const counter of this.countersByEvent.get(eventHash) ?? []) {
+      const { windowMillis } = this.catalog.counters[counter] ?? { windowMillis: 0 };
+      if (Number.isFinite(windowMillis)) window = Math.max(window, windowMillis);
+    }
+    return window;
+  }
+
   /** A bound function, so that records can be handed it without a closure a call. */
   readonly retentionMillis = (kind: number, subjectHash: number): number => {
     // Standing refusals (a kind that no cap counts) do not age.

@@ -195,10 +195,10 @@ export interface DecideReply extends OkReply {
   readonly catalogVersion: string;
   readonly modelVersion: number;
   readonly actions: readonly DecidedAction[];
-  readonly price?: DecidedPrice;
-  readonly sendTime?: DecidedSendTime;
+  readonly price?: DecidedPrice | undefined;
+  readonly sendTime?: DecidedSendTime | undefined;
   readonly fallback: boolean;
-  readonly explain?: Explanation;
+  readonly explain?: Explanation | undefined;
 }
 export interface ProfileReply extends OkReply {
   readonly stateSeq: number;

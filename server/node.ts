@@ -1,0 +1,563 @@
+/**
+ * The node: the main thread's composition root. Opens the data folder, starts the shard workers and
+ * keeps them alive, watches the catalog file, and carries health, metrics and traces to the outside. It
+ * never touches a request.
+ *
+ *   startNode ─▸ data folder ─▸ workers recover ─▸ all listen ─▸ map to all ─▸ ready
+ *   worker exits ─▸ links cut ─▸ replacement recovers its partitions ─▸ links anew        (others go on)
+ *   catalog file changes ─▸ validated here ─▸ compiled in each worker        (a bad one is refused, the old stays)
+ */
+import { type FSWatcher, watch } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { MessageChannel, Worker } from 'node:worker_threads';
+import type { ShardAddress } from '../proto/messages.ts';
+import { CatalogError } from '../workers/catalog/catalog-error.ts';
+import { type CatalogSource, readCatalogFile } from '../workers/catalog/catalog-file.ts';
+import { catalogJsonSchema } from '../workers/catalog/catalog-schema.ts';
+import { compileCatalogSource } from '../workers/catalog/compile-catalog.ts';
+import { epochMillis, monotonicMillis } from '../workers/clock.ts';
+import { createMetricsBuffer, MetricsReader } from '../workers/metrics-layout.ts';
+import { createPriceMemory, PriceTable } from '../workers/price-table.ts';
+import { createLedgerMemory, dealSlots, type LedgerSubject } from '../workers/shared-ledger.ts';
+import { type DataFolder, openDataFolder } from '../workers/store/data-folder.ts';
+import { claimEpoch } from '../workers/store/node-epoch.ts';
+import { type AdminHttp, startAdminHttp } from './admin-http.ts';
+import type { ResolvedConfig } from './config.ts';
+import { assertPortFree } from './listen-port.ts';
+import { createLog, type Log } from './log.ts';
+import { type Metrics, startMetrics } from './metrics.ts';
+import { ModelKeeper } from './model-keeper.ts';
+import type { NodeAddresses, NodeStatus, RunningNode, ShardState, ShardStatus, TransportNote } from './node-status.ts';
+import { OperatorError } from './operator-error.ts';
+import { type OtelSettings, readOtelEnvironment } from './otel-environment.ts';
+import { packageVersion } from './package-version.ts';
+import { selectTransport } from './select-transport.ts';
+import { partitionsOf } from './shard-map.ts';
+import type { FromShard, ShardThreadData, ToShard } from './shard-messages.ts';
+import { createResource, forwardExportProblems, startTracing, type Tracing } from './telemetry.ts';
+import type { TransportFactory } from './transport.ts';
+
+const CATALOG_SETTLE_MILLIS = 100;
+const CATALOG_POLL_MILLIS = 2_000;
+const TRIM_MILLIS = 30_000;
+const STOP_MILLIS = 15_000;
+/** A worker that dies this often in this time is a fault that replacing does not mend. */
+const RESTARTS_MAX = 10;
+const RESTARTS_WINDOW_MILLIS = 60_000;
+
+interface ShardHandle {
+  readonly index: number;
+  worker: Worker;
+  state: ShardState;
+  restarts: number;
+  restartedAt: number[];
+  isReadOnly: boolean;
+  problem: string | null;
+  port: number;
+  hasCheckpoint: boolean;
+  catalogVersion: string;
+}
+
+/** Starts the node. @throws OperatorError, CatalogError or DataFolderError, with what is wrong and what to do. */
+export async function startNode(config: ResolvedConfig): Promise<RunningNode> {
+  const node = new Node(config);
+  try {
+    await node.start();
+  } catch (error) {
+    await node.stop();
+    throw error;
+  }
+  return node;
+}
+
+class Node implements RunningNode {
+  addresses: NodeAddresses = { websocket: '', shards: [], admin: '' };
+  transport: TransportNote = { name: 'ws', note: '' };
+  isFirstStart = false;
+  readonly failed: Promise<Error>;
+  #fail: (error: Error) => void = () => {};
+  readonly #config: ResolvedConfig;
+  readonly #log: Log;
+  readonly #otel: OtelSettings;
+  readonly #startedAt = epochMillis();
+  readonly #shards: ShardHandle[] = [];
+  readonly #waiters: { matches: (shard: number, message: FromShard) => boolean; resolve: () => void }[] = [];
+  #folder: DataFolder | null = null;
+  #epoch = 0;
+  #factory: TransportFactory | null = null;
+  #catalog: CatalogSource | null = null;
+  #catalogRefused: string | null = null;
+  #subjects: LedgerSubject[] = [];
+  readonly #ledgerMemory;
+  readonly #priceMemory = createPriceMemory();
+  readonly #metricsBuffers: SharedArrayBuffer[];
+  #metrics: Metrics | null = null;
+  #tracing: Tracing | null = null;
+  #admin: AdminHttp | null = null;
+  #models: ModelKeeper | null = null;
+  #watcher: FSWatcher | null = null;
+  readonly #timers: NodeJS.Timeout[] = [];
+  #sharedPort = 0;
+  #isDraining = false;
+  #isStopping = false;
+  #stopped: Promise<void> | null = null;
+
+  constructor(config: ResolvedConfig) {
+    this.#config = config;
+    this.#log = createLog(config.logLevel);
+    this.#otel = readOtelEnvironment(process.env, config.traceSampleRatio);
+    this.#ledgerMemory = createLedgerMemory(config.workers);
+    this.#metricsBuffers = Array.from({ length: config.workers }, createMetricsBuffer);
+    this.failed = new Promise((resolve) => {
+      this.#fail = resolve;
+    });
+  }
+
+  async start(): Promise<void> {
+    const config = this.#config;
+    for (const warning of this.#otel.warnings) this.#log.warn(warning);
+    const selected = selectTransport(config.transport);
+    this.#factory = selected.factory;
+    this.transport = { name: selected.factory.name, note: selected.note };
+    this.#catalog = await readCatalogFile(config.catalog);
+    this.#checkLeases(this.#catalog);
+    if (config.port !== 0) await assertPortFree(config.host, config.port);
+    this.#folder = await openDataFolder(config.data);
+    this.isFirstStart = this.#folder.isNew;
+    this.#epoch = await claimEpoch(this.#folder.storePath);
+    this.#subjects = dealSlots([], compileCatalogSource(this.#catalog));
+    this.#models = new ModelKeeper(join(this.#folder.path, 'models'), this.#log);
+    await this.#models.load();
+    this.#startTelemetry();
+    this.#admin = await startAdminHttp(
+      { host: config.host, port: config.adminPort, hosts: config.adminHosts },
+      {
+        status: () => this.status(),
+        metricsText: () => this.#metrics?.prometheusText() ?? Promise.resolve(''),
+        catalogSchema: async () => catalogJsonSchema(),
+        ...(config.drills
+          ? { drill: (drill: 'worker-error' | 'worker-exit', worker: number) => this.#drill(drill, worker) }
+          : {}),
+      },
+    );
+    for (let index = 0; index < config.workers; index++) this.#shards.push(this.#createShard(index));
+    await Promise.all(this.#shards.map((shard) => this.#until(shard.index, (message) => message.kind === 'recovered')));
+    this.#linkAll();
+    await this.#listenAll();
+    this.#serve();
+    await Promise.all(
+      this.#shards.map((shard) =>
+        this.#until(shard.index, (message) => message.kind === 'ready', shard.state === 'ready'),
+      ),
+    );
+    this.#watchCatalog();
+    this.#timers.push(
+      setInterval(() => this.#tell(0, { kind: 'trim', keepBytes: config.journalKeepGigabytes * 1e9 }), TRIM_MILLIS),
+    );
+    this.#models.begin(() => this.#tell(0, { kind: 'snapshot' }));
+  }
+
+  // ── shards ─────────────────────────────────────────────────────────────────────────────────────
+
+  #createShard(index: number): ShardHandle {
+    const shard: ShardHandle = {
+      index,
+      worker: this.#spawn(index),
+      state: 'recovering',
+      restarts: 0,
+      restartedAt: [],
+      isReadOnly: false,
+      problem: null,
+      port: 0,
+      hasCheckpoint: false,
+      catalogVersion: this.#catalog?.version ?? '',
+    };
+    this.#attach(shard);
+    return shard;
+  }
+
+  #spawn(index: number): Worker {
+    const config = this.#config;
+    const folder = this.#folder as DataFolder; // opened before any worker
+    const data: ShardThreadData = {
+      shard: index,
+      shards: config.workers,
+      epoch: this.#epoch,
+      storePath: folder.storePath,
+      secret: config.secret === null ? folder.secret : new TextEncoder().encode(config.secret),
+      catalog: this.#catalog as CatalogSource, // read before any worker
+      ledgerMemory: this.#ledgerMemory,
+      ledgerSubjects: this.#subjects,
+      priceMemory: this.#priceMemory,
+      metrics: this.#metricsBuffers[index] as SharedArrayBuffer,
+      snapshot: this.#models?.latest ?? null,
+      memoryBytesMax: (config.profilesMemoryMegabytes * 1024 * 1024) / config.workers,
+      idleMillis: config.idleMillis,
+      traces: this.#otel.traces,
+      slowMicros: config.slowMillis * 1000,
+      transport: (this.#factory as TransportFactory).name,
+      host: config.host,
+      serverName: `opportune/${packageVersion()}`,
+    };
+    const file = fileURLToPath(new URL('./shard-thread.js', import.meta.url));
+    return new Worker(file, { workerData: data, name: `shard-${index}` });
+  }
+
+  #attach(shard: ShardHandle): void {
+    const { worker } = shard;
+    worker.on('message', (message: FromShard) => this.#onMessage(shard, message));
+    worker.on('error', (error) => {
+      shard.problem = error.message;
+      this.#log.error({ shard: shard.index, reason: error.message }, 'shard worker failed');
+    });
+    worker.on('exit', () => this.#onExit(shard, worker));
+  }
+
+  #onMessage(shard: ShardHandle, message: FromShard): void {
+    switch (message.kind) {
+      case 'recovered':
+        this.#log.info(
+          { shard: shard.index, entries: message.applied, millis: Math.round(message.millis) },
+          'shard recovered',
+        );
+        break;
+      case 'listening':
+        shard.port = message.port;
+        if (message.sharedPort !== null) this.#sharedPort = message.sharedPort;
+        break;
+      case 'ready':
+        shard.state = 'ready';
+        shard.problem = null;
+        break;
+      case 'readOnly':
+        shard.isReadOnly = message.isReadOnly;
+        shard.problem = message.problem;
+        if (message.isReadOnly)
+          this.#log.error(
+            { shard: shard.index, problem: message.problem },
+            'store cannot write: reads and dry runs only; trying again every second',
+          );
+        else this.#log.info({ shard: shard.index }, 'store writes again');
+        break;
+      case 'turnFailed':
+        this.#log.error(
+          { shard: shard.index, profileHash: message.profileHash, effect: message.effectType, reason: message.reason },
+          'a turn failed and was undone',
+        );
+        break;
+      case 'traces':
+        this.#tracing?.export(message.records);
+        break;
+      case 'checkpointed':
+        shard.hasCheckpoint = true;
+        if (this.#shards.every((other) => other.hasCheckpoint)) this.#tell(0, { kind: 'adoptBase' });
+        break;
+      case 'snapshot':
+        if (message.snapshot !== null) void this.#models?.keep(message.snapshot, message.modelEpoch);
+        break;
+      case 'catalogApplied':
+        shard.catalogVersion = message.version;
+        if (message.reason !== null)
+          this.#log.error({ shard: shard.index, reason: message.reason }, 'catalog could not be taken');
+        break;
+      case 'dying':
+        shard.problem = message.reason;
+        this.#log.error({ shard: shard.index, code: message.code, reason: message.reason }, 'shard worker fails');
+        if (shard.state !== 'ready' && shard.restarts === 0)
+          this.#startError ??= new OperatorError(message.code, message.reason.split('\n')[0] ?? '', {
+            advice: message.advice,
+          });
+        break;
+      default:
+    }
+    for (let i = this.#waiters.length - 1; i >= 0; i--) {
+      const waiter = this.#waiters[i];
+      if (waiter?.matches(shard.index, message)) {
+        this.#waiters.splice(i, 1);
+        waiter.resolve();
+      }
+    }
+  }
+  #startError: OperatorError | null = null;
+
+  #onExit(shard: ShardHandle, worker: Worker): void {
+    if (this.#isStopping || shard.worker !== worker) return;
+    for (const other of this.#shards)
+      if (other !== shard) this.#tell(other.index, { kind: 'unlink', peer: shard.index });
+    const now = monotonicMillis();
+    shard.restartedAt = [...shard.restartedAt.filter((at) => now - at < RESTARTS_WINDOW_MILLIS), now];
+    if (this.#startError !== null || shard.restartedAt.length > RESTARTS_MAX) {
+      shard.state = 'failed';
+      const reason =
+        this.#startError ??
+        new Error(
+          `shard worker ${shard.index} failed ${RESTARTS_MAX} times within a minute: ${shard.problem ?? 'no reason given'}`,
+        );
+      this.#fail(reason);
+      this.#rejectStart(reason);
+      return;
+    }
+    shard.restarts++;
+    shard.state = 'recovering';
+    shard.isReadOnly = false;
+    this.#log.warn({ shard: shard.index, restarts: shard.restarts }, 'replacing shard worker');
+    shard.worker = this.#spawn(shard.index);
+    this.#attach(shard);
+    void this.#rejoin(shard);
+  }
+
+  async #rejoin(shard: ShardHandle): Promise<void> {
+    await this.#until(shard.index, (message) => message.kind === 'recovered');
+    for (const other of this.#shards)
+      if (other !== shard && other.state === 'ready') this.#link(shard.index, other.index);
+    const takesShared = this.#takesShared(shard.index);
+    this.#tell(shard.index, {
+      kind: 'listen',
+      port: shard.port,
+      sharedPort: takesShared ? this.#sharedPort : null,
+      isShared: this.#isShared(),
+    });
+    await this.#until(shard.index, (message) => message.kind === 'listening');
+    this.#serve(shard.index);
+  }
+
+  #rejectStart: (error: Error) => void = () => {};
+
+  /** Resolves when the shard says so; rejects when the start has failed. */
+  #until(shard: number, matches: (message: FromShard) => boolean, isAlready = false): Promise<void> {
+    if (isAlready) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      this.#waiters.push({ matches: (from, message) => from === shard && matches(message), resolve });
+      const before = this.#rejectStart;
+      this.#rejectStart = (error) => {
+        before(error);
+        reject(error);
+      };
+    });
+  }
+
+  #tell(shard: number, message: ToShard): void {
+    this.#shards[shard]?.worker.postMessage(message);
+  }
+
+  #linkAll(): void {
+    for (let a = 0; a < this.#shards.length; a++) for (let b = a + 1; b < this.#shards.length; b++) this.#link(a, b);
+  }
+
+  #link(a: number, b: number): void {
+    const { port1, port2 } = new MessageChannel();
+    this.#shards[a]?.worker.postMessage({ kind: 'link', peer: b, port: port1 } satisfies ToShard, [port1]);
+    this.#shards[b]?.worker.postMessage({ kind: 'link', peer: a, port: port2 } satisfies ToShard, [port2]);
+  }
+
+  #isShared(): boolean {
+    return this.#shards.length > 1 && (this.#factory?.canSharePort ?? false);
+  }
+
+  /** Where a port cannot be shared, the first worker serves it and forwards what belongs to others. */
+  #takesShared(shard: number): boolean {
+    return this.#isShared() || shard === 0;
+  }
+
+  async #listenAll(): Promise<void> {
+    const { port, shardPort } = this.#config;
+    this.#sharedPort = port;
+    // One after the other: when the port is chosen by the kernel, the first chooses it for all.
+    for (const shard of this.#shards) {
+      const listening = this.#until(shard.index, (message) => message.kind === 'listening');
+      this.#tell(shard.index, {
+        kind: 'listen',
+        port: shardPort === 0 ? 0 : shardPort + shard.index,
+        sharedPort: this.#takesShared(shard.index) ? this.#sharedPort : null,
+        isShared: this.#isShared(),
+      });
+      await listening;
+    }
+  }
+
+  #serve(only?: number): void {
+    const host = this.#config.host.includes(':') ? `[${this.#config.host}]` : this.#config.host;
+    const addresses: ShardAddress[] = this.#shards.map((shard) => ({
+      url: `ws://${host}:${shard.port}/v1/ws`,
+      partitions: partitionsOf(shard.index, this.#shards.length),
+    }));
+    this.addresses = {
+      websocket: `ws://${host}:${this.#sharedPort}/v1/ws`,
+      shards: addresses.map((address) => address.url),
+      admin: this.#admin?.url ?? '',
+    };
+    for (const shard of this.#shards) {
+      if (only === undefined || only === shard.index)
+        this.#tell(shard.index, { kind: 'serve', addresses, mapEpoch: this.#epoch });
+    }
+  }
+
+  #drill(drill: 'worker-error' | 'worker-exit', worker: number): boolean {
+    if (this.#shards[worker] === undefined) return false;
+    this.#log.warn({ shard: worker, drill }, 'fault drill');
+    this.#tell(worker, { kind: 'drill', drill });
+    return true;
+  }
+
+  // ── catalog ────────────────────────────────────────────────────────────────────────────────────
+
+  #checkLeases(catalog: CatalogSource): void {
+    const { leaseMillis } = compileCatalogSource(catalog).decision;
+    if (leaseMillis > this.#config.leaseMillisMax) {
+      throw new OperatorError(
+        'CATALOG_LEASE',
+        `${catalog.fileName}: decision.leaseMillis is ${leaseMillis}, above leaseMillisMax ${this.#config.leaseMillisMax}`,
+        {
+          advice: 'Shorten the lease in the catalog or raise --lease-millis-max.',
+        },
+      );
+    }
+  }
+
+  #watchCatalog(): void {
+    const path = this.#config.catalog;
+    let settle: NodeJS.Timeout | undefined;
+    const soon = (): void => {
+      clearTimeout(settle);
+      settle = setTimeout(() => void this.#reloadCatalog(), CATALOG_SETTLE_MILLIS);
+    };
+    try {
+      // The folder, not the file: editors replace files.
+      this.#watcher = watch(dirname(path), (_, name) => {
+        if (name === null || name === basename(path)) soon();
+      });
+      this.#watcher.on('error', () => {});
+    } catch {
+      // Some file systems cannot be watched; the poll below sees changes there too.
+      this.#watcher = null;
+    }
+    this.#timers.push(setInterval(() => void this.#reloadCatalog(), CATALOG_POLL_MILLIS));
+  }
+
+  #isReloading = false;
+
+  async #reloadCatalog(): Promise<void> {
+    if (this.#isReloading || this.#isStopping) return;
+    this.#isReloading = true;
+    try {
+      const source = await readCatalogFile(this.#config.catalog);
+      if (source.version === this.#catalog?.version) {
+        this.#catalogRefused = null;
+        return;
+      }
+      const compiled = compileCatalogSource(source);
+      this.#checkLeases(source);
+      this.#subjects = dealSlots(this.#subjects, compiled);
+      this.#catalog = source;
+      this.#catalogRefused = null;
+      new PriceTable(this.#priceMemory).clear();
+      for (const shard of this.#shards)
+        this.#tell(shard.index, { kind: 'catalog', catalog: source, ledgerSubjects: this.#subjects });
+      this.#log.info({ catalog: source.fileName, version: source.version }, 'catalog reloaded');
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      if (reason !== this.#catalogRefused) {
+        const code = error instanceof CatalogError || error instanceof OperatorError ? error.code : 'CATALOG_INVALID';
+        this.#log.error({ code, reason }, 'catalog refused; the one before stays in force');
+      }
+      this.#catalogRefused = reason;
+    } finally {
+      this.#isReloading = false;
+    }
+  }
+
+  // ── outside ────────────────────────────────────────────────────────────────────────────────────
+
+  #startTelemetry(): void {
+    const resource = createResource(packageVersion());
+    forwardExportProblems((message) => this.#log.warn(message));
+    if (this.#otel.traces.isEnabled) this.#tracing = startTracing(resource);
+    this.#metrics = startMetrics({
+      reader: new MetricsReader(this.#metricsBuffers),
+      status: () => this.status(),
+      resource,
+      otlp: this.#otel.metrics,
+    });
+  }
+
+  status(): NodeStatus {
+    const catalog = this.#catalog;
+    const file = catalog?.file;
+    return {
+      version: packageVersion(),
+      startedAtEpochMillis: this.#startedAt,
+      isDraining: this.#isDraining,
+      shards: this.#shards.map(
+        ({ index, state, restarts, isReadOnly, problem }): ShardStatus => ({
+          index,
+          state,
+          restarts,
+          isReadOnly,
+          problem,
+        }),
+      ),
+      catalog: {
+        path: this.#config.catalog,
+        name: file?.name ?? '',
+        version: catalog?.version ?? '',
+        actions: file?.actions.length ?? 0,
+        products: file?.products?.length ?? 0,
+        slots: Object.keys(file?.slots ?? {}).length,
+        channels: Object.keys(file?.channels ?? {}).length,
+        traits: Object.keys(file?.profile?.traits ?? {}).length,
+        refused: this.#catalogRefused,
+      },
+    };
+  }
+
+  async drain(): Promise<void> {
+    this.#isDraining = true;
+    const drained = this.#shards
+      .filter((shard) => shard.state === 'ready')
+      .map((shard) => this.#until(shard.index, (message) => message.kind === 'drained'));
+    for (const shard of this.#shards) this.#tell(shard.index, { kind: 'drain', seconds: this.#config.drainSeconds });
+    await within(Promise.all(drained), this.#config.drainSeconds * 1000 + 2_000);
+  }
+
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
+    this.#watcher?.close();
+    for (const timer of this.#timers) clearInterval(timer);
+    if (this.#models !== null && this.#shards[0]?.state === 'ready') {
+      const snapshot = this.#until(0, (message) => message.kind === 'snapshot');
+      this.#tell(0, { kind: 'snapshot' });
+      await within(snapshot, 2_000);
+      await this.#models.settle();
+    }
+    this.#isStopping = true;
+    const stopped = this.#shards
+      .filter((shard) => shard.state === 'ready')
+      .map((shard) => this.#until(shard.index, (message) => message.kind === 'stopped'));
+    for (const shard of this.#shards) {
+      shard.state = shard.state === 'failed' ? 'failed' : 'stopping';
+      this.#tell(shard.index, { kind: 'stop' });
+    }
+    await within(Promise.all(stopped), STOP_MILLIS);
+    if (stopped.length < this.#shards.length) await Promise.all(this.#shards.map((shard) => shard.worker.terminate()));
+    await this.#tracing?.shutdown();
+    await this.#metrics?.shutdown();
+    await this.#models?.close();
+    await this.#admin?.close();
+    await this.#folder?.close();
+  }
+}
+
+/** Waits for the promise, but not longer than `millis`. */
+async function within(promise: Promise<unknown>, millis: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, millis);
+  });
+  await Promise.race([promise.catch(() => {}), limit]);
+  clearTimeout(timer);
+}

@@ -1,0 +1,238 @@
+/**
+ * One connection's conversation: decodes frames, answers what needs no profile (`hello`, `ping`), and
+ * hands the rest to the shard that owns the profile's partition, here or on another thread.
+ *
+ *   bytes ▸ decoder ▸ request ─┬─ hello, ping ─▸ answered here
+ *                              ├─ own partition ─▸ shard.handle
+ *                              └─ another's ─▸ link.forward ─▸ … ─▸ answer comes back as bytes
+ *
+ * Enforces the window of requests in flight and the uniqueness of their ids. Writers and decoders are
+ * shared by all sessions of a thread: everything from a frame to its answers is one uninterrupted run.
+ */
+import {
+  CLOSE_CODE,
+  LIMITS,
+  PARTITION_COUNT,
+  PROTOCOL_VERSION,
+  SUBPROTOCOL_JSON,
+  SUBPROTOCOL_MSGPACK,
+} from '../proto/limits.ts';
+import { OP, type ShardAddress } from '../proto/messages.ts';
+import { partitionOf, partitionOfDecisionId } from '../proto/partition.ts';
+import { createWriter, type DocumentWriter, type Encoding, writeError, writeHello, writePing } from '../proto/reply.ts';
+import { FrameDecoder, type FrameSink, type Request } from '../proto/request.ts';
+import { FAULT, type Fault } from '../proto/statuses.ts';
+import { epochMillis, monotonicMicros } from '../workers/clock.ts';
+import { COUNTER, type MetricsWriter, STATUS_INDEX } from '../workers/metrics-layout.ts';
+import type { Responder, Shard } from '../workers/shard.ts';
+import type { ShardLink } from './shard-link.ts';
+import type { Connection } from './transport.ts';
+
+/** What all sessions of one thread share. */
+export class SessionHost {
+  readonly shard: Shard;
+  readonly index: number;
+  readonly metrics: MetricsWriter;
+  readonly serverName: string;
+  /** Owner of each partition, by shard index. */
+  readonly owners: Uint8Array;
+  /** Links to the other shards; undefined while one is away. */
+  readonly links: (ShardLink | undefined)[] = [];
+  addresses: readonly ShardAddress[] = [];
+  mapEpoch = 1;
+  isDraining = false;
+  readonly #writers: Record<Encoding, DocumentWriter>;
+  readonly #decoders: Record<Encoding, FrameDecoder>;
+
+  constructor(shard: Shard, index: number, owners: Uint8Array, metrics: MetricsWriter, serverName: string) {
+    this.shard = shard;
+    this.index = index;
+    this.owners = owners;
+    this.metrics = metrics;
+    this.serverName = serverName;
+    this.#writers = { msgpack: createWriter('msgpack'), json: createWriter('json') };
+    this.#decoders = { msgpack: new FrameDecoder('msgpack'), json: new FrameDecoder('json') };
+  }
+
+  writer(encoding: Encoding): DocumentWriter {
+    return this.#writers[encoding];
+  }
+  decoder(encoding: Encoding): FrameDecoder {
+    return this.#decoders[encoding];
+  }
+}
+
+/** The first subprotocol of the client's list that we speak, or null. */
+export function chooseSubprotocol(offered: readonly string[]): string | null {
+  return offered.find((name) => name === SUBPROTOCOL_MSGPACK || name === SUBPROTOCOL_JSON) ?? null;
+}
+
+/** Partition a request is about; requests about no profile, and malformed decision ids, have none (-1). */
+export function partitionOfRequest(request: Request): number {
+  if (request.op === OP.confirm || request.op === OP.release) return partitionOfDecisionId(request.decisionId);
+  return request.keyLength === 0 ? -1 : partitionOf(request.keyBytes, request.keyStart, request.keyLength);
+}
+
+export class Session implements Responder, FrameSink {
+  readonly connection: Connection;
+  readonly encoding: Encoding;
+  readonly writer: DocumentWriter;
+  readonly decoder: FrameDecoder;
+  readonly #host: SessionHost;
+  /** Ids accepted and not answered yet. */
+  readonly #open = new Set<number>();
+  #isAnswered = false;
+  #arrivedMicros = 0;
+
+  constructor(host: SessionHost, connection: Connection) {
+    this.#host = host;
+    this.connection = connection;
+    this.encoding = connection.subprotocol === SUBPROTOCOL_JSON ? 'json' : 'msgpack';
+    this.writer = host.writer(this.encoding);
+    this.decoder = host.decoder(this.encoding);
+  }
+
+  get inFlight(): number {
+    return this.#open.size;
+  }
+
+  onFrame(bytes: Uint8Array, isBinary: boolean): void {
+    const { metrics, shard } = this.#host;
+    metrics.add(COUNTER.receivedFrames, 1);
+    metrics.add(COUNTER.receivedBytes, bytes.length);
+    this.#arrivedMicros = monotonicMicros();
+    // Text frames carry JSON, binary frames MessagePack; the other kind cannot be decoded.
+    const isDecodable = isBinary === (this.encoding === 'msgpack') && this.decoder.decode(bytes, this);
+    if (!isDecodable) {
+      const isTooBig = bytes.length > LIMITS.frameBytesMax;
+      metrics.add(COUNTER.connectionsDropped, 1);
+      this.connection.close(
+        isTooBig ? CLOSE_CODE.tooBig : CLOSE_CODE.badPayload,
+        isTooBig ? `frame over ${LIMITS.frameBytesMax} bytes` : `frame is not valid ${this.encoding}`,
+      );
+    }
+    shard.endFrame();
+  }
+
+  onRequest(request: Request): void {
+    const host = this.#host;
+    if (this.#open.has(request.id)) {
+      this.#refuse(request, FAULT.invalidId, 'id: already in flight on this connection');
+      return;
+    }
+    switch (request.op) {
+      case OP.hello:
+        this.#hello(request);
+        return;
+      case OP.ping:
+        this.#ping(request);
+        return;
+      case OP.alias:
+      case OP.consent:
+      case OP.whatIf:
+      case OP.export:
+      case OP.erase:
+      case OP.subscribe:
+      case OP.unsubscribe:
+        this.#refuse(request, FAULT.unimplemented, 'op: this version does not implement it yet');
+        return;
+      default:
+    }
+    if (this.#open.size >= LIMITS.inFlightMax) {
+      host.metrics.add(COUNTER.shedInFlight, 1);
+      this.#refuse(request, FAULT.tooManyInFlight, `in flight: at most ${LIMITS.inFlightMax} requests a connection`);
+      return;
+    }
+    const partition = partitionOfRequest(request);
+    const owner = partition < 0 ? host.index : (host.owners[partition] as number);
+    this.#isAnswered = false;
+    if (owner === host.index) {
+      host.shard.markDecoded(this.#arrivedMicros);
+      host.shard.handle(request, this, request.id, this.#arrivedMicros, false);
+    } else {
+      const link = host.links[owner];
+      if (link === undefined) {
+        this.#refuse(request, FAULT.shardRecovering, "shard: the partition's worker is restarting");
+        return;
+      }
+      if (!link.forward(request, this)) {
+        host.metrics.add(COUNTER.shedForward, 1);
+        this.#refuse(request, FAULT.mailboxFull, "shard: too many requests wait for the partition's worker");
+        return;
+      }
+    }
+    if (!this.#isAnswered) this.#open.add(request.id);
+  }
+
+  onInvalid(id: number | null, fault: Fault, message: string): void {
+    this.writer.reset();
+    writeError(this.writer, id, fault, message);
+    this.#transmit(this.writer.finish());
+    this.#host.metrics.recordDuration(0, STATUS_INDEX[fault.status], monotonicMicros() - this.#arrivedMicros);
+  }
+
+  /** Answers request `id` with what the writer holds. */
+  send(id: number): void {
+    this.sendBytes(id, this.writer.finish());
+  }
+
+  sendBytes(id: number, bytes: Uint8Array): void {
+    if (!this.#open.delete(id)) this.#isAnswered = true;
+    this.#transmit(bytes);
+  }
+
+  /** Fails a request that was handed to another shard and will get no answer from it. */
+  failForwarded(id: number, fault: Fault, message: string): void {
+    this.writer.reset();
+    writeError(this.writer, id, fault, message);
+    this.sendBytes(id, this.writer.finish());
+  }
+
+  #refuse(request: Request, fault: Fault, message: string): void {
+    this.writer.reset();
+    writeError(this.writer, request.id, fault, message);
+    this.#transmit(this.writer.finish());
+    this.#host.metrics.recordDuration(request.op, STATUS_INDEX[fault.status], monotonicMicros() - this.#arrivedMicros);
+  }
+
+  #transmit(bytes: Uint8Array): void {
+    if (!this.connection.isOpen) return;
+    const { metrics } = this.#host;
+    metrics.add(COUNTER.sentFrames, 1);
+    metrics.add(COUNTER.sentBytes, bytes.length);
+    // A client that does not read is closed with 1013 by the transport.
+    if (this.connection.send(bytes, this.encoding === 'msgpack') === 'dropped')
+      metrics.add(COUNTER.connectionsDropped, 1);
+  }
+
+  #hello(request: Request): void {
+    const host = this.#host;
+    this.writer.reset();
+    writeHello(this.writer, {
+      id: request.id,
+      ok: true,
+      serverMicros: monotonicMicros() - this.#arrivedMicros,
+      server: host.serverName,
+      protocol: PROTOCOL_VERSION,
+      limits: LIMITS,
+      partitions: PARTITION_COUNT,
+      shards: host.addresses,
+      epoch: host.mapEpoch,
+      timeEpochMillis: epochMillis(),
+    });
+    this.#transmit(this.writer.finish());
+    host.metrics.recordDuration(OP.hello, STATUS_INDEX.OK, monotonicMicros() - this.#arrivedMicros);
+  }
+
+  #ping(request: Request): void {
+    this.writer.reset();
+    writePing(this.writer, {
+      id: request.id,
+      ok: true,
+      serverMicros: monotonicMicros() - this.#arrivedMicros,
+      timeEpochMillis: epochMillis(),
+    });
+    this.#transmit(this.writer.finish());
+    this.#host.metrics.recordDuration(OP.ping, STATUS_INDEX.OK, monotonicMicros() - this.#arrivedMicros);
+  }
+}

@@ -1,0 +1,70 @@
+/**
+ * What the main thread and a shard worker say to each other. Start goes in steps, so that budgets are
+ * complete before the first decision and every `hello` names every shard:
+ *
+ *   worker: recovered ─▸ main (waits for all) ─▸ listen ─▸ worker: listening(port) ─▸ main ─▸ serve(map) ─▸ worker: ready
+ */
+import type { MessagePort } from 'node:worker_threads';
+import type { JournalPosition } from '../actors/store.ts';
+import type { ShardAddress } from '../proto/messages.ts';
+import type { CatalogSource } from '../workers/catalog/catalog-file.ts';
+import type { PriceMemory } from '../workers/price-table.ts';
+import type { ModelState } from '../workers/shard-models.ts';
+import type { LedgerMemory, LedgerSubject } from '../workers/shared-ledger.ts';
+import type { TraceRecord } from '../workers/trace-record.ts';
+import type { TraceGate } from './otel-environment.ts';
+
+export interface ModelSnapshot {
+  readonly state: ModelState;
+  readonly positions: readonly JournalPosition[];
+}
+
+export interface ShardThreadData {
+  readonly shard: number;
+  readonly shards: number;
+  readonly epoch: number;
+  readonly storePath: string;
+  readonly secret: Uint8Array;
+  readonly catalog: CatalogSource;
+  readonly ledgerMemory: LedgerMemory;
+  readonly ledgerSubjects: readonly LedgerSubject[];
+  readonly priceMemory: PriceMemory;
+  readonly metrics: SharedArrayBuffer;
+  readonly snapshot: ModelSnapshot | null;
+  readonly memoryBytesMax: number;
+  readonly idleMillis: number;
+  readonly traces: TraceGate;
+  readonly slowMicros: number;
+  readonly transport: 'auto' | 'uws' | 'ws';
+  readonly host: string;
+  readonly serverName: string;
+}
+
+export type ToShard =
+  | { readonly kind: 'link'; readonly peer: number; readonly port: MessagePort }
+  | { readonly kind: 'unlink'; readonly peer: number }
+  /** `port`: the shard's own; `sharedPort`: the node's, or null when another shard serves it alone. */
+  | { readonly kind: 'listen'; readonly port: number; readonly sharedPort: number | null; readonly isShared: boolean }
+  | { readonly kind: 'serve'; readonly addresses: readonly ShardAddress[]; readonly mapEpoch: number }
+  | { readonly kind: 'catalog'; readonly catalog: CatalogSource; readonly ledgerSubjects: readonly LedgerSubject[] }
+  | { readonly kind: 'snapshot' }
+  | { readonly kind: 'trim'; readonly keepBytes: number }
+  | { readonly kind: 'adoptBase' }
+  | { readonly kind: 'drain'; readonly seconds: number }
+  | { readonly kind: 'stop' }
+  | { readonly kind: 'drill'; readonly drill: 'worker-error' | 'worker-exit' };
+
+export type FromShard =
+  | { readonly kind: 'recovered'; readonly applied: number; readonly millis: number }
+  | { readonly kind: 'listening'; readonly port: number; readonly sharedPort: number | null }
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'readOnly'; readonly isReadOnly: boolean; readonly problem: string | null }
+  | { readonly kind: 'turnFailed'; readonly reason: string; readonly effectType: number; readonly profileHash: string }
+  | { readonly kind: 'traces'; readonly records: readonly TraceRecord[] }
+  | { readonly kind: 'checkpointed' }
+  | { readonly kind: 'snapshot'; readonly snapshot: ModelSnapshot | null; readonly modelEpoch: number }
+  | { readonly kind: 'catalogApplied'; readonly version: string; readonly reason: string | null }
+  | { readonly kind: 'trimmed'; readonly batches: number }
+  | { readonly kind: 'drained' }
+  | { readonly kind: 'stopped' }
+  | { readonly kind: 'dying'; readonly code: string; readonly reason: string; readonly advice: string };

@@ -1,0 +1,96 @@
+/**
+ * Long jobs off every event loop that serves: one lazily started pool of threads, jobs addressed by name
+ * with typed input and result. Whoever calls awaits a promise and keeps turning; its threads run at lower
+ * priority (nice 10, where the system lets a thread), so that on a busy machine they give way.
+ *
+ *   caller ──run(name, input)──▶ queue (bounded) ──▶ pool thread: job-thread.ts ──▶ the job's own file
+ *
+ * Large buffers travel as SharedArrayBuffer, which is passed and not copied. A job that fails rejects and
+ * leaves the pool usable; threads end after some idle seconds, so that a node without jobs has none.
+ * Sole importer of piscina, which is loaded with the first job and costs a start nothing.
+ */
+import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import type { Piscina } from 'piscina';
+import type { JobInput, JobName, JobResult } from './job-table.ts';
+
+const IDLE_MILLIS = 10_000;
+/** Waiting jobs; one more is refused rather than kept. */
+export const WAITING_JOBS_MAX = 64;
+const NICE_INCREMENT = 10;
+/** A job that needs more is a job that should stream; its thread is ended, not the process. */
+const HEAP_MEGABYTES_MAX = 1024;
+
+export interface JobPoolOptions {
+  /** Default: one less than the cores, at least 1. */
+  readonly threads?: number;
+  /** Folder of the compiled `job-thread.js`, ending in a slash. Default: this file's own. */
+  readonly folder?: URL;
+}
+
+export interface RunJobOptions {
+  /** Ends the job: its thread is stopped and replaced, the promise rejects with an AbortError. */
+  readonly signal?: AbortSignal;
+}
+
+export class JobPool {
+  readonly #threads: number;
+  readonly #script: string;
+  #pool: Promise<Piscina> | undefined;
+  #isClosed = false;
+
+  constructor(options: JobPoolOptions = {}) {
+    this.#threads = options.threads ?? Math.max(1, availableParallelism() - 1);
+    this.#script = fileURLToPath(new URL('job-thread.js', options.folder ?? new URL('./', import.meta.url)));
+  }
+
+  /** Threads at most. */
+  get threads(): number {
+    return this.#threads;
+  }
+
+  /** Whether any thread was ever started. */
+  get isStarted(): boolean {
+    return this.#pool !== undefined;
+  }
+
+  /**
+   * Runs a job; resolves with its result. `input` is cloned, but for SharedArrayBuffers, which are shared:
+   * the caller must not write to those until the promise settles.
+   * Rejects with the job's own error (its class is lost, its message and `code` are kept), with an Error when
+   * WAITING_JOBS_MAX jobs wait already, or when the pool is closed.
+   */
+  async run<Name extends JobName>(
+    name: Name,
+    input: JobInput<Name>,
+    options: RunJobOptions = {},
+  ): Promise<JobResult<Name>> {
+    if (this.#isClosed) throw new Error(`job ${name}: the pool is closed`);
+    this.#pool ??= this.#start();
+    const pool = await this.#pool;
+    const signal = options.signal ?? null;
+    return (await pool.run(input, { name, signal })) as JobResult<Name>; // job-thread.ts exports JOBS by name
+  }
+
+  async #start(): Promise<Piscina> {
+    const { Piscina } = await import('piscina');
+    return new Piscina({
+      filename: this.#script,
+      minThreads: 0,
+      maxThreads: this.#threads,
+      idleTimeout: IDLE_MILLIS,
+      maxQueue: WAITING_JOBS_MAX,
+      niceIncrement: NICE_INCREMENT,
+      resourceLimits: { maxOldGenerationSizeMb: HEAP_MEGABYTES_MAX },
+      // An idle thread would else block in Atomics.wait and cost a wake-up a job; jobs are rare and long.
+      atomics: 'disabled',
+    });
+  }
+
+  /** Lets running and waiting jobs finish, then ends the threads. Later `run` calls reject. Safe to call twice. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    const pool = await this.#pool;
+    await pool?.close();
+  }
+}

@@ -1,0 +1,16 @@
+/**
+ * The jobs by name: types only, so that a caller's code loads none of them. The name is that of the
+ * function `job-thread.ts` exports; to add a job, write its file, add a line here and one there.
+ */
+import type { evaluatePolicy } from './evaluate-policy.ts';
+import type { exportLog } from './export-log.ts';
+import type { writeModelSnapshot } from './model-snapshot-file.ts';
+
+export interface Jobs {
+  readonly evaluatePolicy: typeof evaluatePolicy;
+  readonly exportLog: typeof exportLog;
+  readonly writeModelSnapshot: typeof writeModelSnapshot;
+}
+export type JobName = keyof Jobs;
+export type JobInput<Name extends JobName> = Parameters<Jobs[Name]>[0];
+export type JobResult<Name extends JobName> = Awaited<ReturnType<Jobs[Name]>>;

@@ -1,0 +1,43 @@
+/**
+ * Everything derived from the data folder's one secret: the seeds of the keyed profile hash, the seed
+ * secret of decisions, and the key that signs quotes. Each by HKDF under a label of its own, so that one
+ * does not give away another.
+ */
+import { createHmac, createSecretKey, hkdfSync, type KeyObject } from 'node:crypto';
+import type { Signer } from '../actors/ports.ts';
+
+export interface NodeSecret {
+  /** Three words. */
+  readonly hashSeeds: Uint32Array;
+  /** Two words. */
+  readonly seedSecret: Uint32Array;
+  readonly signer: Signer;
+}
+
+export function deriveSecret(secret: Uint8Array): NodeSecret {
+  return {
+    hashSeeds: words(secret, 'opportune profile hash', 3),
+    seedSecret: words(secret, 'opportune decision seed', 2),
+    signer: new HmacSigner(createSecretKey(derive(secret, 'opportune quote signature', 32))),
+  };
+}
+
+class HmacSigner implements Signer {
+  readonly #key: KeyObject;
+
+  constructor(key: KeyObject) {
+    this.#key = key;
+  }
+
+  sign(bytes: Uint8Array, length: number): string {
+    return createHmac('sha256', this.#key).update(bytes.subarray(0, length)).digest('base64url');
+  }
+}
+
+function derive(secret: Uint8Array, label: string, length: number): Uint8Array {
+  return new Uint8Array(hkdfSync('sha256', secret, new Uint8Array(0), label, length));
+}
+
+function words(secret: Uint8Array, label: string, count: number): Uint32Array {
+  return new Uint32Array(derive(secret, label, count * 4).buffer);
+}

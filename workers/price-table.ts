@@ -1,0 +1,54 @@
+/**
+ * One price a product and hour for everybody: the first shard to need it draws it from its model and
+ * publishes it in shared memory; the others read it. So two people asking two shards in the same hour
+ * see the same price, whatever the models have learnt in between.
+ *
+ *   slot: claimed hour | ready hour (Int32, atomic) | price (Float64)
+ */
+const SLOTS = 16_384;
+const SPINS_MAX = 10_000;
+
+export interface PriceMemory {
+  readonly hours: SharedArrayBuffer;
+  readonly prices: SharedArrayBuffer;
+}
+
+export function createPriceMemory(): PriceMemory {
+  return { hours: new SharedArrayBuffer(SLOTS * 8), prices: new SharedArrayBuffer(SLOTS * 8) };
+}
+
+export class PriceTable {
+  readonly #hours: Int32Array;
+  readonly #prices: Float64Array;
+
+  constructor(memory: PriceMemory) {
+    this.#hours = new Int32Array(memory.hours);
+    this.#prices = new Float64Array(memory.prices);
+  }
+
+  /**
+   * The published price of `slot` in `hour` (hours since 1970, positive), made by `draw` if nobody has yet.
+   * A slot beyond the table is not shared: each shard then uses its own draw.
+   */
+  priceOf(slot: number, hour: number, draw: () => number): number {
+    if (slot >= SLOTS) return draw();
+    if (Atomics.load(this.#hours, slot * 2 + 1) === hour) return this.#prices[slot] as number;
+    const claimed = Atomics.load(this.#hours, slot * 2);
+    if (claimed !== hour && Atomics.compareExchange(this.#hours, slot * 2, claimed, hour) === claimed) {
+      const price = draw();
+      this.#prices[slot] = price;
+      Atomics.store(this.#hours, slot * 2 + 1, hour);
+      return price;
+    }
+    // Another shard is drawing: microseconds. Should it have died in between, draw for ourselves.
+    for (let spin = 0; spin < SPINS_MAX; spin++) {
+      if (Atomics.load(this.#hours, slot * 2 + 1) === hour) return this.#prices[slot] as number;
+    }
+    return draw();
+  }
+
+  /** A new catalog may have other bounds: all prices are drawn anew. */
+  clear(): void {
+    for (let i = 0; i < this.#hours.length; i++) Atomics.store(this.#hours, i, 0);
+  }
+}
