@@ -40,6 +40,21 @@ export class JournalReader {
     yield* journalBatches(this.#environment.journal, from);
   }
 
+  /** A small named value of the store, as last committed; a copy. Throws StoreError `CORRUPT`. */
+  getMeta(name: string): Uint8Array | undefined {
+    this.#environment.refreshReads();
+    return this.#environment.meta.get(Buffer.from(name));
+  }
+
+  /** Names that begin with `prefix`, in byte order, at most `limit`. */
+  metaNames(prefix: string, limit = 1000): string[] {
+    this.#environment.refreshReads();
+    const start = Buffer.from(prefix);
+    // No byte of UTF-8 is 0xff, so this is behind every name with the prefix.
+    const end = Buffer.concat([start, Uint8Array.of(0xff)]);
+    return this.#environment.meta.keys(start, end, limit).map((key) => Buffer.from(key).toString());
+  }
+
   /** Like `read`, and then every batch that is committed later, until the signal is aborted. */
   async *follow(options: FollowOptions = {}): AsyncGenerator<JournalBatch> {
     let from = options.from ?? [];

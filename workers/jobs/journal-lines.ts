@@ -1,0 +1,198 @@
+/**
+ * The journal as lines of NDJSON in the order of time: what `opportune log` prints and an export writes.
+ * Each worker writes a stream of its own; the streams of one start of the node are merged by the entries'
+ * instants, a few batches of each in memory, so the length of the journal does not matter. Asked again
+ * later, `read` goes on behind what it gave: there the merge covers what was committed in between, so two
+ * workers' entries can be out of order by the time between two calls, and no more.
+ *
+ * Names come from the catalog version a decision was made with, which the node keeps in its store. Profile
+ * keys are not in the journal, only a keyed hash, so they cannot be in a line either.
+ */
+import { Effect, EFFECT } from '../../actors/effect.ts';
+import { DECISION } from '../../actors/effect.ts';
+import { describeEntry } from '../../actors/journal-text.ts';
+import type { JournalBatch, JournalPosition } from '../../actors/store.ts';
+import type { Catalog } from '../../decision/catalog.ts';
+import { compileCatalog } from '../catalog/compile-catalog.ts';
+import { CatalogError } from '../catalog/catalog-error.ts';
+import { coldCodec } from '../cold-codec.ts';
+import { BATCH_MAX } from '../store/journal-key.ts';
+import type { JournalReader } from '../store/journal-reader.ts';
+
+export const ENTRY_TYPES = ['decision', 'event', 'identify', 'release', 'expire'] as const;
+export type EntryType = (typeof ENTRY_TYPES)[number];
+
+export interface EntryFilter {
+  /** All types when left out. */
+  readonly types?: readonly EntryType[];
+  /** Entries before this instant are left out. */
+  readonly sinceEpochMillis?: number;
+  /** Entries from this instant on are left out. */
+  readonly untilEpochMillis?: number;
+}
+
+/** Where a node keeps the text of each catalog version it has served. */
+const CATALOG_META = 'catalog:';
+/** Stands in when a version's text is gone: every name is then shown as its hash. */
+const NAMELESS = `
+version: 1
+name: unknown
+currency: XXX
+timeZone: UTC
+channels: { unknown: {} }
+actions: [{ key: unknown, channels: [unknown], valueMinor: 0 }]
+`;
+
+export class JournalLines {
+  readonly #reader: JournalReader;
+  readonly #types: ReadonlySet<number> | null;
+  readonly #since: number;
+  readonly #until: number;
+  readonly #catalogs = new Map<number, Catalog>();
+  #catalog: Catalog | undefined;
+  /** First batch not read, of each stream of the newest epoch. */
+  #next: JournalPosition[] = [];
+
+  constructor(reader: JournalReader, filter: EntryFilter = {}) {
+    this.#reader = reader;
+    this.#types = filter.types === undefined ? null : new Set(filter.types.map((type) => EFFECT[type]));
+    this.#since = filter.sinceEpochMillis ?? Number.NEGATIVE_INFINITY;
+    this.#until = filter.untilEpochMillis ?? Number.POSITIVE_INFINITY;
+  }
+
+  /**
+   * Every line committed since the last call, each with its line break.
+   * Throws StoreError `CORRUPT` at a damaged batch, having given the lines before it.
+   */
+  *read(): Generator<string> {
+    let from = this.#next;
+    for (;;) {
+      const streams = this.#streamsOf(from);
+      if (streams.length === 0) return;
+      yield* this.#merge(streams);
+      this.#next = [...this.#next.filter(({ epoch }) => epoch === streams[0]?.epoch)];
+      // Later epochs are not listed and so are covered in full.
+      from = streams.map(({ epoch, stream }) => ({ epoch, stream, batch: BATCH_MAX }));
+    }
+  }
+
+  /** First batches of each stream of the oldest epoch that `from` covers; one short read a stream. */
+  #streamsOf(from: readonly JournalPosition[]): JournalPosition[] {
+    const found: JournalPosition[] = [];
+    let rest = from;
+    for (;;) {
+      const [batch] = this.#reader.read(rest);
+      const epoch = found[0]?.epoch ?? batch?.epoch;
+      if (batch === undefined || batch.epoch !== epoch || batch.batch === BATCH_MAX) return found;
+      const { stream } = batch;
+      found.push({ epoch, stream, batch: batch.batch });
+      const others = rest.filter((position) => position.epoch !== epoch || position.stream !== stream);
+      rest = [...others, { epoch, stream, batch: BATCH_MAX }];
+    }
+  }
+
+  *#merge(streams: readonly JournalPosition[]): Generator<string> {
+    const cursors: StreamCursor[] = [];
+    for (const position of streams) {
+      const cursor = new StreamCursor(this.#reader, position);
+      if (cursor.advance()) cursors.push(cursor);
+      this.#remember(cursor);
+    }
+    for (;;) {
+      let first: StreamCursor | undefined;
+      for (const cursor of cursors) if (first === undefined || cursor.entry.at < first.entry.at) first = cursor;
+      if (first === undefined) return;
+      const line = this.#line(first.entry);
+      if (line !== undefined) yield line;
+      if (!first.advance()) cursors.splice(cursors.indexOf(first), 1);
+      this.#remember(first);
+    }
+  }
+
+  #remember({ next }: StreamCursor): void {
+    const known = this.#next.findIndex(({ epoch, stream }) => epoch === next.epoch && stream === next.stream);
+    if (known < 0) this.#next.push(next);
+    else this.#next[known] = next;
+  }
+
+  #line(entry: Effect): string | undefined {
+    const catalog = entry.type === EFFECT.decision ? this.#catalogOf(entry.getU32(DECISION.catalogVersion)) : undefined;
+    if (this.#types !== null && !this.#types.has(entry.type)) return undefined;
+    if (entry.at < this.#since || entry.at >= this.#until) return undefined;
+    this.#catalog = catalog ?? this.#catalog ?? this.#anyCatalog();
+    return `${JSON.stringify(describeEntry(entry, this.#catalog, coldCodec))}\n`;
+  }
+
+  /** The version a decision names; the entries behind it are about that version's actions as well. */
+  #catalogOf(versionHash: number): Catalog {
+    let catalog = this.#catalogs.get(versionHash);
+    if (catalog === undefined) {
+      const prefix = CATALOG_META + versionHash.toString(16).padStart(8, '0');
+      catalog = this.#compile(this.#reader.metaNames(prefix, 1)[0]);
+      this.#catalogs.set(versionHash, catalog);
+    }
+    return catalog;
+  }
+
+  #anyCatalog(): Catalog {
+    return this.#compile(this.#reader.metaNames(CATALOG_META, 1)[0]);
+  }
+
+  #compile(name: string | undefined): Catalog {
+    const text = name === undefined ? undefined : this.#reader.getMeta(name);
+    if (text !== undefined) {
+      try {
+        return compileCatalog(new TextDecoder().decode(text), name ?? '');
+      } catch (error) {
+        // Served by an older program, refused by this one: its log is still worth reading.
+        if (!(error instanceof CatalogError)) throw error;
+      }
+    }
+    return compileCatalog(NAMELESS, 'nameless');
+  }
+}
+
+/** One stream of one epoch, entry by entry. */
+class StreamCursor {
+  readonly entry = new Effect();
+  readonly #batches: Generator<JournalBatch>;
+  readonly #stream: number;
+  readonly #epoch: number;
+  #bytes: Uint8Array = new Uint8Array(0);
+  #offset = 0;
+  #nextBatch: number;
+
+  constructor(reader: JournalReader, from: JournalPosition) {
+    this.#batches = reader.read([from]);
+    this.#stream = from.stream;
+    this.#epoch = from.epoch;
+    this.#nextBatch = from.batch;
+  }
+
+  /** First batch of which nothing was given yet. */
+  get next(): JournalPosition {
+    return { epoch: this.#epoch, stream: this.#stream, batch: this.#nextBatch };
+  }
+
+  /** Puts the next entry into `entry`; false behind the last. */
+  advance(): boolean {
+    for (;;) {
+      const end = this.entry.load(this.#bytes, this.#offset);
+      if (end >= 0) {
+        this.#offset = end;
+        return true;
+      }
+      const { value, done } = this.#batches.next();
+      if (done === true) return false;
+      if (value.epoch !== this.#epoch || value.stream > this.#stream) {
+        this.#batches.return(undefined);
+        return false;
+      }
+      // Unlisted streams are covered too, and come before ours.
+      if (value.stream !== this.#stream) continue;
+      this.#bytes = value.bytes;
+      this.#offset = 0;
+      this.#nextBatch = value.batch + 1;
+    }
+  }
+}
