@@ -41,6 +41,8 @@ export class SessionHost {
   addresses: readonly ShardAddress[] = [];
   mapEpoch = 1;
   isDraining = false;
+  /** Sessions with answers kept for the end of a burst, or null outside one. */
+  #burst: Session[] | null = null;
   readonly #writers: Record<Encoding, DocumentWriter>;
   readonly #decoders: Record<Encoding, FrameDecoder>;
 
@@ -52,6 +54,25 @@ export class SessionHost {
     this.serverName = serverName;
     this.#writers = { msgpack: createWriter('msgpack'), json: createWriter('json') };
     this.#decoders = { msgpack: new FrameDecoder('msgpack'), json: new FrameDecoder('json') };
+  }
+
+  get isBursting(): boolean {
+    return this.#burst !== null;
+  }
+
+  /** Between `true` and `false` answers are kept back, then leave in one system call a connection. */
+  burst(isOn: boolean): void {
+    if (isOn) {
+      this.#burst ??= [];
+      return;
+    }
+    const sessions = this.#burst ?? [];
+    this.#burst = null;
+    for (const session of sessions) session.flush();
+  }
+
+  joinBurst(session: Session): void {
+    this.#burst?.push(session);
   }
 
   writer(encoding: Encoding): DocumentWriter {
@@ -83,6 +104,7 @@ export class Session implements Responder, FrameSink {
   readonly #open = new Set<number>();
   #isAnswered = false;
   #arrivedMicros = 0;
+  #kept: Uint8Array[] = [];
 
   constructor(host: SessionHost, connection: Connection) {
     this.#host = host;
@@ -195,7 +217,26 @@ export class Session implements Responder, FrameSink {
     this.#host.metrics.recordDuration(request.op, STATUS_INDEX[fault.status], monotonicMicros() - this.#arrivedMicros);
   }
 
+  /** Sends what a burst kept back. */
+  flush(): void {
+    const kept = this.#kept;
+    this.#kept = [];
+    if (!this.connection.isOpen) return;
+    this.connection.cork(() => {
+      for (const bytes of kept) this.#transmitNow(bytes);
+    });
+  }
+
   #transmit(bytes: Uint8Array): void {
+    if (!this.#host.isBursting) {
+      this.#transmitNow(bytes);
+      return;
+    }
+    if (this.#kept.length === 0) this.#host.joinBurst(this);
+    this.#kept.push(bytes.slice());
+  }
+
+  #transmitNow(bytes: Uint8Array): void {
     if (!this.connection.isOpen) return;
     const { metrics } = this.#host;
     metrics.add(COUNTER.sentFrames, 1);

@@ -125,6 +125,7 @@ export class ShardLink {
 
   #takeAnswers(message: Answers): void {
     const now = monotonicMicros();
+    this.#host.burst(true);
     for (let i = 0; i < message.slots.length; i++) {
       const slot = message.slots[i] as number;
       const waiting = this.#waiting.get(slot);
@@ -133,6 +134,7 @@ export class ShardLink {
       this.#host.metrics.recordHistogram(HISTOGRAM.forwardDuration, now - waiting.sentMicros);
       waiting.origin.sendBytes(waiting.id, message.frames[i] as Uint8Array);
     }
+    this.#host.burst(false);
   }
 
   #responder(encoding: Encoding): Responder {

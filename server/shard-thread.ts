@@ -74,6 +74,7 @@ const shard = new Shard({
     modelsLearnt: (additions, upToBatch) => {
       for (const link of host.links) link?.shareLearnt(additions, upToBatch);
     },
+    burst: (isOn) => host.burst(isOn),
     traced: (records) => tell({ kind: 'traces', records }),
     checkpointed: () => tell({ kind: 'checkpointed' }),
   },

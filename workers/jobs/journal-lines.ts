@@ -8,13 +8,12 @@
  * Names come from the catalog version a decision was made with, which the node keeps in its store. Profile
  * keys are not in the journal, only a keyed hash, so they cannot be in a line either.
  */
-import { Effect, EFFECT } from '../../actors/effect.ts';
-import { DECISION } from '../../actors/effect.ts';
+import { DECISION, EFFECT, Effect } from '../../actors/effect.ts';
 import { describeEntry } from '../../actors/journal-text.ts';
 import type { JournalBatch, JournalPosition } from '../../actors/store.ts';
 import type { Catalog } from '../../decision/catalog.ts';
-import { compileCatalog } from '../catalog/compile-catalog.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
+import { compileCatalog } from '../catalog/compile-catalog.ts';
 import { coldCodec } from '../cold-codec.ts';
 import { BATCH_MAX } from '../store/journal-key.ts';
 import type { JournalReader } from '../store/journal-reader.ts';
@@ -65,14 +64,21 @@ export class JournalLines {
    * Throws StoreError `CORRUPT` at a damaged batch, having given the lines before it.
    */
   *read(): Generator<string> {
-    let from = this.#next;
+    let from: readonly JournalPosition[] = this.#next;
     for (;;) {
-      const streams = this.#streamsOf(from);
-      if (streams.length === 0) return;
-      yield* this.#merge(streams);
-      this.#next = [...this.#next.filter(({ epoch }) => epoch === streams[0]?.epoch)];
+      const found = this.#streamsOf(from);
+      const epoch = found[0]?.epoch;
+      if (epoch === undefined) return;
+      // Known streams without news stay listed: one that is not would be covered from its first batch on.
+      const known = new Map(this.#next.filter((next) => next.epoch === epoch).map((next) => [next.stream, next]));
+      for (const position of found) known.set(position.stream, position);
+      const passed = [...known.values()].map((position) => ({ ...position, batch: BATCH_MAX }));
+      const cursors = found.map((position) => new StreamCursor(this.#reader, position, passed));
+      yield* this.#merge(cursors);
+      for (const cursor of cursors) known.set(cursor.next.stream, cursor.next);
+      this.#next = [...known.values()];
       // Later epochs are not listed and so are covered in full.
-      from = streams.map(({ epoch, stream }) => ({ epoch, stream, batch: BATCH_MAX }));
+      from = passed;
     }
   }
 
@@ -81,38 +87,26 @@ export class JournalLines {
     const found: JournalPosition[] = [];
     let rest = from;
     for (;;) {
-      const [batch] = this.#reader.read(rest);
-      const epoch = found[0]?.epoch ?? batch?.epoch;
-      if (batch === undefined || batch.epoch !== epoch || batch.batch === BATCH_MAX) return found;
-      const { stream } = batch;
-      found.push({ epoch, stream, batch: batch.batch });
+      const [first] = this.#reader.read(rest);
+      if (first === undefined || first.epoch !== (found[0]?.epoch ?? first.epoch)) return found;
+      const { epoch, stream, batch } = first;
+      if (batch === BATCH_MAX) return found;
+      found.push({ epoch, stream, batch });
       const others = rest.filter((position) => position.epoch !== epoch || position.stream !== stream);
       rest = [...others, { epoch, stream, batch: BATCH_MAX }];
     }
   }
 
-  *#merge(streams: readonly JournalPosition[]): Generator<string> {
-    const cursors: StreamCursor[] = [];
-    for (const position of streams) {
-      const cursor = new StreamCursor(this.#reader, position);
-      if (cursor.advance()) cursors.push(cursor);
-      this.#remember(cursor);
-    }
+  *#merge(cursors: readonly StreamCursor[]): Generator<string> {
+    const live = cursors.filter((cursor) => cursor.advance());
     for (;;) {
       let first: StreamCursor | undefined;
-      for (const cursor of cursors) if (first === undefined || cursor.entry.at < first.entry.at) first = cursor;
+      for (const cursor of live) if (first === undefined || cursor.entry.at < first.entry.at) first = cursor;
       if (first === undefined) return;
       const line = this.#line(first.entry);
       if (line !== undefined) yield line;
-      if (!first.advance()) cursors.splice(cursors.indexOf(first), 1);
-      this.#remember(first);
+      if (!first.advance()) live.splice(live.indexOf(first), 1);
     }
-  }
-
-  #remember({ next }: StreamCursor): void {
-    const known = this.#next.findIndex(({ epoch, stream }) => epoch === next.epoch && stream === next.stream);
-    if (known < 0) this.#next.push(next);
-    else this.#next[known] = next;
   }
 
   #line(entry: Effect): string | undefined {
@@ -162,8 +156,9 @@ class StreamCursor {
   #offset = 0;
   #nextBatch: number;
 
-  constructor(reader: JournalReader, from: JournalPosition) {
-    this.#batches = reader.read([from]);
+  /** @param passed positions that keep the epoch's other streams out */
+  constructor(reader: JournalReader, from: JournalPosition, passed: readonly JournalPosition[]) {
+    this.#batches = reader.read([...passed.filter(({ stream }) => stream !== from.stream), from]);
     this.#stream = from.stream;
     this.#epoch = from.epoch;
     this.#nextBatch = from.batch;
@@ -188,7 +183,7 @@ class StreamCursor {
         this.#batches.return(undefined);
         return false;
       }
-      // Unlisted streams are covered too, and come before ours.
+      // A stream begun since the list was made is covered too, and comes with the next call.
       if (value.stream !== this.#stream) continue;
       this.#bytes = value.bytes;
       this.#offset = 0;
