@@ -1,28 +1,37 @@
 /**
  * Keeps what was learnt: asks shard 0 for a snapshot now and then, holds the newest for workers that are
- * replaced, and has the job pool write it to disk. A start reads the newest undamaged file back; what was
- * learnt after it comes from the journal.
+ * replaced, and has the job pool write it to disk, so that no shard ever waits for it. A start reads the
+ * newest undamaged file back; what was learnt after it comes from the journal.
  */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { JobPool } from '../workers/jobs/job-pool.ts';
+import { type ModelSnapshot, readModelSnapshot, snapshotInput } from '../workers/jobs/model-snapshot-file.ts';
 import type { Log } from './log.ts';
-import type { ModelSnapshot } from './shard-messages.ts';
 
 const SNAPSHOT_MILLIS = 30_000;
 
 export class ModelKeeper {
-  /** The newest snapshot: what a replaced worker begins with. */
+  /** The newest snapshot: what a worker begins with. */
   latest: ModelSnapshot | null = null;
-  readonly #folder: string;
+  readonly #path: string;
   readonly #log: Log;
+  readonly #jobs = new JobPool({ threads: 1 });
+  #writing: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
 
+  /** @param folder made if absent; holds `model` and the one before it. */
   constructor(folder: string, log: Log) {
-    this.#folder = folder;
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    this.#path = join(folder, 'model');
     this.#log = log;
   }
 
-  async load(): Promise<void> {
-    void this.#folder;
-    void this.#log;
+  /** Reads the newest snapshot. A damaged one is said and passed over: the journal then teaches more again. */
+  load(): void {
+    const read = readModelSnapshot(this.#path);
+    for (const sentence of read?.damage ?? []) this.#log.error(sentence);
+    this.latest = read?.snapshot ?? null;
   }
 
   /** Begins asking for snapshots. */
@@ -30,14 +39,31 @@ export class ModelKeeper {
     this.#timer = setInterval(ask, SNAPSHOT_MILLIS);
   }
 
-  async keep(snapshot: ModelSnapshot, modelEpoch: number): Promise<void> {
-    void modelEpoch;
+  /** Takes a snapshot and writes it in the pool, one after the other. Never rejects. */
+  keep(snapshot: ModelSnapshot): Promise<void> {
     this.latest = snapshot;
+    this.#writing = this.#writing.then(async () => {
+      try {
+        await this.#jobs.run('writeModelSnapshot', snapshotInput(this.#path, snapshot));
+      } catch (error) {
+        // The snapshot before and the journal still hold everything; the next one may succeed.
+        this.#log.warn(
+          { reason: error instanceof Error ? error.message : String(error) },
+          'model snapshot not written',
+        );
+      }
+    });
+    return this.#writing;
   }
 
-  async settle(): Promise<void> {}
+  /** Waits until what was taken is on disk. */
+  settle(): Promise<void> {
+    return this.#writing;
+  }
 
   async close(): Promise<void> {
     clearInterval(this.#timer);
+    await this.#writing;
+    await this.#jobs.close();
   }
 }

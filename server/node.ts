@@ -128,7 +128,7 @@ class Node implements RunningNode {
     this.#epoch = await claimEpoch(this.#folder.storePath);
     this.#subjects = dealSlots([], compileCatalogSource(this.#catalog));
     this.#models = new ModelKeeper(join(this.#folder.path, 'models'), this.#log);
-    await this.#models.load();
+    this.#models.load();
     this.#startTelemetry();
     this.#admin = await startAdminHttp(
       { host: config.host, port: config.adminPort, hosts: config.adminHosts },
@@ -254,7 +254,7 @@ class Node implements RunningNode {
         if (this.#shards.every((other) => other.hasCheckpoint)) this.#tell(0, { kind: 'adoptBase' });
         break;
       case 'snapshot':
-        if (message.snapshot !== null) void this.#models?.keep(message.snapshot, message.modelEpoch);
+        if (message.snapshot !== null) void this.#models?.keep(message.snapshot);
         break;
       case 'catalogApplied':
         shard.catalogVersion = message.version;
@@ -271,9 +271,13 @@ class Node implements RunningNode {
         break;
       default:
     }
+    this.#settleWaiters(shard.index, message);
+  }
+
+  #settleWaiters(shard: number, message: FromShard): void {
     for (let i = this.#waiters.length - 1; i >= 0; i--) {
       const waiter = this.#waiters[i];
-      if (waiter?.matches(shard.index, message)) {
+      if (waiter?.matches(shard, message)) {
         this.#waiters.splice(i, 1);
         waiter.resolve();
       }
@@ -282,7 +286,11 @@ class Node implements RunningNode {
   #startError: OperatorError | null = null;
 
   #onExit(shard: ShardHandle, worker: Worker): void {
-    if (this.#isStopping || shard.worker !== worker) return;
+    if (shard.worker !== worker) return;
+    if (this.#isStopping) {
+      this.#settleWaiters(shard.index, { kind: 'stopped' });
+      return;
+    }
     for (const other of this.#shards)
       if (other !== shard) this.#tell(other.index, { kind: 'unlink', peer: shard.index });
     const now = monotonicMillis();

@@ -5,19 +5,13 @@
  *   worker: recovered ─▸ main (waits for all) ─▸ listen ─▸ worker: listening(port) ─▸ main ─▸ serve(map) ─▸ worker: ready
  */
 import type { MessagePort } from 'node:worker_threads';
-import type { JournalPosition } from '../actors/store.ts';
 import type { ShardAddress } from '../proto/messages.ts';
 import type { CatalogSource } from '../workers/catalog/catalog-file.ts';
+import type { ModelSnapshot } from '../workers/jobs/model-snapshot-file.ts';
 import type { PriceMemory } from '../workers/price-table.ts';
-import type { ModelState } from '../workers/shard-models.ts';
 import type { LedgerMemory, LedgerSubject } from '../workers/shared-ledger.ts';
 import type { TraceRecord } from '../workers/trace-record.ts';
 import type { TraceGate } from './otel-environment.ts';
-
-export interface ModelSnapshot {
-  readonly state: ModelState;
-  readonly positions: readonly JournalPosition[];
-}
 
 export interface ShardThreadData {
   readonly shard: number;
@@ -62,7 +56,7 @@ export type FromShard =
   | { readonly kind: 'turnFailed'; readonly reason: string; readonly effectType: number; readonly profileHash: string }
   | { readonly kind: 'traces'; readonly records: readonly TraceRecord[] }
   | { readonly kind: 'checkpointed' }
-  | { readonly kind: 'snapshot'; readonly snapshot: ModelSnapshot | null; readonly modelEpoch: number }
+  | { readonly kind: 'snapshot'; readonly snapshot: ModelSnapshot | null }
   | { readonly kind: 'catalogApplied'; readonly version: string; readonly reason: string | null }
   | { readonly kind: 'trimmed'; readonly batches: number }
   | { readonly kind: 'drained' }

@@ -231,7 +231,7 @@ main.on('message', (message: ToShard) => {
       takeCatalog(message);
       return;
     case 'snapshot':
-      tell({ kind: 'snapshot', snapshot: shard.takeSnapshot(peerBatches), modelEpoch: shard.models.epoch });
+      tell({ kind: 'snapshot', snapshot: shard.takeSnapshot(peerBatches) });
       return;
     case 'trim':
       void shard.trimJournal(message.keepBytes).then((batches) => tell({ kind: 'trimmed', batches }));

@@ -22,6 +22,14 @@ import { murmur3Text } from '../proto/murmur3.ts';
 import type { PriceTable } from './price-table.ts';
 
 const HOUR_MILLIS = 3_600_000;
+/** Flags of an event that teaches some model. */
+export const TEACHING =
+  EVENT_FLAG.trial |
+  EVENT_FLAG.response |
+  EVENT_FLAG.trialWithResponse |
+  EVENT_FLAG.quote |
+  EVENT_FLAG.purchase |
+  EVENT_FLAG.sendTime;
 
 /** Additions since the last exchange, ready to post to another thread. */
 export interface ModelAdditions {
@@ -64,6 +72,7 @@ export class ShardModels implements Models {
   #catalog: Catalog;
   /** Additions are kept for the other shards only when there are some. */
   readonly #hasPeers: boolean;
+  #hasUnnamed = false;
   /** Whether anything was learnt since the last snapshot. */
   hasNews = false;
 
@@ -201,8 +210,16 @@ export class ShardModels implements Models {
 
   // ── learning ───────────────────────────────────────────────────────────────────────────────────
 
+  /** Gives what was learnt since the last call a version of its own. */
+  nameVersion(): void {
+    if (!this.#hasUnnamed) return;
+    this.#hasUnnamed = false;
+    this.epoch++;
+  }
+
   learn(event: Effect): void {
     const flags = event.getU32(EVENT.flags);
+    if (flags & TEACHING) this.#hasUnnamed = true;
     if (flags & (EVENT_FLAG.trial | EVENT_FLAG.response | EVENT_FLAG.trialWithResponse))
       this.#learnResponse(event, flags);
     if (flags & (EVENT_FLAG.quote | EVENT_FLAG.purchase)) this.#learnDemand(event, flags);

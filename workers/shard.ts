@@ -31,6 +31,7 @@ import { DURABILITY, type FrameDecoder, type Request } from '../proto/request.ts
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import { epochMicrosOf, epochMillis, monotonicMicros } from './clock.ts';
 import { coldCodec } from './cold-codec.ts';
+import type { ModelSnapshot } from './jobs/model-snapshot-file.ts';
 import { COUNTER, type CounterName, GAUGE, HISTOGRAM, type MetricsWriter, STATUS_INDEX } from './metrics-layout.ts';
 import type { NodeSecret } from './node-secret.ts';
 import type { PriceTable } from './price-table.ts';
@@ -45,7 +46,7 @@ import {
   writeCatalogText,
   writeCheckpoint,
 } from './recovery.ts';
-import { type ModelAdditions, type ModelState, ShardModels } from './shard-models.ts';
+import { type ModelAdditions, ShardModels, TEACHING } from './shard-models.ts';
 import { type LedgerSubject, moveOwn, type SharedLedger } from './shared-ledger.ts';
 import type { LmdbStore } from './store/lmdb-store.ts';
 import { createPhases, PHASE, setPhase, type TraceReason, type TraceRecord } from './trace-record.ts';
@@ -64,8 +65,17 @@ const WRITE_BEHIND_MILLIS = 8;
 const BATCH_BYTES_MAX = 32 * 1024;
 /** Batches on their way to disk: 16 MB. */
 const UNSETTLED_BATCHES_MAX = 512;
-const RECORDS_A_COMMIT = 96;
-const CYCLE_PAUSE_MILLIS = 2_000;
+/**
+ * A checkpoint is spread over this time: a record put costs as much as a decision, so each record is
+ * written once a cycle however often it changes. The price is the journal to read back after a crash.
+ */
+const CYCLE_MILLIS = 30_000;
+const CYCLE_PAUSE_MILLIS = 1_000;
+/** Records put into one commit, so that a reply behind it waits little; fewer than the least share a page poorly. */
+const RECORDS_A_COMMIT_MIN = 32;
+const RECORDS_A_COMMIT_MAX = 128;
+/** Never slower than this, so that a quiet node is soon wholly in its records. */
+const RECORDS_A_SECOND_MIN = 400;
 const EXCHANGE_MILLIS = 200;
 const RECOVERY_RETRY_MILLIS = 1_000;
 const TICK_MILLIS = 100;
@@ -109,7 +119,7 @@ export interface ShardOptions {
   readonly idleMillis: number;
   readonly traces: TraceSettings;
   /** Models as of a snapshot, and where in the journal it stands. */
-  readonly snapshot: { readonly state: ModelState; readonly positions: readonly JournalPosition[] } | null;
+  readonly snapshot: ModelSnapshot | null;
   ownsPartition(partition: number): boolean;
   readonly events: ShardEvents;
 }
@@ -155,7 +165,12 @@ export class Shard {
   #isCommitScheduled = false;
   #unsettled = 0;
   #committedBatch = 0;
-  #cycle: { checkpoint: Checkpoint } | null = null;
+  #cycle: {
+    readonly checkpoint: Checkpoint;
+    readonly recordsAMilli: number;
+    startedAt: number;
+    written: number;
+  } | null = null;
   #cycleEndedAt = 0;
   #hasCheckpoint = false;
   #exchangedAt = 0;
@@ -178,6 +193,7 @@ export class Shard {
       options.shards > 1,
       options.snapshot?.state,
     );
+    this.models.epoch = (options.snapshot?.modelEpoch ?? 0) + 1;
     this.models.flushNow = () => this.#exchange();
     this.runtime = new ActorRuntime(
       {
@@ -262,14 +278,7 @@ export class Shard {
 
   #learnAgain(effect: Effect): void {
     if (effect.type !== EFFECT.event) return;
-    const taught =
-      EVENT_FLAG.trial |
-      EVENT_FLAG.response |
-      EVENT_FLAG.trialWithResponse |
-      EVENT_FLAG.quote |
-      EVENT_FLAG.purchase |
-      EVENT_FLAG.sendTime;
-    if (effect.getU32(EVENT.flags) & taught) this.models.learn(effect);
+    if (effect.getU32(EVENT.flags) & TEACHING) this.models.learn(effect);
     // A long tail would fill the additions that nobody is to get.
     if (this.models.deltaIsLarge) this.models.takeDelta();
   }
@@ -710,7 +719,14 @@ export class Shard {
     if (this.#cycle === null && store.openBatchBytes === 0 && this.#isCycleDue()) this.#beginCycle();
     let finished: Checkpoint | null = null;
     if (this.#cycle !== null) {
-      this.runtime.writeRecords(RECORDS_A_COMMIT);
+      const due =
+        Math.floor((monotonicMicros() / 1000 - this.#cycle.startedAt) * this.#cycle.recordsAMilli) -
+        this.#cycle.written;
+      if (due >= RECORDS_A_COMMIT_MIN || this.runtime.dirtyInCycle <= due) {
+        const count = Math.min(due, RECORDS_A_COMMIT_MAX);
+        this.runtime.writeRecords(count);
+        this.#cycle.written += count;
+      }
       if (this.runtime.isCycleDone) {
         finished = this.#cycle.checkpoint;
         writeCheckpoint(store, this.#options.epoch, this.#options.shard, finished);
@@ -743,13 +759,19 @@ export class Shard {
         this.#failWrites(error);
       },
     );
+    this.models.nameVersion();
     // Right behind the close of a batch, what was learnt and what is journalled agree.
     if (this.#options.shards > 1 && monotonicMicros() / 1000 - this.#exchangedAt > EXCHANGE_MILLIS) this.#exchange();
   }
 
   #beginCycle(): void {
-    this.#cycle = { checkpoint: { batch: this.#store.openBatch, ledger: this.#options.ledger.share() } };
     this.runtime.beginCycle();
+    this.#cycle = {
+      checkpoint: { batch: this.#store.openBatch, ledger: this.#options.ledger.share() },
+      recordsAMilli: Math.max(RECORDS_A_SECOND_MIN / 1000, this.runtime.dirtyInCycle / CYCLE_MILLIS),
+      startedAt: monotonicMicros() / 1000,
+      written: 0,
+    };
   }
 
   #exchange(): void {
@@ -762,7 +784,7 @@ export class Shard {
    * The models as they are, and where in the journal that is: right behind a closed batch for this shard,
    * where their last additions stood for the others. Null when nothing was learnt since the last one.
    */
-  takeSnapshot(peerBatches: ReadonlyMap<number, number>): { state: ModelState; positions: JournalPosition[] } | null {
+  takeSnapshot(peerBatches: ReadonlyMap<number, number>): ModelSnapshot | null {
     if (!this.models.hasNews || this.isReadOnly) return null;
     if (this.#store.openBatchBytes > 0) this.#commit();
     this.models.hasNews = false;
@@ -775,7 +797,7 @@ export class Shard {
         batch: stream === shard ? this.#store.openBatch : (peerBatches.get(stream) ?? 1),
       });
     }
-    return { state: this.models.snapshot(), positions };
+    return { state: this.models.snapshot(), positions, modelEpoch: this.models.epoch };
   }
 
   /** Drops the oldest part of the journal beyond `keepBytes`, as far as no recovery can need it. */

@@ -93,7 +93,7 @@ function fieldsOf(fields: readonly FieldMapping[], cell: (column: string) => str
   for (const { name, column, form, values } of fields) {
     const text = cell(column);
     if (text === '') continue;
-    const value = valueOf(values?.get(text) ?? text, form);
+    const value = readCell(values?.get(text) ?? text, form);
     if (value === undefined) return `${column} is ${shown(text)}, not ${ARTICLE[form]}`;
     found[name] = value;
   }
@@ -117,7 +117,7 @@ const BOOLEANS: Readonly<Record<string, boolean>> = {
   no: false,
 };
 
-function valueOf(text: string, form: FieldMapping['form']): Scalar | undefined {
+function readCell(text: string, form: FieldMapping['form']): Scalar | undefined {
   switch (form) {
     case 'text':
       return text;
@@ -132,7 +132,8 @@ function valueOf(text: string, form: FieldMapping['form']): Scalar | undefined {
     case 'boolean':
       return BOOLEANS[text.toLowerCase()];
     default: {
-      const at = new Date(text);
+      // Without an offset it is UTC, whatever zone this machine is in.
+      const at = new Date(/(Z|[+-]\d\d:?\d\d)$/i.test(text) ? text : `${text.replace(' ', 'T')}Z`);
       if (Number.isNaN(at.getTime())) return undefined;
       return form === 'hour' ? at.getUTCHours() : (at.getUTCDay() + 6) % 7;
     }
