@@ -4,7 +4,8 @@
  * event added, so shards exchange additions (`takeDelta`, `addDelta`), a snapshot is a copy, and what
  * came after the snapshot is learnt again from the journal at the next start.
  *
- * One thread owns one instance. `epoch` counts merges and is logged with every decision.
+ * One thread owns one instance. `epoch` is the version of what is known, named at each commit and merge,
+ * and logged with every decision.
  */
 import { DECISION, Effect, EVENT, EVENT_FLAG } from '../actors/effect.ts';
 import type { Models } from '../actors/ports.ts';
@@ -248,7 +249,10 @@ export class ShardModels implements Models {
     const categoryHash = this.#catalog.actionByHash.get(actionHash)?.categoryHash ?? 0;
     const channelHash = event.getU32(EVENT.channelHash);
     const sink = this.#hasPeers ? this.#delta : null;
-    if (sink?.needsFlush) return this.#onFull(event, flags);
+    if (sink?.needsFlush) {
+      this.#onFull(event, flags);
+      return;
+    }
     if (flags & EVENT_FLAG.response)
       learnResponse(this.response, features, actionHash, categoryHash, channelHash, 1, sink);
     else

@@ -13,7 +13,7 @@
  */
 import { ActorRuntime, type RuntimeStats } from '../actors/actor-runtime.ts';
 import { DecideTurn } from '../actors/decide-turn.ts';
-import { EFFECT, type Effect, EVENT, EVENT_FLAG } from '../actors/effect.ts';
+import { EFFECT, type Effect, EVENT } from '../actors/effect.ts';
 import { EventTurn } from '../actors/event-turn.ts';
 import { Mailboxes } from '../actors/mailbox.ts';
 import { type HeldReply, OutputGate } from '../actors/output-gate.ts';
