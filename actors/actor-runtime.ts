@@ -363,6 +363,9 @@ export class ActorRuntime implements EffectContext {
   get dirtyCount(): number {
     return this.#dirtyCount + this.#cycleCount;
   }
+  get dirtyInCycle(): number {
+    return this.#cycleCount;
+  }
   get isCycleDone(): boolean {
     return this.#cycleCount === 0;
   }

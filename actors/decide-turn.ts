@@ -410,7 +410,7 @@ export class DecideTurn {
       const { sendTime } = draft;
       time.channel = catalog.channels[draft.sendChannel]?.key ?? '';
       time.atEpochMillis = sendTime.atEpochMillis;
-      time.local = options.zones.formatLocal(scope.zone, sendTime.atEpochMillis);
+      time.local = this.#localText(scope.zone, sendTime.atEpochMillis);
       time.timeZone = options.zones.zoneName(scope.zone);
       time.windowMinutes = sendTime.windowMinutes;
       time.probability = sendTime.probability;
@@ -419,6 +419,19 @@ export class DecideTurn {
     }
     out.explain = request.isExplain ? this.#explain(now, holdsStock) : undefined;
   }
+
+  /** Most people of a zone are given one of few full hours: the last text is often the next one's too. */
+  #localText(zone: number, atEpochMillis: number): string {
+    if (zone !== this.#localZone || atEpochMillis !== this.#localAt) {
+      this.#localZone = zone;
+      this.#localAt = atEpochMillis;
+      this.#local = this.#runtime.options.zones.formatLocal(zone, atEpochMillis);
+    }
+    return this.#local;
+  }
+  #localZone = -1;
+  #localAt = Number.NaN;
+  #local = '';
 
   #actionRow(k: number): Mutable<DecidedAction> {
     let row = this.#actionPool[k];

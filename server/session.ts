@@ -252,7 +252,7 @@ export class Session implements Responder, FrameSink {
     writeHello(this.writer, {
       id: request.id,
       ok: true,
-      serverMicros: monotonicMicros() - this.#arrivedMicros,
+      serverMicros: Math.round(monotonicMicros() - this.#arrivedMicros),
       server: host.serverName,
       protocol: PROTOCOL_VERSION,
       limits: LIMITS,
@@ -270,7 +270,7 @@ export class Session implements Responder, FrameSink {
     writePing(this.writer, {
       id: request.id,
       ok: true,
-      serverMicros: monotonicMicros() - this.#arrivedMicros,
+      serverMicros: Math.round(monotonicMicros() - this.#arrivedMicros),
       timeEpochMillis: epochMillis(),
     });
     this.#transmit(this.writer.finish());
