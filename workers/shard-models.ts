@@ -92,10 +92,7 @@ export class ShardModels implements Models {
     this.#seedSecret = seedSecret;
     this.#zoneName = zoneName;
     this.#hasPeers = hasPeers;
-    this.response = new ResponseModel(state === undefined ? undefined : copyOf(state.response));
-    for (const [hash, values] of state?.demand ?? []) this.#demand.set(hash, Float64Array.from(values));
-    for (const [hash, values] of state?.weeks ?? []) this.#weeks.set(hash, Float64Array.from(values));
-    for (const [hash, values] of state?.zones ?? []) this.#zones.set(hash, Float64Array.from(values));
+    this.response = new ResponseModel();
     this.#priceInput = {
       state: new Float64Array(DEMAND_SLOTS),
       stateOffset: 0,
@@ -113,7 +110,23 @@ export class ShardModels implements Models {
       seed1: 0,
       subjectHash: 0,
     };
-    this.setCatalog(catalog);
+    this.load(state);
+  }
+
+  /** Forgets everything but the given state: a snapshot, or the priors. */
+  load(state: ModelState | undefined): void {
+    if (state === undefined) this.response.reset();
+    else this.response = new ResponseModel(copyOf(state.response));
+    this.#demand.clear();
+    this.#weeks.clear();
+    this.#zones.clear();
+    for (const [hash, values] of state?.demand ?? []) this.#demand.set(hash, Float64Array.from(values));
+    for (const [hash, values] of state?.weeks ?? []) this.#weeks.set(hash, Float64Array.from(values));
+    for (const [hash, values] of state?.zones ?? []) this.#zones.set(hash, Float64Array.from(values));
+    this.#delta.clear();
+    this.#demandAdded.clear();
+    this.#sends = [];
+    this.setCatalog(this.#catalog);
   }
 
   setCatalog(catalog: Catalog): void {

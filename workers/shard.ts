@@ -7,16 +7,14 @@
  *                      └─▸ mailbox ─▸ next pass of the loop      (this pass has used its time slice)
  *   turn ─▸ journal ─▸ commit (now if a reply waits, else within 8 ms) ─▸ gate opens
  *
- * Commits group: while one is under way, everything else of this shard gathers for the next. Records are
- * written a few a commit, so a checkpoint never shows as a pause. When a write fails, memory is dropped,
- * the shard reads on from disk as read-only, and tries every second to write again.
+ * What goes to disk, and what happens when it cannot, is the ShardWriter's.
  */
 import { ActorRuntime, type RuntimeStats } from '../actors/actor-runtime.ts';
 import { DecideTurn } from '../actors/decide-turn.ts';
 import { EFFECT, type Effect, EVENT } from '../actors/effect.ts';
 import { EventTurn } from '../actors/event-turn.ts';
 import { Mailboxes } from '../actors/mailbox.ts';
-import { type HeldReply, OutputGate } from '../actors/output-gate.ts';
+import type { HeldReply } from '../actors/output-gate.ts';
 import { ProfileTurn } from '../actors/profile-turn.ts';
 import { type JournalPosition, STORE_KEY_BYTES } from '../actors/store.ts';
 import type { Catalog } from '../decision/catalog.ts';
@@ -29,7 +27,7 @@ import { OP, type OpNumber } from '../proto/messages.ts';
 import { type DocumentWriter, writeDecide, writeError, writeProfile, writeState, writeTrack } from '../proto/reply.ts';
 import { DURABILITY, type FrameDecoder, type Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
-import { epochMicrosOf, epochMillis, monotonicMicros } from './clock.ts';
+import { epochMicrosOf, epochMillis, monotonicMicros, monotonicMillis } from './clock.ts';
 import { coldCodec } from './cold-codec.ts';
 import type { ModelSnapshot } from './jobs/model-snapshot-file.ts';
 import { COUNTER, type CounterName, GAUGE, HISTOGRAM, type MetricsWriter, STATUS_INDEX } from './metrics-layout.ts';
@@ -37,19 +35,19 @@ import type { NodeSecret } from './node-secret.ts';
 import type { PriceTable } from './price-table.ts';
 import {
   basePositions,
-  type Checkpoint,
   earlierOf,
   inheritedLedger,
   isAfter,
   readBase,
   writeBase,
   writeCatalogText,
-  writeCheckpoint,
 } from './recovery.ts';
 import { type ModelAdditions, ShardModels, TEACHING } from './shard-models.ts';
+import { ShardWriter } from './shard-writer.ts';
 import { type LedgerSubject, moveOwn, type SharedLedger } from './shared-ledger.ts';
 import type { LmdbStore } from './store/lmdb-store.ts';
-import { createPhases, PHASE, setPhase, type TraceReason, type TraceRecord } from './trace-record.ts';
+import type { TraceReason, TraceRecord } from './trace-record.ts';
+import { TurnPhases } from './turn-phases.ts';
 
 /**
  * Work one pass of the event loop does before the rest of its messages are queued. Long enough that a
@@ -60,26 +58,7 @@ const SLICE_MICROS = 8_000;
 const TURNS_A_LOOK = 16;
 const MAILBOX_DEPTH_MAX = 32_768;
 const MAILBOX_DEPTH_PER_PROFILE_MAX = 1_024;
-const GATE_DEPTH_MAX = 65_536;
-/** Decisions are on disk within about this time (design: 10 ms). */
-const WRITE_BEHIND_MILLIS = 8;
-/** A batch is closed at this size, so that reading one decision back for learning stays cheap. */
-const BATCH_BYTES_MAX = 32 * 1024;
-/** Batches on their way to disk: 16 MB. */
-const UNSETTLED_BATCHES_MAX = 512;
-/**
- * A checkpoint is spread over this time: a record put costs as much as a decision, so each record is
- * written once a cycle however often it changes. The price is the journal to read back after a crash.
- */
-const CYCLE_MILLIS = 30_000;
-const CYCLE_PAUSE_MILLIS = 1_000;
-/** Records put into one commit, so that a reply behind it waits little; fewer than the least share a page poorly. */
-const RECORDS_A_COMMIT_MIN = 32;
-const RECORDS_A_COMMIT_MAX = 128;
-/** Never slower than this, so that a quiet node is soon wholly in its records. */
-const RECORDS_A_SECOND_MIN = 400;
 const EXCHANGE_MILLIS = 200;
-const RECOVERY_RETRY_MILLIS = 1_000;
 const TICK_MILLIS = 100;
 const TIMERS_A_TICK = 20_000;
 const STORED_LEASES_A_STEP = 256;
@@ -134,7 +113,7 @@ export interface ShardEvents {
   traced(records: TraceRecord[]): void;
   /** Many answers follow until `false`: each connection's may leave together. */
   burst(isOn: boolean): void;
-  /** The first checkpoint of this epoch is on disk. */
+  /** A checkpoint is on disk. */
   checkpointed(): void;
 }
 
@@ -149,8 +128,7 @@ interface Message {
 export class Shard {
   readonly runtime: ActorRuntime;
   readonly models: ShardModels;
-  readonly gate = new OutputGate(GATE_DEPTH_MAX);
-  isReadOnly = false;
+  readonly writer: ShardWriter;
   readonly #options: ShardOptions;
   readonly #store: LmdbStore;
   readonly #metrics: MetricsWriter;
@@ -165,17 +143,6 @@ export class Shard {
   #sliceTurns = 0;
   #isSliceOpen = false;
   #isDrainScheduled = false;
-  #isCommitScheduled = false;
-  #unsettled = 0;
-  #committedBatch = 0;
-  #cycle: {
-    readonly checkpoint: Checkpoint;
-    readonly recordsAMilli: number;
-    startedAt: number;
-    written: number;
-  } | null = null;
-  #cycleEndedAt = 0;
-  #hasCheckpoint = false;
   #exchangedAt = 0;
   #timers: NodeJS.Timeout[] = [];
   #published = new Map<string, number>();
@@ -238,6 +205,19 @@ export class Shard {
     this.#eventTurn = new EventTurn(this.runtime);
     this.#profileTurn = new ProfileTurn(this.runtime);
     this.#phases = new TurnPhases(options.traces.isEnabled);
+    this.writer = new ShardWriter({
+      store: options.store,
+      runtime: this.runtime,
+      ledger: options.ledger,
+      metrics: options.metrics,
+      epoch: options.epoch,
+      shard: options.shard,
+      onClosed: () => this.#nameAndExchange(),
+      onCheckpoint: options.events.checkpointed,
+      burst: options.events.burst,
+      reload: () => this.#reload(),
+      onReadOnly: options.events.readOnlyChanged,
+    });
   }
 
   /** Reads back what the journal holds beyond the records. Blocks; call before serving. Returns entries applied. */
@@ -289,7 +269,7 @@ export class Shard {
   /** Begins the timers: write-behind, leases, passivation, metrics. */
   start(): void {
     writeCatalogText(this.#store, this.#options.catalog.version, this.#options.catalogText);
-    this.#timers.push(setInterval(() => this.#commitIfAny(), WRITE_BEHIND_MILLIS));
+    this.writer.start();
     this.#timers.push(setInterval(() => this.#tick(), TICK_MILLIS));
     this.#watchStoredLeases();
   }
@@ -396,7 +376,7 @@ export class Shard {
   #run(request: Request, responder: Responder, slot: number, arrivedMicros: number, isForwarded: boolean): void {
     const phases = this.#phases.begin(arrivedMicros);
     const now = epochMillis();
-    if (this.isReadOnly && !isReadOnlyOp(request)) {
+    if (this.writer.isReadOnly && !isReadOnlyOp(request)) {
       this.#answerFault(
         request,
         responder,
@@ -407,7 +387,7 @@ export class Shard {
       );
       return;
     }
-    if (this.gate.isFull || this.#store.unsettledBatches > UNSETTLED_BATCHES_MAX) {
+    if (this.writer.isOverloaded) {
       this.#metrics.add(COUNTER.shedMailbox, 1);
       this.#answerFault(
         request,
@@ -468,10 +448,7 @@ export class Shard {
     const isCommitted =
       durability === DURABILITY.unset ? op !== OP.decide && op !== OP.profile : durability === DURABILITY.committed;
     if (!isCommitted || op === OP.profile || (op === OP.decide && request.isDryRun)) return -1;
-    if (this.#store.openBatchBytes > 0) return this.#store.openBatch;
-    // Nothing new was written (a duplicate): as durable as the last batch that was closed.
-    const last = this.#store.openBatch - 1;
-    return last > this.#committedBatch ? last : -1;
+    return this.writer.batchToWaitFor();
   }
 
   #answer(request: Request, responder: Responder, slot: number, arrivedMicros: number, isForwarded: boolean): void {
@@ -594,8 +571,7 @@ export class Shard {
         );
       },
     };
-    this.gate.hold(batch, held);
-    this.#commitSoon();
+    this.writer.hold(batch, held);
   }
 
   #writtenDecide(responder: Responder, id: number, arrivedMicros: number): Uint8Array {
@@ -689,7 +665,7 @@ export class Shard {
 
   /** The caller has handed over all requests of one frame. */
   endFrame(): void {
-    if (this.#store.openBatchBytes > BATCH_BYTES_MAX) this.#commit();
+    this.writer.limitBatch();
   }
 
   /** When decoding began and ended, for traces; called by the session before `handle`. */
@@ -697,91 +673,16 @@ export class Shard {
     this.#phases.decoded(arrivedMicros);
   }
 
-  // ── writing ────────────────────────────────────────────────────────────────────────────────────
+  // ── learning and snapshots ─────────────────────────────────────────────────────────────────────
 
-  #commitSoon(): void {
-    if (this.#isCommitScheduled || this.#unsettled > 0) return;
-    this.#isCommitScheduled = true;
-    setImmediate(this.#commitScheduled);
-  }
-  readonly #commitScheduled = (): void => {
-    this.#isCommitScheduled = false;
-    if (this.#unsettled === 0) this.#commit();
-  };
-
-  #commitIfAny(): void {
-    this.gate.expire(monotonicMicros());
-    if (this.isReadOnly || this.#unsettled > 0) return;
-    if (this.#store.openBatchBytes > 0 || this.#cycle !== null || this.#isCycleDue()) this.#commit();
-  }
-
-  #isCycleDue(): boolean {
-    return this.runtime.dirtyCount > 0 && monotonicMicros() / 1000 - this.#cycleEndedAt > CYCLE_PAUSE_MILLIS;
-  }
-
-  #commit(): void {
-    if (this.isReadOnly) return;
-    const store = this.#store;
-    if (this.#cycle === null && store.openBatchBytes === 0 && this.#isCycleDue()) this.#beginCycle();
-    let finished: Checkpoint | null = null;
-    if (this.#cycle !== null) {
-      const due =
-        Math.floor((monotonicMicros() / 1000 - this.#cycle.startedAt) * this.#cycle.recordsAMilli) -
-        this.#cycle.written;
-      if (due >= RECORDS_A_COMMIT_MIN || this.runtime.dirtyInCycle <= due) {
-        const count = Math.min(due, RECORDS_A_COMMIT_MAX);
-        this.runtime.writeRecords(count);
-        this.#cycle.written += count;
-      }
-      if (this.runtime.isCycleDone) {
-        finished = this.#cycle.checkpoint;
-        writeCheckpoint(store, this.#options.epoch, this.#options.shard, finished);
-        this.#cycle = null;
-        this.#cycleEndedAt = monotonicMicros() / 1000;
-      }
-    }
-    const batch = store.openBatch;
-    const bytes = store.openBatchBytes;
-    const startMicros = monotonicMicros();
-    this.#unsettled++;
-    store.commit().then(
-      () => {
-        this.#unsettled--;
-        this.#committedBatch = batch;
-        this.#metrics.recordHistogram(HISTOGRAM.commitDuration, monotonicMicros() - startMicros);
-        this.#metrics.add(COUNTER.journalBatches, 1);
-        this.#metrics.add(COUNTER.journalBytes, bytes);
-        this.#options.events.burst(true);
-        this.gate.open(batch);
-        this.#options.events.burst(false);
-        if (finished !== null && !this.#hasCheckpoint) {
-          this.#hasCheckpoint = true;
-          this.#options.events.checkpointed();
-        }
-        if (this.gate.depth > 0) this.#commitSoon();
-      },
-      (error: unknown) => {
-        this.#unsettled--;
-        this.#failWrites(error);
-      },
-    );
+  /** Right behind the close of a batch what was learnt and what is journalled agree. */
+  #nameAndExchange(): void {
     this.models.nameVersion();
-    // Right behind the close of a batch, what was learnt and what is journalled agree.
-    if (this.#options.shards > 1 && monotonicMicros() / 1000 - this.#exchangedAt > EXCHANGE_MILLIS) this.#exchange();
-  }
-
-  #beginCycle(): void {
-    this.runtime.beginCycle();
-    this.#cycle = {
-      checkpoint: { batch: this.#store.openBatch, ledger: this.#options.ledger.share() },
-      recordsAMilli: Math.max(RECORDS_A_SECOND_MIN / 1000, this.runtime.dirtyInCycle / CYCLE_MILLIS),
-      startedAt: monotonicMicros() / 1000,
-      written: 0,
-    };
+    if (this.#options.shards > 1 && monotonicMillis() - this.#exchangedAt > EXCHANGE_MILLIS) this.#exchange();
   }
 
   #exchange(): void {
-    this.#exchangedAt = monotonicMicros() / 1000;
+    this.#exchangedAt = monotonicMillis();
     const additions = this.models.takeDelta();
     if (additions !== null) this.#options.events.modelsLearnt(additions, this.#store.openBatch);
   }
@@ -791,8 +692,8 @@ export class Shard {
    * where their last additions stood for the others. Null when nothing was learnt since the last one.
    */
   takeSnapshot(peerBatches: ReadonlyMap<number, number>): ModelSnapshot | null {
-    if (!this.models.hasNews || this.isReadOnly) return null;
-    if (this.#store.openBatchBytes > 0) this.#commit();
+    if (!this.models.hasNews || this.writer.isReadOnly) return null;
+    if (this.#store.openBatchBytes > 0) this.writer.commit();
     this.models.hasNews = false;
     const { epoch, shards, shard } = this.#options;
     const positions: JournalPosition[] = [];
@@ -809,39 +710,20 @@ export class Shard {
   /** Drops the oldest part of the journal beyond `keepBytes`, as far as no recovery can need it. */
   async trimJournal(keepBytes: number): Promise<number> {
     const base = readBase(this.#store);
-    if (base === undefined || this.isReadOnly) return 0;
+    if (base === undefined || this.writer.isReadOnly) return 0;
     return this.#store.trimJournal({ keepBytes, before: basePositions(this.#store, base) });
   }
 
   /** All shards of this epoch have a checkpoint: from now on a start begins there. Called on shard 0. */
   adoptBase(): void {
     writeBase(this.#store, { epoch: this.#options.epoch, streams: this.#options.shards });
-    this.#commit();
-  }
-
-  #failWrites(error: unknown): void {
-    if (this.isReadOnly) return;
-    this.isReadOnly = true;
-    this.#metrics.add(COUNTER.commitFailures, 1);
-    this.#cycle = null;
-    this.gate.breakAll();
-    this.#options.events.readOnlyChanged(true, error instanceof Error ? error.message : String(error));
-    this.#reload();
-    const timer = setInterval(() => {
-      void this.#store.recover().then((isWriting) => {
-        if (!isWriting || !this.isReadOnly) return;
-        clearInterval(timer);
-        this.#reload();
-        this.isReadOnly = false;
-        this.#options.events.readOnlyChanged(false, null);
-      });
-    }, RECOVERY_RETRY_MILLIS);
-    this.#timers.push(timer);
+    this.writer.commitSoon();
   }
 
   /** Memory may hold what never reached the disk: forget it all and read again. */
   #reload(): void {
     this.runtime.dropAll();
+    this.models.load(this.#options.snapshot?.state);
     this.recover();
   }
 
@@ -849,7 +731,7 @@ export class Shard {
 
   #tick(): void {
     const now = epochMillis();
-    if (!this.isReadOnly) {
+    if (!this.writer.isReadOnly) {
       this.runtime.advanceTimers(now, TIMERS_A_TICK);
       this.runtime.sweep(now);
     }
@@ -889,10 +771,10 @@ export class Shard {
     metrics.set(GAUGE.slabBytes, slab.reservedBytes + profiles.bytes);
     metrics.set(GAUGE.slabUsedBytes, slab.usedBytes);
     metrics.set(GAUGE.mailboxDepth, this.#mailboxes.depth);
-    metrics.set(GAUGE.gateDepth, this.gate.depth);
+    metrics.set(GAUGE.gateDepth, this.writer.gateDepth);
     metrics.set(GAUGE.timersPending, wheel.pending);
     metrics.set(GAUGE.modelEpoch, this.models.epoch);
-    metrics.set(GAUGE.storeReadOnly, this.isReadOnly ? 1 : 0);
+    metrics.set(GAUGE.storeReadOnly, this.writer.isReadOnly ? 1 : 0);
     metrics.set(
       GAUGE.leasesOpen,
       stats.leasesOpened - stats.leasesConfirmed - stats.leasesReleased - stats.leasesExpired,
@@ -916,21 +798,7 @@ export class Shard {
     this.#isStopping = true;
     for (const timer of this.#timers) clearInterval(timer);
     while (this.#mailboxes.depth > 0) this.#drain();
-    while (this.#unsettled > 0) await this.#store.commit().catch(() => {});
-    if (!this.isReadOnly) {
-      await this.#store.commit();
-      this.gate.open(Number.POSITIVE_INFINITY);
-      this.#beginCycle();
-      while (!this.runtime.isCycleDone) {
-        this.runtime.writeRecords(4096);
-        await this.#store.commit();
-      }
-      const checkpoint = { batch: this.#store.openBatch, ledger: this.#options.ledger.share() };
-      writeCheckpoint(this.#store, this.#options.epoch, this.#options.shard, checkpoint);
-      await this.#store.commit();
-    }
-    this.gate.breakAll();
-    await this.#store.close();
+    await this.writer.stop();
   }
 }
 
@@ -956,64 +824,4 @@ const STAT_NAMES = [
 
 function isReadOnlyOp(request: Request): boolean {
   return request.op === OP.profile || (request.op === OP.decide && request.isDryRun);
-}
-
-/** Phase timestamps of the running turn; all no-ops unless traces are on. */
-class TurnPhases implements PhaseClock {
-  readonly #isOn: boolean;
-  readonly #phases = createPhases();
-  #arrived = 0;
-  #last = 0;
-
-  constructor(isOn: boolean) {
-    this.#isOn = isOn;
-  }
-
-  decoded(arrivedMicros: number): void {
-    if (!this.#isOn) return;
-    this.#phases.fill(Number.NaN);
-    setPhase(this.#phases, PHASE.codec, 0, monotonicMicros() - arrivedMicros);
-  }
-
-  begin(arrivedMicros: number): PhaseClock {
-    if (!this.#isOn) return this;
-    this.#arrived = arrivedMicros;
-    const now = monotonicMicros() - arrivedMicros;
-    const codecEnd = this.#phases[PHASE.codec * 2 + 1] as number;
-    setPhase(this.#phases, PHASE.mailbox, Number.isNaN(codecEnd) ? 0 : Math.min(codecEnd, now), now);
-    for (let phase = PHASE.eligibility; phase <= PHASE.reply; phase++) {
-      this.#phases[phase * 2] = Number.NaN;
-      this.#phases[phase * 2 + 1] = Number.NaN;
-    }
-    this.#last = now;
-    return this;
-  }
-
-  mark(phase: number): void {
-    if (!this.#isOn) return;
-    const now = monotonicMicros() - this.#arrived;
-    this.#phases[phase * 2] = this.#last;
-    this.#phases[phase * 2 + 1] = now;
-    this.#last = now;
-  }
-
-  commit(startMicros: number, endMicros: number): void {
-    if (this.#isOn) setPhase(this.#phases, PHASE.commit, startMicros, endMicros);
-  }
-
-  copy(endMicros: number): Float64Array {
-    const copy = this.#phases.slice();
-    // The time behind the last marked phase: the effect, the journal entry and the reply.
-    if (Number.isNaN(copy[PHASE.commit * 2] as number)) {
-      setPhaseRest(copy, this.#last, endMicros);
-    }
-    return copy;
-  }
-}
-
-function setPhaseRest(phases: Float64Array, from: number, to: number): void {
-  if (to >= from) {
-    phases[PHASE.commit * 2] = from;
-    phases[PHASE.commit * 2 + 1] = to;
-  }
 }

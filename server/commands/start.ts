@@ -11,6 +11,7 @@ import { type CommandCall, EXIT } from './command.ts';
 import { configOf } from './node-options.ts';
 
 const ECHO_MILLIS = 300;
+const THREADPOOL_MIN = 4;
 
 export async function run(call: CommandCall): Promise<number> {
   const config = configOf(call); // before supervising, so that a wrong option is said once
@@ -24,6 +25,8 @@ export async function run(call: CommandCall): Promise<number> {
     });
   }
   const stop = listenForStop(call);
+  // Each worker's commit occupies one thread of libuv's pool; it is sized before its first use.
+  process.env.UV_THREADPOOL_SIZE ??= String(Math.max(THREADPOOL_MIN, config.workers + 2));
   const { startNode } = await import('../node.ts');
   const node = await startNode(config);
   const lines = bannerLines({
