@@ -24,13 +24,13 @@ import { FrameDecoder, type FrameSink, type Request } from '../proto/request.ts'
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import { epochMillis, monotonicMicros } from '../workers/clock.ts';
 import { COUNTER, type MetricsWriter, STATUS_INDEX } from '../workers/metrics-layout.ts';
-import type { Responder, Shard } from '../workers/shard.ts';
+import type { RequestRunner, Responder } from '../workers/request-runner.ts';
 import type { ShardLink } from './shard-link.ts';
 import type { Connection } from './transport.ts';
 
 /** What all sessions of one thread share. */
 export class SessionHost {
-  readonly shard: Shard;
+  readonly requests: RequestRunner;
   readonly index: number;
   readonly metrics: MetricsWriter;
   readonly serverName: string;
@@ -46,8 +46,8 @@ export class SessionHost {
   readonly #writers: Record<Encoding, DocumentWriter>;
   readonly #decoders: Record<Encoding, FrameDecoder>;
 
-  constructor(shard: Shard, index: number, owners: Uint8Array, metrics: MetricsWriter, serverName: string) {
-    this.shard = shard;
+  constructor(requests: RequestRunner, index: number, owners: Uint8Array, metrics: MetricsWriter, serverName: string) {
+    this.requests = requests;
     this.index = index;
     this.owners = owners;
     this.metrics = metrics;
@@ -119,7 +119,7 @@ export class Session implements Responder, FrameSink {
   }
 
   onFrame(bytes: Uint8Array, isBinary: boolean): void {
-    const { metrics, shard } = this.#host;
+    const { metrics, requests } = this.#host;
     metrics.add(COUNTER.receivedFrames, 1);
     metrics.add(COUNTER.receivedBytes, bytes.length);
     this.#arrivedMicros = monotonicMicros();
@@ -133,7 +133,7 @@ export class Session implements Responder, FrameSink {
         isTooBig ? `frame over ${LIMITS.frameBytesMax} bytes` : `frame is not valid ${this.encoding}`,
       );
     }
-    shard.endFrame();
+    requests.endFrame();
   }
 
   onRequest(request: Request): void {
@@ -169,8 +169,8 @@ export class Session implements Responder, FrameSink {
     const owner = partition < 0 ? host.index : (host.owners[partition] as number);
     this.#isAnswered = false;
     if (owner === host.index) {
-      host.shard.markDecoded(this.#arrivedMicros);
-      host.shard.handle(request, this, request.id, this.#arrivedMicros, false);
+      host.requests.markDecoded(this.#arrivedMicros);
+      host.requests.handle(request, this, request.id, this.#arrivedMicros, false);
     } else {
       const link = host.links[owner];
       if (link === undefined) {

@@ -14,7 +14,7 @@ import type { FrameDecoder, Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import { monotonicMicros } from '../workers/clock.ts';
 import { COUNTER, HISTOGRAM } from '../workers/metrics-layout.ts';
-import type { Responder } from '../workers/shard.ts';
+import type { Responder } from '../workers/request-runner.ts';
 import type { ModelAdditions } from '../workers/shard-models.ts';
 import type { SessionHost } from './session.ts';
 
@@ -104,7 +104,7 @@ export class ShardLink {
   }
 
   #takeRequests(message: Requests): void {
-    const { shard, metrics } = this.#host;
+    const { requests, metrics } = this.#host;
     metrics.add(COUNTER.forwardsReceived, message.slots.length);
     const arrivedMicros = monotonicMicros();
     for (let i = 0; i < message.slots.length; i++) {
@@ -113,14 +113,14 @@ export class ShardLink {
       const decoder: FrameDecoder = responder.decoder;
       decoder.decode(message.frames[i] as Uint8Array, {
         onRequest: (request) => {
-          shard.markDecoded(arrivedMicros);
-          shard.handle(request, responder, slot, arrivedMicros, true);
+          requests.markDecoded(arrivedMicros);
+          requests.handle(request, responder, slot, arrivedMicros, true);
         },
         // The first worker decoded the same bytes as valid.
         onInvalid: () => {},
       });
     }
-    shard.endFrame();
+    requests.endFrame();
   }
 
   #takeAnswers(message: Answers): void {

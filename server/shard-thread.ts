@@ -79,7 +79,7 @@ const shard = new Shard({
     checkpointed: () => tell({ kind: 'checkpointed' }),
   },
 });
-const host = new SessionHost(shard, data.shard, owners, metrics, data.serverName);
+const host = new SessionHost(shard.requests, data.shard, owners, metrics, data.serverName);
 const transports: Transport[] = [];
 
 process.on('uncaughtException', (error) => {

@@ -1,0 +1,524 @@
+/**
+ * Runs the requests of one shard: a turn at once while the shard keeps up, from the mailbox otherwise;
+ * answers at once, or hands the answer to the writer until it is on disk; counts each, and keeps for
+ * tracing those that are worth it. It knows no socket: a `Responder` is somebody to answer, on this
+ * thread or on another.
+ *
+ *   request ─▸ handle ─┬─▸ turn ─▸ reply                         (idle)
+ *                      └─▸ mailbox ─▸ next pass of the loop      (this pass has used its time slice)
+ */
+import type { ActorRuntime } from '../actors/actor-runtime.ts';
+import type { DecideTurn } from '../actors/decide-turn.ts';
+import type { EventTurn } from '../actors/event-turn.ts';
+import { Mailboxes } from '../actors/mailbox.ts';
+import type { HeldReply } from '../actors/output-gate.ts';
+import type { ProfileTurn } from '../actors/profile-turn.ts';
+import type { PhaseClock } from '../decision/pipeline.ts';
+import { OP, type OpNumber, type Plain } from '../proto/messages.ts';
+import { type DocumentWriter, writeDecide, writeError, writeProfile, writeState, writeTrack } from '../proto/reply.ts';
+import { DURABILITY, type FrameDecoder, type Request } from '../proto/request.ts';
+import { FAULT, type Fault } from '../proto/statuses.ts';
+import { epochMicrosOf, epochMillis, monotonicMicros } from './clock.ts';
+import { COUNTER, HISTOGRAM, type MetricsWriter, STATUS_INDEX } from './metrics-layout.ts';
+import type { ShardModels } from './shard-models.ts';
+import type { ShardWriter } from './shard-writer.ts';
+import type { TraceReason, TraceRecord } from './trace-record.ts';
+import { TurnPhases } from './turn-phases.ts';
+
+/**
+ * Work one pass of the event loop does before the rest of its messages are queued. Long enough that a
+ * full window of requests on many connections is answered straight from their own frames.
+ */
+const SLICE_MICROS = 8_000;
+/** Turns of a slice between two looks at the clock, a power of two. */
+const TURNS_A_LOOK = 16;
+const MAILBOX_DEPTH_MAX = 32_768;
+const MAILBOX_DEPTH_PER_PROFILE_MAX = 1_024;
+const TRACES_PENDING_MAX = 1_000;
+
+/** Somebody to answer. Lives as long as the connection (or the forwarding link) it stands for. */
+export interface Responder {
+  /** Writer of the encoding the answer must have; shared, so fill and send it in one go. */
+  readonly writer: DocumentWriter;
+  /** Sends what the writer holds; `slot` is what the caller of `handle` gave. */
+  send(slot: number): void;
+  /** Sends a document made earlier. */
+  sendBytes(slot: number, bytes: Uint8Array): void;
+  /** Decoder that can read this responder's requests again (queued ones are kept as bytes). */
+  readonly decoder: FrameDecoder;
+}
+
+export interface TraceSettings {
+  readonly isEnabled: boolean;
+  /** Share of ordinary requests traced. */
+  readonly sampleRatio: number;
+  readonly slowMicros: number;
+}
+
+interface Message {
+  readonly bytes: Uint8Array;
+  readonly responder: Responder;
+  readonly slot: number;
+  readonly arrivedMicros: number;
+  readonly isForwarded: boolean;
+}
+
+export interface RequestRunnerOptions {
+  readonly shard: number;
+  readonly runtime: ActorRuntime;
+  readonly models: ShardModels;
+  readonly writer: ShardWriter;
+  readonly metrics: MetricsWriter;
+  readonly traces: TraceSettings;
+  readonly decideTurn: DecideTurn;
+  readonly eventTurn: EventTurn;
+  readonly profileTurn: ProfileTurn;
+  /** Many answers follow until `false`. */
+  burst(isOn: boolean): void;
+}
+
+export class RequestRunner {
+  readonly #options: RequestRunnerOptions;
+  readonly #runtime: ActorRuntime;
+  readonly #writer: ShardWriter;
+  readonly #metrics: MetricsWriter;
+  readonly #decideTurn: DecideTurn;
+  readonly #eventTurn: EventTurn;
+  readonly #profileTurn: ProfileTurn;
+  readonly #mailboxes = new Mailboxes<Message>(MAILBOX_DEPTH_MAX, MAILBOX_DEPTH_PER_PROFILE_MAX);
+  readonly #phases: TurnPhases;
+  #traces: TraceRecord[] = [];
+  #traceCount = 0;
+  #sliceStart = 0;
+  #sliceTurns = 0;
+  #isSliceOpen = false;
+  #isDrainScheduled = false;
+  #described: Record<string, Plain> = {};
+
+  constructor(options: RequestRunnerOptions) {
+    this.#options = options;
+    this.#runtime = options.runtime;
+    this.#writer = options.writer;
+    this.#metrics = options.metrics;
+    this.#decideTurn = options.decideTurn;
+    this.#eventTurn = options.eventTurn;
+    this.#profileTurn = options.profileTurn;
+    this.#phases = new TurnPhases(options.traces.isEnabled);
+  }
+
+  get mailboxDepth(): number {
+    return this.#mailboxes.depth;
+  }
+
+  /** Trace records since the last call. */
+  takeTraces(): TraceRecord[] {
+    const traces = this.#traces;
+    if (traces.length > 0) this.#traces = [];
+    return traces;
+  }
+
+  /** Runs everything that is queued, at a stop. */
+  drainAll(): void {
+    while (this.#mailboxes.depth > 0) this.#drain();
+  }
+
+  /**
+   * Takes one request of a partition this shard owns. The answer goes to the responder exactly once, now
+   * or later. `slot` is handed back with it.
+   */
+  handle(request: Request, responder: Responder, slot: number, arrivedMicros: number, isForwarded: boolean): void {
+    if (this.#mailboxes.depth === 0 && this.#hasTime(arrivedMicros)) {
+      this.#run(request, responder, slot, arrivedMicros, isForwarded);
+      return;
+    }
+    const owner = this.#mailboxOwner(request);
+    const message = { bytes: request.copyRaw(), responder, slot, arrivedMicros, isForwarded };
+    if (!this.#mailboxes.push(owner, message)) {
+      this.#metrics.add(COUNTER.shedMailbox, 1);
+      this.#answerFault(
+        request,
+        responder,
+        slot,
+        arrivedMicros,
+        FAULT.mailboxFull,
+        'mailbox: too many messages wait; try again later',
+      );
+      return;
+    }
+    this.#scheduleDrain();
+  }
+
+  #mailboxOwner(request: Request): number {
+    // A cheap stand-in for the profile: only its equality matters, and a rare clash only shares a bound.
+    if (request.keyLength === 0) return 0;
+    let hash = request.keyLength;
+    for (let i = 0; i < request.keyLength; i++)
+      hash = (Math.imul(hash, 31) + (request.keyBytes[request.keyStart + i] as number)) >>> 0;
+    return hash;
+  }
+
+  /** Whether this pass of the event loop may work on. The slice is opened by its first message and closed by the loop. */
+  #hasTime(arrivedMicros: number): boolean {
+    if (!this.#isSliceOpen) {
+      this.#isSliceOpen = true;
+      this.#sliceStart = arrivedMicros;
+      this.#sliceTurns = 0;
+      setImmediate(this.#closeSlice);
+      return true;
+    }
+    // The requests of one frame arrived at one instant: what its first ones took, only the clock knows.
+    const isLook = (++this.#sliceTurns & (TURNS_A_LOOK - 1)) === 0;
+    return (isLook ? monotonicMicros() : arrivedMicros) - this.#sliceStart < SLICE_MICROS;
+  }
+  readonly #closeSlice = (): void => {
+    this.#isSliceOpen = false;
+  };
+
+  #scheduleDrain(): void {
+    if (this.#isDrainScheduled) return;
+    this.#isDrainScheduled = true;
+    setImmediate(this.#drain);
+  }
+
+  readonly #drain = (): void => {
+    this.#isDrainScheduled = false;
+    const start = monotonicMicros();
+    this.#options.burst(true);
+    for (let n = 0; this.#mailboxes.depth > 0; n++) {
+      if ((n & 15) === 15 && monotonicMicros() - start > SLICE_MICROS) break;
+      const message = this.#mailboxes.shift();
+      if (message !== undefined) this.#runQueued(message);
+    }
+    this.#options.burst(false);
+    this.endFrame();
+    if (this.#mailboxes.depth > 0) this.#scheduleDrain();
+  };
+
+  #runQueued(message: Message): void {
+    const { responder, slot, arrivedMicros, isForwarded } = message;
+    responder.decoder.decode(message.bytes, {
+      onRequest: (request) => {
+        const now = monotonicMicros();
+        this.#metrics.recordHistogram(HISTOGRAM.mailboxWait, now - arrivedMicros);
+        if (request.deadlineMillis > 0 && now - arrivedMicros > request.deadlineMillis * 1000) {
+          this.#metrics.add(COUNTER.shedDeadline, 1);
+          this.#answerFault(
+            request,
+            responder,
+            slot,
+            arrivedMicros,
+            FAULT.deadlineExceeded,
+            'deadlineMillis: passed while the message waited',
+          );
+          return;
+        }
+        this.#run(request, responder, slot, arrivedMicros, isForwarded);
+      },
+      // It was valid when it came in; the same bytes cannot be invalid now.
+      onInvalid: (id, fault, text) => this.#send(responder, slot, id, fault, text),
+    });
+  }
+
+  #run(request: Request, responder: Responder, slot: number, arrivedMicros: number, isForwarded: boolean): void {
+    const phases = this.#phases.begin(arrivedMicros);
+    const now = epochMillis();
+    if (this.#writer.isReadOnly && !isReadOnlyOp(request)) {
+      this.#answerFault(
+        request,
+        responder,
+        slot,
+        arrivedMicros,
+        FAULT.readOnly,
+        'store: cannot write at the moment (is the disk full?); dry runs and reads go on',
+      );
+      return;
+    }
+    if (this.#writer.isOverloaded) {
+      this.#metrics.add(COUNTER.shedMailbox, 1);
+      this.#answerFault(
+        request,
+        responder,
+        slot,
+        arrivedMicros,
+        FAULT.mailboxFull,
+        'store: too many writes wait for the disk; try again later',
+      );
+      return;
+    }
+    let fault: Fault | null;
+    try {
+      fault = this.#turn(request, now, phases);
+    } catch (error) {
+      this.#runtime.reportTurnFailure(error);
+      this.#runtime.message = `${request.op}: the turn failed; see the log`;
+      fault = FAULT.internal;
+    }
+    if (fault !== null) {
+      this.#answerFault(request, responder, slot, arrivedMicros, fault, this.#runtime.message, isForwarded);
+      return;
+    }
+    const waits = this.#waitsForDisk(request);
+    if (waits >= 0) this.#hold(request, responder, slot, arrivedMicros, waits, isForwarded);
+    else this.#answer(request, responder, slot, arrivedMicros, isForwarded);
+  }
+
+  #turn(request: Request, now: number, phases: PhaseClock): Fault | null {
+    const runtime = this.#runtime;
+    if (request.durability === DURABILITY.replicated) {
+      return runtime.fail(FAULT.unimplemented, 'durability: replicated needs a cluster; this node runs alone');
+    }
+    switch (request.op) {
+      case OP.decide:
+        return this.#decideTurn.run(request, now, phases);
+      case OP.track:
+        return this.#eventTurn.track(request, now);
+      case OP.identify:
+        return this.#profileTurn.identify(request, now);
+      case OP.confirm:
+        return this.#eventTurn.confirm(request, now);
+      case OP.release:
+        return this.#eventTurn.release(request, now);
+      case OP.profile: {
+        this.#described = {};
+        return this.#profileTurn.describe(request, now, this.#described);
+      }
+      default:
+        return runtime.fail(FAULT.unimplemented, 'op: this version does not implement it');
+    }
+  }
+
+  /** The batch a reply must wait for, or -1 when it may go now. */
+  #waitsForDisk(request: Request): number {
+    const { op, durability } = request;
+    const isCommitted =
+      durability === DURABILITY.unset ? op !== OP.decide && op !== OP.profile : durability === DURABILITY.committed;
+    if (!isCommitted || op === OP.profile || (op === OP.decide && request.isDryRun)) return -1;
+    return this.#writer.batchToWaitFor();
+  }
+
+  #answer(request: Request, responder: Responder, slot: number, arrivedMicros: number, isForwarded: boolean): void {
+    const micros = monotonicMicros() - arrivedMicros;
+    const { writer } = responder;
+    writer.reset();
+    this.#writeOk(
+      writer,
+      request.op,
+      request.id,
+      micros,
+      request.durability === DURABILITY.unset ? 2 : request.durability,
+    );
+    responder.send(slot);
+    this.#finish(request.op, 0, null, micros, arrivedMicros, request.traceparent, isForwarded);
+  }
+
+  #writeOk(writer: DocumentWriter, op: OpNumber, id: number, serverMicros: number, durability: number): void {
+    switch (op) {
+      case OP.decide: {
+        const outcome = this.#decideTurn.outcome;
+        outcome.serverMicros = serverMicros;
+        outcome.id = id;
+        writeDecide(writer, outcome);
+        return;
+      }
+      case OP.track:
+        writeTrack(writer, {
+          id,
+          ok: true,
+          serverMicros,
+          stateSeq: this.#runtime.record.stateSeq,
+          durability: durability === DURABILITY.applied ? 'applied' : 'committed',
+          duplicate: this.#eventTurn.isDuplicate,
+        });
+        return;
+      case OP.profile:
+        writeProfile(writer, {
+          id,
+          ok: true,
+          serverMicros,
+          stateSeq: this.#runtime.record.stateSeq,
+          record: this.#described,
+        });
+        return;
+      default:
+        writeState(writer, { id, ok: true, serverMicros, stateSeq: this.#runtime.record.stateSeq });
+    }
+  }
+
+  /** Keeps an answer back until its batch is on disk. What it says is fixed now; when it leaves is not. */
+  #hold(
+    request: Request,
+    responder: Responder,
+    slot: number,
+    arrivedMicros: number,
+    batch: number,
+    isForwarded: boolean,
+  ): void {
+    const { id, op, traceparent } = request;
+    const deadlineMicros =
+      request.deadlineMillis > 0 ? arrivedMicros + request.deadlineMillis * 1000 : Number.POSITIVE_INFINITY;
+    const isDuplicate = this.#eventTurn.isDuplicate;
+    const { stateSeq } = this.#runtime.record;
+    const heldMicros = monotonicMicros();
+    const bytes = op === OP.decide ? this.#writtenDecide(responder, id, arrivedMicros) : null;
+    const held: HeldReply = {
+      deadlineMicros,
+      onCommitted: () => {
+        const nowMicros = monotonicMicros();
+        const micros = nowMicros - arrivedMicros;
+        if (bytes !== null) responder.sendBytes(slot, bytes);
+        else {
+          const { writer } = responder;
+          writer.reset();
+          if (op === OP.track) {
+            writeTrack(writer, {
+              id,
+              ok: true,
+              serverMicros: Math.round(micros),
+              stateSeq,
+              durability: 'committed',
+              duplicate: isDuplicate,
+            });
+          } else writeState(writer, { id, ok: true, serverMicros: Math.round(micros), stateSeq });
+          responder.send(slot);
+        }
+        this.#phases.commit(heldMicros - arrivedMicros, micros);
+        this.#finish(op, 0, null, micros, arrivedMicros, traceparent, isForwarded);
+      },
+      onFailed: () => {
+        this.#send(responder, slot, id, FAULT.writeFailed, 'store: the write failed; nothing of this request was kept');
+        this.#finish(
+          op,
+          FAULT.writeFailed.code,
+          FAULT.writeFailed,
+          monotonicMicros() - arrivedMicros,
+          arrivedMicros,
+          traceparent,
+          isForwarded,
+        );
+      },
+      onExpired: () => {
+        this.#metrics.add(COUNTER.shedDeadline, 1);
+        this.#send(
+          responder,
+          slot,
+          id,
+          FAULT.deadlineExceeded,
+          'deadlineMillis: passed while waiting for the disk; the write goes on',
+        );
+        this.#finish(
+          op,
+          FAULT.deadlineExceeded.code,
+          FAULT.deadlineExceeded,
+          monotonicMicros() - arrivedMicros,
+          arrivedMicros,
+          traceparent,
+          isForwarded,
+        );
+      },
+    };
+    this.#writer.hold(batch, held);
+  }
+
+  #writtenDecide(responder: Responder, id: number, arrivedMicros: number): Uint8Array {
+    const { writer } = responder;
+    writer.reset();
+    this.#writeOk(writer, OP.decide, id, Math.round(monotonicMicros() - arrivedMicros), DURABILITY.committed);
+    return writer.finish().slice();
+  }
+
+  #answerFault(
+    request: Request,
+    responder: Responder,
+    slot: number,
+    arrivedMicros: number,
+    fault: Fault,
+    message: string,
+    isForwarded = false,
+  ): void {
+    this.#send(responder, slot, request.id, fault, message);
+    this.#finish(
+      request.op,
+      fault.code,
+      fault,
+      monotonicMicros() - arrivedMicros,
+      arrivedMicros,
+      request.traceparent,
+      isForwarded,
+    );
+  }
+
+  #send(responder: Responder, slot: number, id: number | null, fault: Fault, message: string): void {
+    responder.writer.reset();
+    writeError(responder.writer, id, fault, message);
+    responder.send(slot);
+  }
+
+  /** Counts an answered request, and keeps it for tracing where that is worth it. */
+  #finish(
+    op: OpNumber,
+    code: number,
+    fault: Fault | null,
+    micros: number,
+    arrivedMicros: number,
+    traceparent: string,
+    isForwarded: boolean,
+  ): void {
+    this.#metrics.recordDuration(op, fault === null ? STATUS_INDEX.OK : STATUS_INDEX[fault.status], micros);
+    const { traces } = this.#options;
+    if (!traces.isEnabled) return;
+    const reason = this.#traceReason(fault, micros, traceparent);
+    if (reason === null) return;
+    if (this.#traces.length >= TRACES_PENDING_MAX) {
+      this.#metrics.add(COUNTER.tracesDropped, 1);
+      return;
+    }
+    this.#metrics.add(COUNTER.tracesRecorded, 1);
+    const startEpochMicros = epochMicrosOf(arrivedMicros);
+    const hasRecord = this.#runtime.record.handle !== 0xffffffff;
+    this.#traces.push({
+      op,
+      status: fault === null ? 'OK' : fault.status,
+      code,
+      startEpochMicros,
+      endEpochMicros: startEpochMicros + micros,
+      phases: this.#phases.copy(micros),
+      traceparent: traceparent === '' ? null : traceparent,
+      shard: this.#options.shard,
+      partition: hasRecord ? this.#runtime.record.partition : 0,
+      stateSeq: hasRecord ? this.#runtime.record.stateSeq : 0,
+      catalogVersion: this.#runtime.index.catalog.version,
+      modelVersion: this.#options.models.epoch,
+      candidates: op === OP.decide ? this.#decideTurn.outcome.candidates : 0,
+      isForwarded,
+      reason,
+    });
+  }
+
+  #traceReason(fault: Fault | null, micros: number, traceparent: string): TraceReason | null {
+    const { traces } = this.#options;
+    if (fault !== null) {
+      return fault.status === 'RESOURCE_EXHAUSTED' || fault.status === 'DEADLINE_EXCEEDED' ? 'shed' : 'failed';
+    }
+    if (micros > traces.slowMicros) return 'slow';
+    if (traceparent.endsWith('1')) return 'parent';
+    // Every n-th request: no draw is needed to see a fair share.
+    this.#traceCount += traces.sampleRatio;
+    if (this.#traceCount < 1) return null;
+    this.#traceCount -= 1;
+    return 'sampled';
+  }
+
+  /** The caller has handed over all requests of one frame. */
+  endFrame(): void {
+    this.#writer.limitBatch();
+  }
+
+  /** When decoding began and ended, for traces; called by the session before `handle`. */
+  markDecoded(arrivedMicros: number): void {
+    this.#phases.decoded(arrivedMicros);
+  }
+}
+
+function isReadOnlyOp(request: Request): boolean {
+  return request.op === OP.profile || (request.op === OP.decide && request.isDryRun);
+}
