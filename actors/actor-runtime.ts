@@ -104,6 +104,10 @@ export class ActorRuntime implements EffectContext {
   #cycleCount = 0;
   #sweepChunk = 0;
   #sweepSlot = 0;
+  /** The profile the running turn asked for, which may not be the one bound: a record that cannot be read is not. */
+  #askedPartition = 0;
+  #askedLow = 0;
+  #askedHigh = 0;
 
   constructor(options: RuntimeOptions, index: CatalogIndex) {
     this.options = options;
@@ -134,8 +138,10 @@ export class ActorRuntime implements EffectContext {
     return this.#openHash(partitionOf(keyBytes, keyStart, keyLength), low, high, this.#hash[2] as number, now);
   }
 
-  /** Binds `record` to a known profile, named by its hash; false when it was never heard of. */
+  /** Binds `record` to a known profile, named by its hash; false when it was never heard of or is set aside. */
   openKnown(partition: number, low: number, high: number): boolean {
+    this.#ask(partition, low, high);
+    if (this.isQuarantined) return false;
     const handle = this.profiles.find(partition, low, high);
     if (handle !== NO_HANDLE) this.#touch(handle);
     else if (!this.#load(partition, low, high)) return false;
@@ -143,7 +149,25 @@ export class ActorRuntime implements EffectContext {
     return true;
   }
 
+  #ask(partition: number, low: number, high: number): void {
+    this.#askedPartition = partition;
+    this.#askedLow = low;
+    this.#askedHigh = high;
+  }
+
+  /** Whether the profile the turn asked for has been set aside. */
+  get isQuarantined(): boolean {
+    if (this.#quarantined.size === 0) return false;
+    return this.#quarantined.has(nameOf(this.#askedPartition, this.#askedLow, this.#askedHigh));
+  }
+
+  failQuarantined(): Fault {
+    return this.fail(FAULT.quarantined, 'profile: set aside after failing twice; see the log for its key hash');
+  }
+
   #openHash(partition: number, low: number, high: number, check: number, now: number): Fault | null {
+    this.#ask(partition, low, high);
+    if (this.isQuarantined) return this.failQuarantined();
     const handle = this.profiles.find(partition, low, high);
     if (handle !== NO_HANDLE) this.#touch(handle);
     else {
@@ -155,9 +179,6 @@ export class ActorRuntime implements EffectContext {
         this.stats.profilesCreated++;
         return null;
       }
-    }
-    if (this.#quarantined.size > 0 && this.#quarantined.has(nameOf(partition, low, high))) {
-      return this.fail(FAULT.quarantined, 'profile: set aside after failing twice; see the log for its key hash');
     }
     if (this.record.hashCheck !== check) {
       return this.fail(FAULT.internal, 'profile: two keys share a 64-bit hash; the second one is refused');
@@ -259,8 +280,8 @@ export class ActorRuntime implements EffectContext {
   // ── changing ───────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Applies the effect in `this.effect` (type and body filled in by the turn) to the bound record and
-   * journals it. Returns false when applying failed by a bug of ours; nothing is changed then.
+   * Applies the effect in `this.effect` (type and body filled in by the turn) to the bound record, teaches
+   * the models what it holds, and journals it. Returns false when applying failed by a bug of ours; nothing is changed then.
    */
   commit(now: number): boolean {
     const { record, effect, store } = this;
@@ -278,11 +299,18 @@ export class ActorRuntime implements EffectContext {
     this.#position.offset = store.openBatchBytes;
     const before = record.usedBytes;
     this.#undo.set(record.u8.subarray(record.base, record.base + before));
+    const isIdentify = effect.type === EFFECT.identify;
+    const coldBefore = isIdentify ? store.getCold(this.boundStoreKey()) : undefined;
     try {
       applyEffect(record, effect, this.#position, this);
+      // Before the journal, which cannot be taken back: models that refuse an event leave nothing of it.
+      if (effect.type === EFFECT.event) this.options.models.learn(effect);
       store.appendJournal(effect.u8, 0, effect.length);
     } catch (error) {
       record.u8.set(this.#undo.subarray(0, before), record.base);
+      if (isIdentify) {
+        store.putCold(this.boundStoreKey(), coldBefore ?? this.options.coldCodec.encode({ traits: {} }));
+      }
       this.reportTurnFailure(error);
       return false;
     }
@@ -300,10 +328,9 @@ export class ActorRuntime implements EffectContext {
   /** Set by the shard; logs key hash and kind, never content. */
   onTurnFailure: (error: unknown, effectType: number, hash: string) => void = () => {};
 
-  /** Counts a failure of the bound profile; the second one sets it aside. */
+  /** Counts a failure of the profile the turn asked for; the second one sets it aside. */
   reportTurnFailure(error: unknown): void {
-    const { record } = this;
-    const name = nameOf(record.partition, record.hashLow, record.hashHigh);
+    const name = nameOf(this.#askedPartition, this.#askedLow, this.#askedHigh);
     const faults = (this.#faults.get(name) ?? 0) + 1;
     this.#faults.set(name, faults);
     this.stats.turnFailures++;
@@ -342,7 +369,7 @@ export class ActorRuntime implements EffectContext {
       if (record.leaseU8(i, LEASE.state) === LEASE_STATE.open) {
         expired++;
         if (flags & LEASE_FLAG.holdsBudget) {
-          effect.addLedger(LEDGER.free, record.leaseU32(i, LEASE.actionHash), record.leaseU32(i, LEASE.costMinor));
+          effect.addLedger(LEDGER.free, record.leaseU32(i, LEASE.actionHash), record.leaseCostMinor(i));
         }
       }
       if (flags & LEASE_FLAG.holdsStock)
@@ -354,7 +381,12 @@ export class ActorRuntime implements EffectContext {
   /** Ends due leases of profiles nobody asks for. */
   advanceTimers(now: number, limit: number): void {
     this.wheel.advance(now, limit, (partition, low, high) => {
-      if (this.openKnown(partition, low, high)) this.expireDue(now);
+      try {
+        if (this.openKnown(partition, low, high)) this.expireDue(now);
+      } catch (error) {
+        // One record that cannot be read must not stop the timers of the others.
+        this.reportTurnFailure(error);
+      }
     });
   }
 
@@ -372,6 +404,14 @@ export class ActorRuntime implements EffectContext {
 
   /** Begins a checkpoint: everything dirty now is to be written. Call with an empty open batch. */
   beginCycle(): void {
+    // What an unfinished cycle still owes belongs to this one: its checkpoint will claim those records too.
+    if (this.#cycleCount > 0) {
+      const merged = new Uint32Array((this.#cycleCount + this.#dirtyCount) * 3);
+      merged.set(this.#cycle.subarray(0, this.#cycleCount * 3));
+      merged.set(this.#dirty.subarray(0, this.#dirtyCount * 3), this.#cycleCount * 3);
+      this.#dirty = merged;
+      this.#dirtyCount += this.#cycleCount;
+    }
     this.#cycle = this.#dirty;
     this.#cycleCount = this.#dirtyCount;
     this.#dirty = new Uint32Array(3 * 1024);

@@ -71,6 +71,11 @@ export function applyEffect(
     default:
       throw new RangeError(`journal entry of unknown type ${effect.type}`);
   }
+  // A person begins with the first entry: what only looked (a dry run, a bad request) leaves no trace on disk.
+  if (record.stateSeq === 0) {
+    record.setF64(FIELD.createdAt, effect.at);
+    record.setF64(FIELD.lastTurnAt, effect.at);
+  }
   record.setU32(FIELD.stateSeq, effect.stateSeq);
   if (effect.at > record.getF64(FIELD.lastTurnAt)) record.setF64(FIELD.lastTurnAt, effect.at);
   record.setU32(FIELD.journalEpoch, position.epoch);
@@ -101,7 +106,8 @@ function applyDecision(record: ProfileRecord, effect: Effect, position: EntryPos
   for (let i = 0; i < entries; i++) {
     const chosen = DECISION.chosen + i * CHOSEN_BYTES;
     const hasAction = i < chosenCount;
-    const leaseFlags = hasAction ? effect.getU32(chosen + CHOSEN.leaseFlags) : 0;
+    const priceFlags = flags & DECISION_FLAG.holdsStock ? LEASE_FLAG.holdsStock : 0;
+    const leaseFlags = hasAction ? effect.getU32(chosen + CHOSEN.leaseFlags) : priceFlags;
     const actionHash = hasAction ? effect.getU32(chosen + CHOSEN.actionHash) : 0;
     const channelHash = hasAction ? effect.getU32(chosen + CHOSEN.channelHash) : 0;
     makeRoom(record, (leaseFlags & HOLDING) !== 0);
@@ -119,7 +125,7 @@ function applyDecision(record: ProfileRecord, effect: Effect, position: EntryPos
     record.setLeaseU32(lease, LEASE.journalOffset, position.offset);
     record.setLeaseU8(lease, LEASE.state, LEASE_STATE.open);
     record.setLeaseU8(lease, LEASE.flags, leaseFlags);
-    record.setLeaseU32(lease, LEASE.costMinor, hasAction ? effect.getF64(chosen + CHOSEN.costMinor) : 0);
+    record.setLeaseCostMinor(lease, hasAction ? effect.getF64(chosen + CHOSEN.costMinor) : 0);
     if (leaseFlags & LEASE_FLAG.holdsCap) {
       record.addMoment(MOMENT.decision, actionHash, at, channelHash, at, context.retentionMillis);
     }
@@ -257,7 +263,12 @@ function endLease(record: ProfileRecord, i: number, state: number): void {
   if (state === LEASE_STATE.confirmed) return;
   record.setLeaseU8(i, LEASE.flags, record.leaseU8(i, LEASE.flags) & ~LEASE_FLAG.holdsStock);
   if (record.leaseU8(i, LEASE.flags) & LEASE_FLAG.holdsCap) {
-    record.withdrawMoment(MOMENT.decision, record.leaseU32(i, LEASE.actionHash), record.leaseF64(i, LEASE.at));
+    record.withdrawMoment(
+      MOMENT.decision,
+      record.leaseU32(i, LEASE.actionHash),
+      record.leaseF64(i, LEASE.at),
+      record.leaseU32(i, LEASE.channelHash),
+    );
   }
 }
 

@@ -291,7 +291,8 @@ export class DecideTurn {
       (draft.isExplored ? DECISION_FLAG.explored : 0) |
       (query.isHeldOut ? DECISION_FLAG.heldOut : 0) |
       (hasPrice ? DECISION_FLAG.hasPrice : 0) |
-      (draft.hasSendTime ? DECISION_FLAG.hasSendTime : 0);
+      (draft.hasSendTime ? DECISION_FLAG.hasSendTime : 0) |
+      (holdsStock ? DECISION_FLAG.holdsStock : 0);
     effect.setU16(DECISION.featureCount, features.count);
     effect.setF64(DECISION.priceMinor, priceMinor);
     effect.setF64(DECISION.quoteExpiresAt, quoteExpiresAt);

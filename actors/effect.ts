@@ -45,7 +45,14 @@ export const DECISION = {
   allowedCount: 124,
   chosen: 128,
 } as const;
-export const DECISION_FLAG = { explored: 1, heldOut: 2, hasPrice: 4, hasSendTime: 8 } as const;
+export const DECISION_FLAG = {
+  explored: 1,
+  heldOut: 2,
+  hasPrice: 4,
+  hasSendTime: 8,
+  /** A unit of the priced product is held, by the lease of the first action or, without one, of the price. */
+  holdsStock: 16,
+} as const;
 
 /** Offsets of one chosen action inside a decision, from `DECISION.chosen + i * CHOSEN_BYTES`. */
 export const CHOSEN_BYTES = 48;

@@ -70,15 +70,15 @@ export class EventTurn {
     this.isDuplicate = false;
     const decision = this.#decisionOf(request.decisionId, 'track.decisionId');
     if (decision < 0) return FAULT.malformedId;
+    const { hashLow, hashHigh } = this.#id;
     const quote = this.#decisionOf(request.quoteId, 'track.quoteId');
     if (quote < 0) return FAULT.malformedId;
     const fault = runtime.open(request, now);
     if (fault !== null) return fault;
     const { record } = runtime;
-    if (
-      (decision !== 0 || quote !== 0) &&
-      (this.#id.hashLow !== record.hashLow || this.#id.hashHigh !== record.hashHigh)
-    ) {
+    const isOwnDecision = decision === 0 || (hashLow === record.hashLow && hashHigh === record.hashHigh);
+    const isOwnQuote = quote === 0 || (this.#id.hashLow === record.hashLow && this.#id.hashHigh === record.hashHigh);
+    if (!isOwnDecision || !isOwnQuote) {
       return runtime.fail(FAULT.malformedId, 'track.decisionId: this decision was made for another profile');
     }
     const hasMessage = request.messageId !== '';
@@ -149,7 +149,7 @@ export class EventTurn {
       released++;
       const flags = record.leaseU8(i, LEASE.flags);
       if (flags & LEASE_FLAG.holdsBudget) {
-        effect.addLedger(LEDGER.free, record.leaseU32(i, LEASE.actionHash), record.leaseU32(i, LEASE.costMinor));
+        effect.addLedger(LEDGER.free, record.leaseU32(i, LEASE.actionHash), record.leaseCostMinor(i));
       }
       if (flags & LEASE_FLAG.holdsStock)
         effect.addLedger(LEDGER.free, stockSubject(record.leaseU32(i, LEASE.skuHash)), 1);
@@ -178,6 +178,7 @@ export class EventTurn {
       return runtime.fail(FAULT.malformedId, `${field}: not an id this server issues (20 characters, with a check)`);
     }
     if (!runtime.openKnown(this.#id.partition, this.#id.hashLow, this.#id.hashHigh)) {
+      if (runtime.isQuarantined) return runtime.failQuarantined();
       return runtime.fail(FAULT.unknownDecision, `${field}: no such decision is kept`);
     }
     runtime.expireDue(now);
@@ -249,7 +250,6 @@ export class EventTurn {
         now,
       );
       if (!this.#runtime.commit(now)) return false;
-      this.#runtime.options.models.learn(this.#runtime.effect);
     }
     return true;
   }
@@ -290,7 +290,9 @@ export class EventTurn {
     effect.setF64(EVENT.revenueMinor, numberOf(properties?.revenueMinor));
     effect.setU16(EVENT.hourOfWeek, 0xffff);
     if (lease >= 0) flags |= this.#fillAttribution(what, lease, decisionSeq, isFirst, isPurchase, properties);
-    if (isPurchase && lease < 0) this.#takeStock(properties, 0);
+    if (isPurchase) {
+      this.#takeStock(properties, flags & EVENT_FLAG.endsStockHold ? effect.getU32(EVENT.skuHash) : 0);
+    }
     if (quoteSeq === 0 && lease < 0) effect.setF64(EVENT.priceMinor, Number.NaN);
     const retention = index.catalog.retentions.get(eventHash);
     if (retention !== undefined && isFirst && at > now - retention.windowMillis) {
@@ -304,7 +306,9 @@ export class EventTurn {
       effect.setU32(EVENT.zoneHash, murmur3Text(options.zones.zoneName(runtime.scope.zone), 0));
     }
     flags |= what.flags & (EVENT_FLAG.contactRefused | EVENT_FLAG.contactAllowed);
-    if (channelHash !== 0) effect.setU32(EVENT.channelHash, channelHash);
+    // What is learnt of a decision is about the channel it chose; a refusal is about the one named, or all.
+    const isContact = (flags & (EVENT_FLAG.contactRefused | EVENT_FLAG.contactAllowed)) !== 0;
+    if (lease < 0 || isContact) effect.setU32(EVENT.channelHash, channelHash);
     effect.setU32(EVENT.flags, flags);
     if (flags & (EVENT_FLAG.trial | EVENT_FLAG.response | EVENT_FLAG.trialWithResponse | EVENT_FLAG.purchase))
       stats.learnUpdates++;
@@ -340,7 +344,7 @@ export class EventTurn {
         if (!this.#isOpenLease(i, decisionSeq)) continue;
         stats.leasesConfirmed++;
         if (record.leaseU8(i, LEASE.flags) & LEASE_FLAG.holdsBudget) {
-          effect.addLedger(LEDGER.spend, record.leaseU32(i, LEASE.actionHash), record.leaseU32(i, LEASE.costMinor));
+          effect.addLedger(LEDGER.spend, record.leaseU32(i, LEASE.actionHash), record.leaseCostMinor(i));
         }
       }
     }
@@ -358,17 +362,28 @@ export class EventTurn {
       }
     }
     if (!Number.isNaN(priceMinor) && isWithinReward) {
-      if (what.flags & EVENT_FLAG.trial && (leaseFlags & LEASE_FLAG.quoteLearnt) === 0) flags |= EVENT_FLAG.quote;
-      if (isPurchase && (leaseFlags & LEASE_FLAG.purchaseLearnt) === 0) {
+      // A decision has one price, however many actions it has: its quote and its purchase count once.
+      const decisionFlags = this.#flagsOfDecision(decisionSeq);
+      if (what.flags & EVENT_FLAG.trial && (decisionFlags & LEASE_FLAG.quoteLearnt) === 0) flags |= EVENT_FLAG.quote;
+      if (isPurchase && (decisionFlags & LEASE_FLAG.purchaseLearnt) === 0) {
         flags |= EVENT_FLAG.purchase;
         const quantity = this.#quantityOf(properties, record.leaseU32(lease, LEASE.skuHash));
         effect.setF64(EVENT.quantity, quantity);
-        if (leaseFlags & LEASE_FLAG.holdsStock) {
+        if (decisionFlags & LEASE_FLAG.holdsStock) {
           flags |= EVENT_FLAG.endsStockHold;
           effect.addLedger(LEDGER.spend, stockSubject(record.leaseU32(lease, LEASE.skuHash)), 1);
-          this.#takeStock(properties, record.leaseU32(lease, LEASE.skuHash));
-        } else this.#takeStock(properties, 0);
+        }
       }
+    }
+    return flags;
+  }
+
+  /** What any lease of the decision holds or has taught. */
+  #flagsOfDecision(decisionSeq: number): number {
+    const { record } = this.#runtime;
+    let flags = 0;
+    for (let i = 0; i < record.leaseCount; i++) {
+      if (record.leaseU32(i, LEASE.decisionSeq) === decisionSeq) flags |= record.leaseU8(i, LEASE.flags);
     }
     return flags;
   }
@@ -385,8 +400,10 @@ export class EventTurn {
   /** Takes the bought units from stock; of the product whose lease held one, one less. */
   #takeStock(properties: Properties | null, heldSku: number): void {
     const { effect, options } = this.#runtime;
+    let held = heldSku;
     this.#eachItem(properties, (hash, units) => {
-      const left = hash === heldSku ? units - 1 : units;
+      const left = hash === held ? units - 1 : units;
+      if (hash === held) held = 0;
       if (left > 0 && options.ledger.isLimited(stockSubject(hash)) && effect.ledgerCount < 250) {
         effect.addLedger(LEDGER.take, stockSubject(hash), left);
       }

@@ -9,6 +9,8 @@
  * a lease due within a second is visited after that second has passed.
  */
 const WORDS = 3;
+/** Empty seconds passed one by one; over more of them all full ones are looked through for the next. */
+const STEPS_MAX = 1024;
 
 class Bucket {
   words = new Uint32Array(16 * WORDS);
@@ -54,7 +56,13 @@ export class LeaseWheel {
       const bucket = this.#buckets.get(this.#next);
       if (bucket === undefined) {
         // A jump of the clock could leave millions of empty seconds: then look for the next full one.
-        this.#next = this.#buckets.has(this.#next + 1) ? this.#next + 1 : Math.min(...this.#buckets.keys());
+        if (due - this.#next < STEPS_MAX) {
+          this.#next++;
+          continue;
+        }
+        let next = Number.POSITIVE_INFINITY;
+        for (const second of this.#buckets.keys()) if (second < next) next = second;
+        this.#next = next;
         continue;
       }
       while (bucket.count > 0 && left > 0) {

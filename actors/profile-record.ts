@@ -6,6 +6,7 @@
  * shifts the sections behind (a few hundred bytes), and moves the record to a larger slot when it no
  * longer fits. Invariant: counts in the header describe the sections exactly.
  */
+import { MOMENT } from '../decision/catalog.ts';
 import type { ProfileIndex } from './profile-index.ts';
 import {
   FIELD,
@@ -27,7 +28,7 @@ import {
   REFUSAL_KIND,
   TRAIT_BYTES,
 } from './record-layout.ts';
-import { type Chunk, NO_HANDLE, type Slab } from './slab.ts';
+import { type Chunk, classFor, NO_HANDLE, type Slab } from './slab.ts';
 
 export class ProfileRecord {
   readonly slab: Slab;
@@ -215,8 +216,11 @@ export class ProfileRecord {
 
   /**
    * Remembers one fact. `retentionMillis(kind, subject)` tells how long such a fact is of use, so that a
-   * full section is first trimmed; past MOMENTS_MAX the two oldest of the same subject become one with
-   * the later instant: a cap then opens later than it might, never earlier.
+   * section that is about to need a larger slot is first trimmed; past MOMENTS_MAX the two oldest of one
+   * subject (and, for an action, channel) become one with the later instant: a cap then opens later than it
+   * might, never earlier. Only where no two are alike is the oldest forgotten, an event's if there is one.
+   * What is trimmed depends on the bytes in use alone, never on the slot they happen to lie in: a record
+   * read back and replayed comes to the same bytes.
    */
   addMoment(
     kind: number,
@@ -226,14 +230,16 @@ export class ProfileRecord {
     now: number,
     retentionMillis: (kind: number, subject: number) => number,
   ): void {
-    if (this.usedBytes + MOMENT_BYTES > this.#slotBytes || this.momentCount >= MOMENTS_MAX) {
+    if (this.#needsLargerClass(MOMENT_BYTES) || this.momentCount >= MOMENTS_MAX) {
       for (let i = this.momentCount - 1; i >= 0; i--) {
         if (now - this.momentAt(i) > retentionMillis(this.momentKind(i), this.momentSubject(i))) this.removeMoment(i);
       }
-      if (this.momentCount >= MOMENTS_MAX) this.#joinOldest(kind, subject);
+      if (this.momentCount >= MOMENTS_MAX) this.#joinOldest(kind, subject, amount);
+      for (let i = 0; i < this.momentCount && this.momentCount >= MOMENTS_MAX; i++) {
+        this.#joinOldest(this.momentKind(i), this.momentSubject(i), this.momentAmount(i));
+      }
+      if (this.momentCount >= MOMENTS_MAX) this.removeMoment(this.#oldestMoment());
     }
-    if (this.momentCount >= MOMENTS_MAX) this.#joinOldest(this.momentKind(0), this.momentSubject(0));
-    if (this.momentCount >= MOMENTS_MAX) this.removeMoment(this.#oldestMoment());
     const from = this.quotesStart;
     this.#insertBytes(from, MOMENT_BYTES);
     const start = this.base + from;
@@ -251,10 +257,15 @@ export class ProfileRecord {
     this.setU16(FIELD.momentCount, this.momentCount - 1);
   }
 
-  /** Takes back one moment of exactly this kind, subject and instant; false when there is none. */
-  withdrawMoment(kind: number, subject: number, at: number): boolean {
+  /** Takes back one moment of exactly this kind, subject, amount and instant; false when there is none. */
+  withdrawMoment(kind: number, subject: number, at: number, amount: number): boolean {
     for (let i = 0; i < this.momentCount; i++) {
-      if (this.momentAt(i) === at && this.momentKind(i) === kind && this.momentSubject(i) === subject) {
+      if (
+        this.momentAt(i) === at &&
+        this.momentKind(i) === kind &&
+        this.momentSubject(i) === subject &&
+        this.momentAmount(i) === amount
+      ) {
         const times = this.momentTimes(i);
         if (times > 1) this.u16[((this.base + this.momentsStart + i * MOMENT_BYTES) >>> 1) + 11] = times - 1;
         else this.removeMoment(i);
@@ -264,20 +275,24 @@ export class ProfileRecord {
     return false;
   }
 
+  /** The oldest of the least important kind: events, then what caps count, then refusals. */
   #oldestMoment(): number {
     let oldest = 0;
     for (let i = 1; i < this.momentCount; i++) {
-      if (this.momentKind(i) === REFUSAL_KIND) continue;
-      if (this.momentKind(oldest) === REFUSAL_KIND || this.momentAt(i) < this.momentAt(oldest)) oldest = i;
+      const rank = rankOf(this.momentKind(i)) - rankOf(this.momentKind(oldest));
+      if (rank < 0 || (rank === 0 && this.momentAt(i) < this.momentAt(oldest))) oldest = i;
     }
     return oldest;
   }
 
-  #joinOldest(kind: number, subject: number): void {
+  /** An event's amounts are summed; an action's amount is its channel, and only like joins like. */
+  #joinOldest(kind: number, subject: number, amount: number): void {
+    const isEvent = kind === MOMENT.event;
     let first = -1;
     let second = -1;
     for (let i = 0; i < this.momentCount; i++) {
       if (this.momentKind(i) !== kind || this.momentSubject(i) !== subject) continue;
+      if (!isEvent && this.momentAmount(i) !== amount) continue;
       if (first < 0 || this.momentAt(i) < this.momentAt(first)) {
         second = first;
         first = i;
@@ -287,7 +302,7 @@ export class ProfileRecord {
     const times = this.momentTimes(first) + this.momentTimes(second);
     if (times > 0xffff) return;
     const start = this.base + this.momentsStart + second * MOMENT_BYTES;
-    this.f64[(start >>> 3) + 1] = this.momentAmount(first) + this.momentAmount(second);
+    if (isEvent) this.f64[(start >>> 3) + 1] = this.momentAmount(first) + this.momentAmount(second);
     this.u16[(start >>> 1) + 11] = times;
     this.removeMoment(first);
   }
@@ -354,6 +369,19 @@ export class ProfileRecord {
   setLeaseU8(i: number, field: number, value: number): void {
     this.u8[this.base + this.leasesStart + i * LEASE_BYTES + field] = value;
   }
+  /** What the lease holds of its action's budget, in minor units: an integer below 2^48. */
+  leaseCostMinor(i: number): number {
+    const start = this.base + this.leasesStart + i * LEASE_BYTES;
+    return (
+      (this.u16[(start + LEASE.costHigh) >>> 1] as number) * 0x1_0000_0000 +
+      (this.u32[(start + LEASE.costLow) >>> 2] as number)
+    );
+  }
+  setLeaseCostMinor(i: number, costMinor: number): void {
+    const start = this.base + this.leasesStart + i * LEASE_BYTES;
+    this.u16[(start + LEASE.costHigh) >>> 1] = Math.floor(costMinor / 0x1_0000_0000);
+    this.u32[(start + LEASE.costLow) >>> 2] = costMinor % 0x1_0000_0000;
+  }
   /** Appends a zeroed lease; returns its position. */
   addLease(): number {
     const i = this.leaseCount;
@@ -390,7 +418,7 @@ export class ProfileRecord {
   addMessage(low: number, high: number, now: number): void {
     const count = this.messageCount;
     const seconds = Math.floor(now / 1000);
-    if (count < MESSAGES_MAX && this.usedBytes + MESSAGE_BYTES > this.#slotBytes) this.#forgetOldMessages(seconds);
+    if (count < MESSAGES_MAX && this.#needsLargerClass(MESSAGE_BYTES)) this.#forgetOldMessages(seconds);
     let i = this.messageCount;
     if (i < MESSAGES_MAX) {
       this.#insertBytes(this.usedBytes, MESSAGE_BYTES);
@@ -414,6 +442,12 @@ export class ProfileRecord {
     if (old === 0) return;
     this.#removeBytes(this.messagesStart, old * MESSAGE_BYTES);
     this.setU16(FIELD.messageCount, count - old);
+  }
+
+  /** Whether `length` more bytes cross into a larger size class than the bytes in use ask for. */
+  #needsLargerClass(length: number): boolean {
+    const used = this.usedBytes;
+    return classFor(used + length) !== classFor(used);
   }
 
   #insertBytes(at: number, length: number): void {
@@ -440,4 +474,10 @@ export class ProfileRecord {
     this.index.set(this.partition, this.hashLow, this.hashHigh, handle);
     this.slab.free(old);
   }
+}
+
+/** Who stays when a full section must forget something: higher stays longer. */
+function rankOf(kind: number): number {
+  if (kind === REFUSAL_KIND) return 2;
+  return kind === MOMENT.event ? 0 : 1;
 }

@@ -79,11 +79,12 @@ export const LEASE = {
   journalOffset: 52,
   state: 56,
   flags: 57,
-  costMinor: 60,
+  /** Upper 16 of 48 bits; money goes to 10^12. */
+  costHigh: 58,
+  costLow: 60,
 } as const;
 
 export const LEASE_STATE = { open: 1, confirmed: 2, released: 3, expired: 4 } as const;
-export type LeaseState = (typeof LEASE_STATE)[keyof typeof LEASE_STATE];
 
 /** What a lease holds, and what has been learnt from it. */
 export const LEASE_FLAG = {
@@ -100,10 +101,11 @@ export const LEASE_FLAG = {
 export const REFUSAL_KIND = 7;
 
 /**
- * Leases that hold a cap, budget or stock; above it such actions are suppressed for the person. Each may
- * free two ledger subjects, and one journal entry names at most 255.
+ * Leases that hold a cap, budget or stock; at it such actions are suppressed for the person. The decision
+ * that reaches it may add 32 at once, so 143 can be held, each with a budget and 112 of them with a unit of
+ * stock: all of them ending together are 255 ledger operations, and one journal entry names at most 255.
  */
-export const HOLDING_LEASES_MAX = 120;
+export const HOLDING_LEASES_MAX = 112;
 /** Open leases that hold nothing; the oldest gives way. */
 export const IDLE_LEASES_MAX = 32;
 /** Ended leases kept for outcomes that arrive later; the oldest gives way. */
@@ -118,18 +120,39 @@ export const MESSAGE_MEMORY_MILLIS = 7 * 86_400_000;
  * Brings the stored bytes of an older layout to today's. Version 1 is the first, so there is nothing to
  * do yet but to refuse what this build cannot know.
  * @returns the record's bytes in today's layout
- * @throws RangeError when the version is newer than this build or the length cannot be right
+ * @throws RangeError when the version is newer than this build or the length is not what the counts say
  */
 export function migrateRecord(bytes: Uint8Array): Uint8Array {
-  if (bytes.length < HEADER_BYTES)
+  if (bytes.length < HEADER_BYTES_V0)
     throw new RangeError(`profile record of ${bytes.length} bytes is shorter than its header`);
-  const version = (bytes[0] as number) | ((bytes[1] as number) << 8);
+  const version = u16At(bytes, FIELD.version);
   const step = MIGRATIONS.get(version);
-  if (version === LAYOUT_VERSION) return bytes;
+  if (version === LAYOUT_VERSION) {
+    const length = lengthOf(bytes);
+    if (bytes.length === length) return bytes;
+    throw new RangeError(`profile record of ${bytes.length} bytes should have ${length} by its own counts`);
+  }
   if (step === undefined) {
     throw new RangeError(`profile record has layout version ${version}; this build knows up to ${LAYOUT_VERSION}`);
   }
   return migrateRecord(step(bytes));
+}
+
+const HEADER_BYTES_V0 = 144;
+
+/** Bytes that a record in today's layout has, by the counts in its header. */
+function lengthOf(bytes: Uint8Array): number {
+  return (
+    HEADER_BYTES +
+    (bytes[FIELD.traitCount] as number) * TRAIT_BYTES +
+    u16At(bytes, FIELD.momentCount) * MOMENT_BYTES +
+    u16At(bytes, FIELD.quoteCount) * QUOTE_BYTES +
+    u16At(bytes, FIELD.leaseCount) * LEASE_BYTES +
+    u16At(bytes, FIELD.messageCount) * MESSAGE_BYTES
+  );
+}
+function u16At(bytes: Uint8Array, at: number): number {
+  return (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
 }
 
 /**
@@ -141,8 +164,8 @@ const MIGRATIONS: ReadonlyMap<number, (bytes: Uint8Array) => Uint8Array> = new M
     0,
     (old: Uint8Array): Uint8Array => {
       const bytes = new Uint8Array(old.length + 8);
-      bytes.set(old.subarray(0, 144), 0);
-      bytes.set(old.subarray(144), HEADER_BYTES);
+      bytes.set(old.subarray(0, HEADER_BYTES_V0), 0);
+      bytes.set(old.subarray(HEADER_BYTES_V0), HEADER_BYTES);
       bytes[0] = 1;
       return bytes;
     },

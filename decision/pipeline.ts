@@ -10,7 +10,7 @@
  * decision without `explain` allocates nothing here.
  */
 import type { Contribution, Properties, Rejection, Scalar } from '../proto/messages.ts';
-import type { Action, Cap, Catalog, Channel, Product } from './catalog.ts';
+import { type Action, type Cap, type Catalog, type Channel, MOMENT, type Product } from './catalog.ts';
 import type { CatalogIndex } from './catalog-index.ts';
 import { ChoiceInput, ChoiceResult, chooseActions } from './choice.ts';
 import { CapTally, capOpensAt, isQuiet, type LocalNow, type MomentSource, quietEndsAt } from './contact-policy.ts';
@@ -229,7 +229,7 @@ export class Pipeline {
       if (query.isExplain) draft.rejected.push(this.#capped(action, full, state, action.hash, false));
       return -1;
     }
-    if (state.isHoldingFull && (action.caps.length > 0 || action.budgetMinor !== null)) {
+    if (state.isHoldingFull && (action.budgetMinor !== null || this.index.keeps(MOMENT.decision, action.hash))) {
       if (query.isExplain) draft.rejected.push(reject(action, 'contactPolicy', 'openLeases', null, null, null));
       return -1;
     }

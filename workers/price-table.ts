@@ -34,6 +34,8 @@ export class PriceTable {
     if (slot >= SLOTS) return draw();
     if (Atomics.load(this.#hours, slot * 2 + 1) === hour) return this.#prices[slot] as number;
     const claimed = Atomics.load(this.#hours, slot * 2);
+    // A clock a moment behind must not take a later hour's price away from those who have seen it.
+    if (claimed > hour) return draw();
     if (claimed !== hour && Atomics.compareExchange(this.#hours, slot * 2, claimed, hour) === claimed) {
       const price = draw();
       this.#prices[slot] = price;

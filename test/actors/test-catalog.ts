@@ -1,0 +1,31 @@
+/** A small catalog with every kind of limit, built from the parts a test wants to set. */
+export interface CatalogParts {
+  readonly actions: string;
+  readonly channels?: string;
+  readonly slots?: string;
+  readonly products?: string;
+  readonly traits?: string;
+  readonly timeZone?: string;
+  readonly leaseMillis?: number;
+  readonly holdoutProbability?: number;
+  readonly explorationProbability?: number;
+}
+
+export function catalogText(parts: CatalogParts): string {
+  return `version: 1
+name: test
+currency: EUR
+timeZone: ${parts.timeZone ?? 'UTC'}
+decision: { explorationProbability: ${parts.explorationProbability ?? 0.02}, holdoutProbability: ${parts.holdoutProbability ?? 0}, rewardWindow: 7d, leaseMillis: ${parts.leaseMillis ?? 120_000} }
+profile: { additionalTraits: refuse, traits: { timeZone: { type: timeZone }${parts.traits === undefined ? '' : `, ${parts.traits}`} } }
+channels: ${parts.channels ?? '{ app: {} }'}
+slots: ${parts.slots ?? '{ home: { channels: [app] } }'}
+products: [${parts.products ?? ''}]
+actions: [${parts.actions}]
+`;
+}
+
+export const COFFEE =
+  '{ sku: coffee, listMinor: 1000, floorMinor: 700, ceilingMinor: 1200, costMinor: 500, stepMinor: 10, quoteTtlMillis: 900000 }';
+/** A Wednesday morning, UTC. */
+export const NOON = Date.UTC(2026, 5, 10, 9, 0, 0);
