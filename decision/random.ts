@@ -25,7 +25,6 @@ export const PURPOSE = {
   sendTime: 7,
   holdout: 8,
 } as const;
-export type Purpose = (typeof PURPOSE)[keyof typeof PURPOSE];
 
 let v0 = 0;
 let v1 = 0;

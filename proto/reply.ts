@@ -26,8 +26,6 @@ import type { Fault } from './statuses.ts';
 import type { ReadLimits, ValueReader } from './value-reader.ts';
 
 export type { DocumentWriter, Encoding } from './document-writer.ts';
-export { JsonWriter } from './json-writer.ts';
-export { MessagePackWriter } from './messagepack.ts';
 
 export function createWriter(encoding: Encoding): DocumentWriter {
   return encoding === 'msgpack' ? new MessagePackWriter() : new JsonWriter();

@@ -44,7 +44,6 @@ export const FIELD = {
   version: 24,
 } as const;
 export type FieldName = keyof typeof FIELD;
-export type FieldNumber = (typeof FIELD)[FieldName];
 
 export const FIELD_NAMES = Object.keys(FIELD) as readonly FieldName[]; // the keys of FIELD, in its order
 export const FIELD_TABLE = new WordTable(FIELD_NAMES);

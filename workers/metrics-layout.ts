@@ -118,7 +118,6 @@ export const GAUGES = {
   storeBytes: info('opportune_store_bytes', 'By', 'Size of the data file.'),
   eventLoopUtilisation: info('opportune_event_loop_utilisation', '1', "Busy part of the worker's event loop, 0 to 1."),
 } as const satisfies Record<string, MetricInfo>;
-export type GaugeName = keyof typeof GAUGES;
 
 /** Histograms in seconds beside the RPC one, added up over the workers. */
 export const HISTOGRAMS = {
@@ -127,7 +126,6 @@ export const HISTOGRAMS = {
   mailboxWait: info('opportune_mailbox_wait_seconds', 's', 'From decoding a request until its turn begins.'),
   forwardDuration: info('opportune_forward_duration_seconds', 's', 'Request to another worker and back.'),
 } as const satisfies Record<string, MetricInfo>;
-export type HistogramName = keyof typeof HISTOGRAMS;
 
 /** Derived from the duration rows. */
 export const REQUESTS = info('opportune_requests', '{request}', 'Requests answered, by operation and status.');

@@ -17,7 +17,6 @@ export const EXIT = {
   /** The server answered with an error status. */
   refused: 4,
 } as const;
-export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
 export interface CommandIo {
   out(text: string): void;

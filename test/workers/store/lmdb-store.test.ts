@@ -365,7 +365,7 @@ test('a stalled disk: commits reject after the timeout, in order, until it answe
     isHeld = resolve;
   });
   const holder = raw.transaction(async () => {
-    raw.put(textBytes('holder'), new Uint8Array(1));
+    void raw.put(textBytes('holder'), new Uint8Array(1)); // settled by the transaction
     isHeld();
     await held;
   });
