@@ -12,7 +12,7 @@
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Piscina } from 'piscina';
-import type { JobInput, JobName, JobResult } from './job-table.ts';
+import type { JobInput, JobName, JobOutcome, JobResult } from './job-table.ts';
 
 const IDLE_MILLIS = 10_000;
 /** Waiting jobs; one more is refused rather than kept. */
@@ -33,10 +33,23 @@ export interface RunJobOptions {
   readonly signal?: AbortSignal;
 }
 
+/** A job failed in its thread. Carries the original's name, message and, for the machine's or operator's fault, code. */
+export class JobError extends Error {
+  /** As of the original error, such as `OPEN_FAILED` or `ENOSPC`; undefined for a bug of ours. */
+  readonly code: string | undefined;
+
+  constructor(job: JobName, failure: Extract<JobOutcome<JobName>, { readonly isOk: false }>) {
+    super(failure.message, { cause: `job ${job}, in its thread: ${failure.stack}` });
+    this.name = failure.name;
+    this.code = failure.code;
+  }
+}
+
 export class JobPool {
   readonly #threads: number;
   readonly #script: string;
   #pool: Promise<Piscina> | undefined;
+  readonly #unsettled = new Set<Promise<unknown>>();
   #isClosed = false;
 
   constructor(options: JobPoolOptions = {}) {
@@ -57,8 +70,8 @@ export class JobPool {
   /**
    * Runs a job; resolves with its result. `input` is cloned, but for SharedArrayBuffers, which are shared:
    * the caller must not write to those until the promise settles.
-   * Rejects with the job's own error (its class is lost, its message and `code` are kept), with an Error when
-   * WAITING_JOBS_MAX jobs wait already, or when the pool is closed.
+   * Rejects with a JobError when the job failed, with an Error when WAITING_JOBS_MAX jobs wait already or the
+   * pool is closed, and with an AbortError after `signal`.
    */
   async run<Name extends JobName>(
     name: Name,
@@ -66,10 +79,25 @@ export class JobPool {
     options: RunJobOptions = {},
   ): Promise<JobResult<Name>> {
     if (this.#isClosed) throw new Error(`job ${name}: the pool is closed`);
+    const running = this.#ask(name, input, options.signal ?? null);
+    this.#unsettled.add(running);
+    try {
+      const outcome = await running;
+      if (!outcome.isOk) throw new JobError(name, outcome);
+      return outcome.result;
+    } finally {
+      this.#unsettled.delete(running);
+    }
+  }
+
+  async #ask<Name extends JobName>(
+    name: Name,
+    input: JobInput<Name>,
+    signal: AbortSignal | null,
+  ): Promise<JobOutcome<Name>> {
     this.#pool ??= this.#start();
     const pool = await this.#pool;
-    const signal = options.signal ?? null;
-    return (await pool.run(input, { name, signal })) as JobResult<Name>; // job-thread.ts exports JOBS by name
+    return (await pool.run(input, { name, signal })) as JobOutcome<Name>; // what job-thread.ts exports by that name
   }
 
   async #start(): Promise<Piscina> {
@@ -87,10 +115,14 @@ export class JobPool {
     });
   }
 
-  /** Lets running and waiting jobs finish, then ends the threads. Later `run` calls reject. Safe to call twice. */
+  /**
+   * Lets running and waiting jobs finish, then ends the threads. Later `run` calls reject. Safe to call twice.
+   * Not piscina's own `close`, which drops a job queued while its thread is still starting.
+   */
   async close(): Promise<void> {
     this.#isClosed = true;
+    await Promise.allSettled(this.#unsettled);
     const pool = await this.#pool;
-    await pool?.close();
+    await pool?.destroy();
   }
 }

@@ -14,3 +14,14 @@ export interface Jobs {
 export type JobName = keyof Jobs;
 export type JobInput<Name extends JobName> = Parameters<Jobs[Name]>[0];
 export type JobResult<Name extends JobName> = Awaited<ReturnType<Jobs[Name]>>;
+
+/** What crosses the threads: cloning an error keeps its message and loses its code, so failures are spelt out. */
+export type JobOutcome<Name extends JobName> =
+  | { readonly isOk: true; readonly result: JobResult<Name> }
+  | {
+      readonly isOk: false;
+      readonly name: string;
+      readonly message: string;
+      readonly code: string | undefined;
+      readonly stack: string;
+    };

@@ -2,14 +2,27 @@
  * What a pool thread loads: one function a job, each of which loads its own file when it is first called,
  * so that a thread that writes snapshots never loads the store. Nothing imports this file; the pool names it.
  */
-import type { JobInput, JobName, JobResult } from './job-table.ts';
+import type { JobInput, JobName, JobOutcome, JobResult } from './job-table.ts';
 
-type Job<Name extends JobName> = (input: JobInput<Name>) => Promise<JobResult<Name>>;
+type Job<Name extends JobName> = (input: JobInput<Name>) => Promise<JobOutcome<Name>>;
 
-export const evaluatePolicy: Job<'evaluatePolicy'> = async (input) =>
-  (await import('./evaluate-policy.ts')).evaluatePolicy(input);
+export const evaluatePolicy: Job<'evaluatePolicy'> = (input) =>
+  outcomeOf(async () => (await import('./evaluate-policy.ts')).evaluatePolicy(input));
 
-export const exportLog: Job<'exportLog'> = async (input) => (await import('./export-log.ts')).exportLog(input);
+export const exportLog: Job<'exportLog'> = (input) =>
+  outcomeOf(async () => (await import('./export-log.ts')).exportLog(input));
 
-export const writeModelSnapshot: Job<'writeModelSnapshot'> = async (input) =>
-  (await import('./model-snapshot-file.ts')).writeModelSnapshot(input);
+export const writeModelSnapshot: Job<'writeModelSnapshot'> = (input) =>
+  outcomeOf(async () => (await import('./model-snapshot-file.ts')).writeModelSnapshot(input));
+
+async function outcomeOf<Name extends JobName>(work: () => Promise<JobResult<Name>>): Promise<JobOutcome<Name>> {
+  try {
+    return { isOk: true, result: await work() };
+  } catch (error) {
+    if (!(error instanceof Error))
+      return { isOk: false, name: 'Error', message: String(error), code: undefined, stack: '' };
+    const { name, message, stack = '' } = error;
+    const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+    return { isOk: false, name, message, code, stack };
+  }
+}

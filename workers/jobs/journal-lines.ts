@@ -36,7 +36,7 @@ const CATALOG_META = 'catalog:';
 const NAMELESS = `
 version: 1
 name: unknown
-currency: XXX
+currency: EUR
 timeZone: UTC
 channels: { unknown: {} }
 actions: [{ key: unknown, channels: [unknown], valueMinor: 0 }]
