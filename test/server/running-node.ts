@@ -26,6 +26,8 @@ export interface NodeOptions {
   /** Further words of the command line. */
   readonly words?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
+  /** Told of the process as soon as there is one, long before it serves. */
+  readonly onSpawn?: (program: StartedProgram) => void;
 }
 
 export interface ProcessEnd {
@@ -114,18 +116,19 @@ export class RunningNode extends StartedProgram {
     if (options.transport !== undefined) words.push('--transport', options.transport);
     if (options.catalog !== undefined) words.push('--catalog', options.catalog);
     const node = new RunningNode(data, [...words, ...(options.words ?? [])], options.environment ?? {});
+    options.onSpawn?.(node);
     await node.#untilServing();
     return node;
   }
 
   async #untilServing(): Promise<void> {
-    await Promise.race([until(() => this.#readBanner()), this.ended]);
+    await Promise.race([until(() => this.readBanner()), this.ended]);
     if (this.hasEnded) throw new Error(`the server did not start: ${this.stderr}`);
     this.readyMillis = monotonicMillis() - this.startedMillis;
   }
 
   /** Takes the addresses of the newest banner; a supervised server prints one a start. */
-  #readBanner(): boolean {
+  readBanner(): boolean {
     const banner = this.stdout.slice(this.stdout.lastIndexOf('Opportune '));
     this.url = /decisions (ws:\S+)/.exec(banner)?.[1] ?? '';
     this.admin = /admin +(http:\S+)/.exec(banner)?.[1] ?? '';
@@ -135,7 +138,7 @@ export class RunningNode extends StartedProgram {
   /** The next banner, printed by a server that took the place of this one under the same supervisor. */
   async untilServingAgain(): Promise<void> {
     const starts = this.stdout.split('Opportune ').length;
-    await until(() => this.stdout.split('Opportune ').length > starts && this.#readBanner());
+    await until(() => this.stdout.split('Opportune ').length > starts && this.readBanner());
   }
 
   async stop(): Promise<number | null> {
