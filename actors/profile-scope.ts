@@ -138,6 +138,19 @@ export class ProfileScope implements ProfileState {
     return Math.floor(this.hourOfWeek / 24);
   }
 
+  nextDayStartEpochMillis(): number {
+    return this.#zones.localDayStartAfter(this.zone, this.atEpochMillis, 1);
+  }
+  nextWeekStartEpochMillis(): number {
+    return this.#zones.localDayStartAfter(this.zone, this.atEpochMillis, 7 - this.nowWeekday());
+  }
+  minuteOfDayAt(epochMillis: number): number {
+    return this.#zones.localMinuteOfDay(this.zone, epochMillis);
+  }
+  nextClockChangeAfter(epochMillis: number): number {
+    return this.#zones.nextTransitionAt(this.zone, epochMillis);
+  }
+
   #count(): void {
     if (this.#isCounted) return;
     this.#isCounted = true;

@@ -3,10 +3,9 @@
  * in one pass over them for all actions and channels; quiet hours are read from the person's local
  * clock. Counts include open leases, because a decision is a moment until it is given back.
  */
-import type { Cap, QuietHours } from './catalog.ts';
+import { type Cap, MOMENT, type QuietHours } from './catalog.ts';
 import type { CatalogIndex } from './catalog-index.ts';
 
-const DAY_MILLIS = 86_400_000;
 const MINUTE_MILLIS = 60_000;
 
 /** The moments of one profile; kinds are `MOMENT`, amount of an action's moment is its channel's hash. */
@@ -25,6 +24,12 @@ export interface LocalNow {
   readonly dayStartEpochMillis: number;
   readonly weekStartEpochMillis: number;
   readonly minuteOfDay: number;
+  /** First instants of the next local day and week; for explanations. */
+  nextDayStartEpochMillis(): number;
+  nextWeekStartEpochMillis(): number;
+  /** Minutes after local midnight at another instant, and the next change of the clocks; for explanations. */
+  minuteOfDayAt(epochMillis: number): number;
+  nextClockChangeAfter(epochMillis: number): number;
 }
 
 export class CapTally {
@@ -80,6 +85,15 @@ export class CapTally {
     }
   }
 
+  /** One more decision on the channel, made by the decision under way. */
+  addDecision(channel: number): void {
+    const starts = this.#index?.channelCapStart;
+    if (this.#index === null || starts === undefined) return;
+    for (let c = starts[channel] as number; c < (starts[channel + 1] as number); c++) {
+      if ((this.#index.caps[c] as Cap).on === MOMENT.decision) this.#counts[c] = (this.#counts[c] as number) + 1;
+    }
+  }
+
   countOf(cap: number): number {
     return this.#counts[cap] as number;
   }
@@ -111,10 +125,17 @@ export function isInside(cap: Cap, at: number, local: LocalNow): boolean {
 /**
  * When a used-up cap lets one more through, if nothing else happens. For explanations only: it sorts.
  * @param matches whether moment i counts towards this cap's action or channel
+ * @param used the cap's count, at least `cap.count`; what the moments do not show was used just now
  */
-export function capOpensAt(cap: Cap, source: MomentSource, matches: (i: number) => boolean, local: LocalNow): number {
-  if (cap.period.kind === 'day') return local.dayStartEpochMillis + DAY_MILLIS;
-  if (cap.period.kind === 'week') return local.weekStartEpochMillis + 7 * DAY_MILLIS;
+export function capOpensAt(
+  cap: Cap,
+  source: MomentSource,
+  matches: (i: number) => boolean,
+  local: LocalNow,
+  used: number,
+): number {
+  if (cap.period.kind === 'day') return local.nextDayStartEpochMillis();
+  if (cap.period.kind === 'week') return local.nextWeekStartEpochMillis();
   const instants: number[] = [];
   for (let i = 0; i < source.momentCount; i++) {
     if (source.momentKind(i) === cap.on && matches(i) && isInside(cap, source.momentAt(i), local)) {
@@ -122,8 +143,7 @@ export function capOpensAt(cap: Cap, source: MomentSource, matches: (i: number) 
     }
   }
   instants.sort((a, b) => a - b);
-  const leaving = instants[instants.length - cap.count];
-  return leaving === undefined ? local.atEpochMillis : leaving + cap.period.windowMillis;
+  return (instants[used - cap.count] ?? local.atEpochMillis) + cap.period.windowMillis;
 }
 
 export function isQuiet(quiet: QuietHours, minuteOfDay: number): boolean {
@@ -133,9 +153,16 @@ export function isQuiet(quiet: QuietHours, minuteOfDay: number): boolean {
     : minuteOfDay >= quiet.startMinute || minuteOfDay < quiet.endMinute;
 }
 
-/** When the quiet hours that hold now end, to the minute (a change of the clocks in between shifts it). */
-export function quietEndsAt(quiet: QuietHours, local: LocalNow): number {
-  const minutes = (quiet.endMinute - local.minuteOfDay + 1440) % 1440;
-  const minuteStart = Math.floor(local.atEpochMillis / MINUTE_MILLIS) * MINUTE_MILLIS;
-  return minuteStart + (minutes === 0 ? 1440 : minutes) * MINUTE_MILLIS;
+/** When the quiet hours that hold at `from` end; to the millisecond, over changes of the clocks as well. */
+export function quietEndsAt(quiet: QuietHours, local: LocalNow, from: number): number {
+  let at = from;
+  // At most a few stretches: quiet hours last less than a day, and zones change their clocks twice a year.
+  for (let stretch = 0; stretch < 8; stretch++) {
+    const minuteOfDay = local.minuteOfDayAt(at);
+    if (!isQuiet(quiet, minuteOfDay)) return at;
+    const minutes = (quiet.endMinute - minuteOfDay + 1440) % 1440;
+    const ends = Math.floor(at / MINUTE_MILLIS) * MINUTE_MILLIS + minutes * MINUTE_MILLIS;
+    at = Math.min(ends, local.nextClockChangeAfter(at));
+  }
+  return at;
 }

@@ -10,7 +10,7 @@
  * decision without `explain` allocates nothing here.
  */
 import type { Contribution, Properties, Rejection, Scalar } from '../proto/messages.ts';
-import { type Action, type Cap, type Catalog, type Channel, MOMENT, type Product } from './catalog.ts';
+import { type Action, type Cap, type Catalog, type Channel, MOMENT, type Product, type QuietHours } from './catalog.ts';
 import type { CatalogIndex } from './catalog-index.ts';
 import { ChoiceInput, ChoiceResult, chooseActions } from './choice.ts';
 import { CapTally, capOpensAt, isQuiet, type LocalNow, type MomentSource, quietEndsAt } from './contact-policy.ts';
@@ -107,6 +107,7 @@ export interface PhaseClock {
   mark(phase: number): void;
 }
 export const STAGE = { eligibility: 2, score: 3, price: 4, sendTime: 5 } as const;
+const NO_CANDIDATES = new Uint16Array(0);
 const SILENT: PhaseClock = { mark(): void {} };
 
 export class Pipeline {
@@ -188,7 +189,8 @@ export class Pipeline {
 
   /** Consent to budget: fills the allowed set. */
   #select(state: ProfileState, query: DecideQuery, draft: DecideDraft, isWithheld: boolean): void {
-    const list = this.index.candidates(query.slot);
+    const isChannelElsewhere = query.channel >= 0 && !this.#fits(query.channel, query);
+    const list = isChannelElsewhere ? NO_CANDIDATES : this.index.candidates(query.slot);
     if (!isWithheld) this.#tally.count(this.index, state.moments, state);
     for (let i = 0; i < list.length; i++) {
       const a = list[i] as number;
@@ -224,52 +226,100 @@ export class Pipeline {
 
   /** Contact policy: the action's first channel that fits the request and is open, or -1. */
   #allowedChannelOf(action: Action, state: ProfileState, query: DecideQuery, draft: DecideDraft): number {
-    const full = this.#tally.fullActionCap(action.index);
-    if (full >= 0) {
-      if (query.isExplain) draft.rejected.push(this.#capped(action, full, state, action.hash, false));
+    const { capStart, channelCapStart } = this.index;
+    const { isExplain } = query;
+    if (this.#tally.fullActionCap(action.index) >= 0) {
+      if (isExplain) {
+        const { rejection, opensAt } = this.#capped(action, capStart, action.index, state, action.hash, false);
+        this.#rejectContact(rejection, action, state, query, draft, opensAt);
+      }
       return -1;
     }
     if (state.isHoldingFull && (action.budgetMinor !== null || this.index.keeps(MOMENT.decision, action.hash))) {
-      if (query.isExplain) draft.rejected.push(reject(action, 'contactPolicy', 'openLeases', null, null, null));
+      if (isExplain) draft.rejected.push(reject(action, 'contactPolicy', 'openLeases', null, null, null));
       return -1;
     }
-    const slot = query.slot < 0 ? null : this.#catalog.slots[query.slot];
-    const wantsTime = (query.wantMask & WANT.sendTime) !== 0;
     let reason: Rejection | null = null;
     for (let c = 0; c < action.channels.length; c++) {
       const channelIndex = action.channels[c] as number;
-      if (query.channel >= 0 && channelIndex !== query.channel) continue;
-      if (slot !== null && slot !== undefined && !slot.channels.includes(channelIndex)) continue;
+      if (!this.#fits(channelIndex, query)) continue;
       const channel = this.#catalog.channels[channelIndex] as Channel;
       if (state.refusesChannel(channel.hash)) {
-        if (query.isExplain)
-          reason ??= reject(action, 'consent', `contact on ${channel.key}`, 'refused', 'granted', null);
+        if (isExplain) reason ??= reject(action, 'consent', `contact on ${channel.key}`, 'refused', 'granted', null);
         continue;
       }
-      // Asked for a send-time as well, quiet hours move the message instead of forbidding it.
-      if (!wantsTime && channel.quietHours !== null && isQuiet(channel.quietHours, state.minuteOfDay)) {
-        if (query.isExplain) reason ??= quiet(action, channel, state);
+      if (respectsQuiet(channel, query) && isQuiet(channel.quietHours, state.minuteOfDay)) {
+        if (isExplain) reason ??= quiet(action, channel, state);
         continue;
       }
-      const channelCap = this.#tally.fullChannelCap(channelIndex);
-      if (channelCap >= 0) {
-        if (query.isExplain) reason ??= this.#capped(action, channelCap, state, channel.hash, true);
+      if (this.#tally.fullChannelCap(channelIndex) >= 0) {
+        if (isExplain) {
+          reason ??= this.#capped(action, channelCapStart, channelIndex, state, channel.hash, true).rejection;
+        }
         continue;
       }
       return channelIndex;
     }
-    if (query.isExplain && reason !== null) draft.rejected.push(reason);
+    if (isExplain && reason !== null) this.#rejectContact(reason, action, state, query, draft, state.atEpochMillis);
     return -1;
   }
 
-  #capped(action: Action, capIndex: number, state: ProfileState, hash: number, isChannel: boolean): Rejection {
-    const cap = this.index.caps[capIndex] as Cap;
+  #fits(channelIndex: number, query: DecideQuery): boolean {
+    if (query.channel >= 0 && channelIndex !== query.channel) return false;
+    const slot = query.slot < 0 ? undefined : this.#catalog.slots[query.slot];
+    return slot === undefined || slot.channels.includes(channelIndex);
+  }
+
+  /** The rejection names what closes the action now; the instant is when contact policy as a whole opens, from `from` on. */
+  #rejectContact(
+    reason: Rejection,
+    action: Action,
+    state: ProfileState,
+    query: DecideQuery,
+    draft: DecideDraft,
+    from: number,
+  ): void {
+    let earliest: number | null = null;
+    for (const channelIndex of action.channels) {
+      const channel = this.#catalog.channels[channelIndex] as Channel;
+      if (!this.#fits(channelIndex, query) || state.refusesChannel(channel.hash)) continue;
+      let opensAt = from;
+      if (this.#tally.fullChannelCap(channelIndex) >= 0) {
+        const capped = this.#capped(action, this.index.channelCapStart, channelIndex, state, channel.hash, true);
+        opensAt = Math.max(opensAt, capped.opensAt);
+      }
+      if (respectsQuiet(channel, query)) opensAt = quietEndsAt(channel.quietHours, state, opensAt);
+      if (earliest === null || opensAt < earliest) earliest = opensAt;
+    }
+    draft.rejected.push({ ...reason, eligibleAgainAtEpochMillis: earliest });
+  }
+
+  /** Of the used-up caps of an action or channel, the one that opens last: then all are open. */
+  #capped(
+    action: Action,
+    starts: Int32Array,
+    item: number,
+    state: ProfileState,
+    hash: number,
+    isChannel: boolean,
+  ): { rejection: Rejection; opensAt: number } {
     const { moments } = state;
     const matches = (i: number): boolean =>
       isChannel ? moments.momentAmount(i) === hash : moments.momentSubject(i) === hash;
-    const opensAt = capOpensAt(cap, moments, matches, state);
+    let last = -1;
+    let opensAt = Number.NEGATIVE_INFINITY;
+    for (let c = starts[item] as number; c < (starts[item + 1] as number); c++) {
+      const cap = this.index.caps[c] as Cap;
+      if (this.#tally.countOf(c) < cap.count) continue;
+      const at = capOpensAt(cap, moments, matches, state, this.#tally.countOf(c));
+      if (at > opensAt) {
+        opensAt = at;
+        last = c;
+      }
+    }
+    const cap = this.index.caps[last] as Cap; // only asked where one is used up
     const rule = isChannel ? `channel cap ${cap.text}` : `cap ${cap.text}`;
-    return reject(action, 'contactPolicy', rule, this.#tally.countOf(capIndex), cap.count, opensAt);
+    return { rejection: reject(action, 'contactPolicy', rule, this.#tally.countOf(last), cap.count, opensAt), opensAt };
   }
 
   #arbitrate(state: ProfileState, query: DecideQuery, draft: DecideDraft): void {
@@ -317,23 +367,39 @@ export class Pipeline {
     chooseActions(input, this.#choice);
     draft.scored = n;
     draft.isExplored = this.#choice.explored;
-    draft.chosenCount = this.#choice.count;
-    for (let k = 0; k < this.#choice.count; k++) {
-      const i = this.#choice.chosen[k] as number;
+    let kept = 0;
+    for (let place = 0; place < this.#choice.count; place++) {
+      const i = this.#choice.chosen[place] as number;
+      const channel = this.#allowedChannel[i] as number;
+      // An action before it in this very decision may have used the channel up: then it is left out.
+      if (this.#tally.fullChannelCap(channel) >= 0) {
+        if (query.isExplain) this.#rejectFilled(this.#allowedAction[i] as number, channel, state, draft);
+        continue;
+      }
+      this.#tally.addDecision(channel);
+      const k = kept++;
       const a = this.#allowedAction[i] as number;
       const action = this.#catalog.actions[a] as Action;
       draft.chosenAction[k] = a;
-      draft.chosenChannel[k] = this.#allowedChannel[i] as number;
+      draft.chosenChannel[k] = channel;
       draft.chosenScore[k] = this.#choice.drawnScore[i] as number;
       draft.chosenProbability[k] = input.probabilityMean[i] as number;
-      draft.chosenPropensity[k] = this.#choice.propensity[k] as number;
+      draft.chosenPropensity[k] = this.#choice.propensity[place] as number;
       const creatives = action.creatives.length;
       draft.chosenCreative[k] =
         creatives <= 1
           ? creatives - 1
           : Math.floor(drawUniform(query.seed0, query.seed1, action.hash, PURPOSE.creative) * creatives);
     }
+    draft.chosenCount = kept;
     if (names !== null) this.#explainChosen(draft, names);
+  }
+
+  #rejectFilled(actionIndex: number, channelIndex: number, state: ProfileState, draft: DecideDraft): void {
+    const action = this.#catalog.actions[actionIndex] as Action;
+    const channel = this.#catalog.channels[channelIndex] as Channel;
+    const starts = this.index.channelCapStart;
+    draft.rejected.push(this.#capped(action, starts, channelIndex, state, channel.hash, true).rejection);
   }
 
   #explainChosen(draft: DecideDraft, names: readonly string[]): void {
@@ -426,8 +492,13 @@ function ineligible(action: Action, state: ProfileState): Rejection {
   return reject(action, 'eligibility', rule?.source ?? '', false, true, null);
 }
 
-function quiet(action: Action, channel: Channel, state: ProfileState): Rejection {
-  const hours = channel.quietHours ?? { startMinute: 0, endMinute: 0 };
+/** Asked for a send-time as well, quiet hours move the message instead of forbidding it. */
+function respectsQuiet(channel: Channel, query: DecideQuery): channel is Channel & { readonly quietHours: QuietHours } {
+  return channel.quietHours !== null && (query.wantMask & WANT.sendTime) === 0;
+}
+
+function quiet(action: Action, channel: Channel & { readonly quietHours: QuietHours }, state: ProfileState): Rejection {
+  const hours = channel.quietHours;
   const rule = `quiet hours of ${channel.key} ${clock(hours.startMinute)}-${clock(hours.endMinute)}`;
   return reject(
     action,
@@ -435,7 +506,7 @@ function quiet(action: Action, channel: Channel, state: ProfileState): Rejection
     rule,
     clock(state.minuteOfDay),
     clock(hours.endMinute),
-    quietEndsAt(hours, state),
+    quietEndsAt(hours, state, state.atEpochMillis),
   );
 }
 
