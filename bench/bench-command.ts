@@ -91,6 +91,7 @@ class Bench {
   readonly #environment: BenchEnvironment;
   #request: RequestPlan;
   #phases = 0;
+  #shards: LoadPlan['shards'] = null;
 
   constructor(settings: BenchSettings, environment: BenchEnvironment) {
     this.#settings = settings;
@@ -113,6 +114,7 @@ class Bench {
     const settings = this.#settings;
     const host = hostFacts();
     const probe = await this.#probe();
+    this.#shards = probe.shards;
     const request = { ...this.#request, decisionIdBytes: probe.decisionIdBytes };
     if (settings.populate) await this.#populate();
     const echo = settings.echo ? await this.#startEcho(probe) : null;
@@ -176,6 +178,8 @@ class Bench {
       measureMillis: POPULATE_MILLIS_MAX,
       drainMillis: POPULATE_MILLIS_MAX,
       requestCount: requests,
+      // Every key in turn on any connection: the server hands on what is another shard's.
+      shards: null,
       keys: { kind: 'sequential', profiles, exponent: 0, seed: 0, first: 0, stride: 1 },
     };
     const result = await runFleet(plan, 1, this.#environment.launch, (progress) => this.#live(title, progress));
@@ -263,6 +267,7 @@ class Bench {
     const settings = this.#settings;
     return {
       url,
+      shards: url === settings.url && settings.shardAware ? this.#shards : null,
       token: url === settings.url ? settings.token : null,
       connections: settings.connections,
       loop: 'open',

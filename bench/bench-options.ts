@@ -35,6 +35,10 @@ export const benchOptions: readonly BenchOption[] = [
   { flags: '--profiles <n>', description: 'distinct profiles (default 10000; cold: 1000000)' },
   { flags: '--zipf <s>', description: 'Zipf exponent of profile popularity, 0 is uniform (default 0.99; cold: 0)' },
   { flags: '--no-populate', description: 'do not touch every profile once before measuring' },
+  {
+    flags: '--no-shard-aware',
+    description: "send everything to --url and let the server hand on what is another shard's",
+  },
   { flags: '--traits <json>', description: 'identify each profile with these traits while populating' },
   { flags: '--slot <key>', description: 'slot of a decide (default home)' },
   {
@@ -81,6 +85,8 @@ export interface BenchSettings {
   readonly profiles: number;
   readonly zipf: number;
   readonly populate: boolean;
+  /** Ask each shard directly for its own profiles, as the client SDK does. */
+  readonly shardAware: boolean;
   readonly traits: RequestPlan['traits'];
   readonly slot: string;
   /** Tried in this order until the server knows one; empty: no price is asked for. */
@@ -214,6 +220,7 @@ export function parseBenchOptions(raw: RawBenchOptions): BenchSettings {
     profiles: flags.number('profiles', isCold ? 1_000_000 : 10_000, 1, PROFILES_MAX),
     zipf: flags.number('zipf', isCold ? 0 : 0.99, 0, 5, false),
     populate: raw.populate !== false,
+    shardAware: raw.shardAware !== false,
     traits: flags.map('traits'),
     slot: flags.text('slot') ?? 'home',
     skus: sku === null ? DEFAULT_SKUS : sku === 'none' ? [] : [sku],

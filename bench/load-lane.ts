@@ -13,7 +13,8 @@ export const LANE_SLOTS_MAX = 65_536;
 const MESSAGES_PER_PROCESS = 10 ** (MESSAGE_DIGITS - 2);
 
 export interface LaneNumbers {
-  nextProfile(): number;
+  /** @param owned which partitions the lane may ask for, or null for all */
+  nextProfile(owned: Uint8Array | null): number;
   nextMessage(): number;
 }
 
@@ -24,6 +25,7 @@ export class LoadLane {
   readonly operations: Uint8Array;
   readonly profiles: Uint32Array;
   readonly #ids: Uint32Array;
+  readonly #owned: Uint8Array | null;
   readonly #isInFlight: Uint8Array;
   readonly #free: Uint16Array;
   #freeCount: number;
@@ -31,8 +33,10 @@ export class LoadLane {
   readonly #decisionId: Uint8Array;
   #decisionProfile = -1;
 
-  constructor(socket: LoadSocket, slots: number, decisionIdBytes: number) {
+  /** @param owned 1 for each partition this connection's server owns, or null for all */
+  constructor(socket: LoadSocket, slots: number, decisionIdBytes: number, owned: Uint8Array | null = null) {
     this.socket = socket;
+    this.#owned = owned;
     this.slots = slots;
     this.intendedMicros = new Float64Array(slots);
     this.operations = new Uint8Array(slots);
@@ -77,7 +81,7 @@ export class LoadLane {
       this.operations[slot] = item.operation;
       patchId(bytes, at + item.idOffset, id);
       const isClick = item.decisionIdOffset >= 0;
-      const profile = isClick ? this.#decisionProfile : numbers.nextProfile();
+      const profile = isClick ? this.#decisionProfile : numbers.nextProfile(this.#owned);
       this.profiles[slot] = profile;
       if (item.profileOffset >= 0) patchDigits(bytes, at + item.profileOffset, PROFILE_DIGITS, profile);
       if (item.messageIdOffset >= 0) {

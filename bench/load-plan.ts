@@ -35,8 +35,16 @@ export interface RequestPlan {
   readonly runTag: string;
 }
 
+/** One shard of the server, as its `hello` names it. */
+export interface ShardTarget {
+  readonly url: string;
+  readonly partitions: readonly number[];
+}
+
 export interface LoadPlan {
   readonly url: string;
+  /** Connect to the shards in turn, and ask each for its own profiles only; null: everything to `url`. */
+  readonly shards: readonly ShardTarget[] | null;
   readonly token: string | null;
   readonly connections: number;
   /** `open`: requests leave at their intended times. `closed`: a reply lets the next one go; peaks only. */

@@ -11,13 +11,15 @@
  * `open` paces by the clock. `closed` sends the next frame when a reply comes; it finds peak throughput
  * and says nothing about latency at a given rate.
  */
+import { PARTITION_COUNT } from '../proto/limits.ts';
+import { partitionOfKey } from '../proto/partition.ts';
 import { monotonicMicros } from '../workers/clock.ts';
-import { type FrameTemplate, MESSAGE_DIGITS } from './frame-template.ts';
+import { type FrameTemplate, MESSAGE_DIGITS, profileKey } from './frame-template.ts';
 import { GeneratorWatch } from './generator-watch.ts';
 import { KeyChooser } from './key-chooser.ts';
 import { LatencyHistogram, prepareHistograms } from './latency-histogram.ts';
 import { firstMessage, type LaneNumbers, LoadLane } from './load-lane.ts';
-import { LOAD_OPERATIONS, type LoadPlan, type LoadProgress, type LoadResult } from './load-plan.ts';
+import { LOAD_OPERATIONS, type LoadPlan, type LoadProgress, type LoadResult, type ShardTarget } from './load-plan.ts';
 import { type LoadRequests, loadRequests } from './load-requests.ts';
 import { LoadSocket } from './load-socket.ts';
 import { LoadTally } from './load-tally.ts';
@@ -31,6 +33,8 @@ export class LoadRun implements LaneNumbers {
   readonly #plan: LoadPlan;
   readonly #requests: LoadRequests;
   readonly #keys: KeyChooser;
+  /** Partition of each profile, for lanes that ask one shard only. */
+  readonly #partitions: Uint8Array;
   readonly #lanes: LoadLane[] = [];
   readonly #scanner = new ReplyScanner();
   readonly #watch = new GeneratorWatch();
@@ -68,6 +72,7 @@ export class LoadRun implements LaneNumbers {
     this.#engine = engine;
     this.#requests = loadRequests(plan.request);
     this.#keys = new KeyChooser(plan.keys);
+    this.#partitions = plan.shards === null ? new Uint8Array(0) : partitionsOfProfiles(plan.keys.profiles);
     this.#nextMessage = firstMessage(plan.processIndex);
     this.#microsPerFrame = (1_000_000 * this.#requests.requestsPerFrame) / plan.ratePerSecond;
     this.#wantsDecisions = plan.request.scenario === 'mixed' && plan.request.decisionIdBytes > 0;
@@ -79,7 +84,7 @@ export class LoadRun implements LaneNumbers {
     try {
       for (let first = 0; first < plan.connections; first += CONNECTS_AT_A_TIME) {
         const count = Math.min(CONNECTS_AT_A_TIME, plan.connections - first);
-        await Promise.all(Array.from({ length: count }, () => run.#connectLane()));
+        await Promise.all(Array.from({ length: count }, (_, i) => run.#connectLane(first + i)));
       }
     } catch (error) {
       run.close();
@@ -88,12 +93,13 @@ export class LoadRun implements LaneNumbers {
     return run;
   }
 
-  async #connectLane(): Promise<void> {
+  async #connectLane(number: number): Promise<void> {
     const plan = this.#plan;
+    const shard = plan.shards === null ? null : (plan.shards[number % plan.shards.length] ?? null);
     const perFrame = this.#requests.requestsPerFrame;
     let lane: LoadLane | null = null;
     const socket = await LoadSocket.connect(
-      { url: plan.url, token: plan.token },
+      { url: shard?.url ?? plan.url, token: plan.token },
       {
         readBegin: () => {
           this.#readMicros = monotonicMicros();
@@ -109,7 +115,7 @@ export class LoadRun implements LaneNumbers {
       },
     );
     const slots = plan.loop === 'closed' ? plan.inFlight * perFrame : Math.max(plan.inFlight, perFrame);
-    lane = new LoadLane(socket, slots, plan.request.decisionIdBytes);
+    lane = new LoadLane(socket, slots, plan.request.decisionIdBytes, shard === null ? null : ownedPartitions(shard));
     this.#lanes.push(lane);
     this.#openLanes += 1;
   }
@@ -141,8 +147,13 @@ export class LoadRun implements LaneNumbers {
     for (const lane of this.#lanes) lane.socket.close();
   }
 
-  nextProfile(): number {
-    return this.#keys.next();
+  nextProfile(owned: Uint8Array | null): number {
+    if (owned === null) return this.#keys.next();
+    for (;;) {
+      // Drawn again until it is one of this shard's: the mix of keys stays the same over all lanes together.
+      const profile = this.#keys.next();
+      if (owned[this.#partitions[profile] as number] === 1) return profile; // in range: below plan.keys.profiles
+    }
   }
 
   nextMessage(): number {
@@ -392,4 +403,14 @@ export class LoadRun implements LaneNumbers {
       histogramEngine: this.#engine,
     };
   }
+}
+
+function partitionsOfProfiles(profiles: number): Uint8Array {
+  return Uint8Array.from({ length: profiles }, (_, profile) => partitionOfKey(profileKey(profile)));
+}
+
+function ownedPartitions(shard: ShardTarget): Uint8Array {
+  const owned = new Uint8Array(PARTITION_COUNT);
+  for (const partition of shard.partitions) owned[partition] = 1;
+  return owned;
 }

@@ -5,7 +5,7 @@
  */
 import { decodeAnswer } from './answer-check.ts';
 import { frameTemplate, PROFILE_DIGITS, patchDigits, patchId } from './frame-template.ts';
-import type { RequestPlan } from './load-plan.ts';
+import type { RequestPlan, ShardTarget } from './load-plan.ts';
 import { loadRequests } from './load-requests.ts';
 import { LoadSocket, type LoadSocketTarget } from './load-socket.ts';
 import { arrayItems, arrayLength, skipValue } from './reply-scanner.ts';
@@ -15,6 +15,8 @@ const PROBE_MILLIS_MAX = 5_000;
 export interface ProbeResult {
   /** Name and version as `hello` says them. */
   readonly server: string;
+  /** The server's shards, when it has more than one. */
+  readonly shards: readonly ShardTarget[] | null;
   /** Payload bytes of one request and of its reply. */
   readonly requestBytes: number;
   readonly replyBytes: number;
@@ -139,6 +141,7 @@ export async function probeServer(target: LoadSocketTarget, plan: RequestPlan): 
     const decisionId = answer.reply.decisionId;
     return {
       server: typeof hello.reply.server === 'string' ? hello.reply.server : 'unnamed server',
+      shards: shardsOf(hello.reply.shards),
       requestBytes: template.payloadBytes,
       replyBytes: answer.bytes,
       decisionIdBytes: typeof decisionId === 'string' ? new TextEncoder().encode(decisionId).length : 0,
@@ -147,4 +150,16 @@ export async function probeServer(target: LoadSocketTarget, plan: RequestPlan): 
   } finally {
     connection.close();
   }
+}
+
+/** `hello`'s shards, or null when there is one or they do not have the form. */
+function shardsOf(value: unknown): readonly ShardTarget[] | null {
+  if (!Array.isArray(value) || value.length < 2) return null;
+  const shards: ShardTarget[] = [];
+  for (const entry of value as readonly unknown[]) {
+    const { url, partitions } = (entry ?? {}) as { url?: unknown; partitions?: unknown }; // unknown wire data, checked below
+    if (typeof url !== 'string' || !Array.isArray(partitions) || !partitions.every(Number.isInteger)) return null;
+    if (partitions.length > 0) shards.push({ url, partitions: partitions as number[] });
+  }
+  return shards.length < 2 ? null : shards;
 }

@@ -107,6 +107,7 @@ async function main(words: readonly string[]): Promise<void> {
   const plan: LoadPlan = {
     url,
     token: null,
+    shards: null,
     connections: 4,
     loop: 'closed',
     ratePerSecond: 1,

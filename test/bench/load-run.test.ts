@@ -41,6 +41,7 @@ async function fake(behaviour: FakeBehaviour = {}): Promise<FakeServer> {
 function plan(url: string, changes: Partial<LoadPlan> = {}): LoadPlan {
   return {
     url,
+    shards: null,
     token: null,
     connections: 2,
     loop: 'open',
