@@ -91,6 +91,21 @@ function writeLong(out: Uint8Array, at: number, value: number): number {
 }
 
 function writeText(out: Uint8Array, at: number, text: string): number {
+  const { length } = text;
+  // ASCII, which ids, skus and currencies nearly always are, needs neither the check nor the encoder.
+  let ascii = 0;
+  if (length <= QUOTE_TEXT_BYTES_MAX) {
+    for (; ascii < length; ascii++) {
+      const code = text.charCodeAt(ascii);
+      if (code > 127) break;
+      out[at + 2 + ascii] = code;
+    }
+  }
+  if (ascii === length) {
+    out[at] = length >>> 8;
+    out[at + 1] = length;
+    return at + 2 + length;
+  }
   // encodeInto would stop short of a text that is too long and replace what is no text: both are refused.
   if (text.length > QUOTE_TEXT_BYTES_MAX || LONE_SURROGATE.test(text)) return -1;
   const start = at + 2;
