@@ -25,11 +25,11 @@ import { FAULT, type Fault } from '../proto/statuses.ts';
 import { epochMillis, monotonicMicros } from '../workers/clock.ts';
 import { COUNTER, type MetricsWriter, STATUS_INDEX } from '../workers/metrics-layout.ts';
 import type { RequestRunner, Responder } from '../workers/request-runner.ts';
-import type { ShardLink } from './shard-link.ts';
+import type { LinkHost, ShardLink } from './shard-link.ts';
 import type { Connection } from './transport.ts';
 
 /** What all sessions of one thread share. */
-export class SessionHost {
+export class SessionHost implements LinkHost {
   readonly requests: RequestRunner;
   readonly index: number;
   readonly metrics: MetricsWriter;
@@ -102,6 +102,8 @@ export class Session implements Responder, FrameSink {
   readonly #host: SessionHost;
   /** Ids accepted and not answered yet. */
   readonly #open = new Set<number>();
+  /** Its turn to be closed has come: what is in flight is answered, what is new is sent elsewhere. */
+  isClosing = false;
   #isAnswered = false;
   #arrivedMicros = 0;
   #kept: Uint8Array[] = [];
@@ -159,6 +161,10 @@ export class Session implements Responder, FrameSink {
         this.#refuse(request, FAULT.unimplemented, 'op: this version does not implement it yet');
         return;
       default:
+    }
+    if (this.isClosing) {
+      this.#refuse(request, FAULT.shuttingDown, 'connection: the server is stopping; ask again on a new one');
+      return;
     }
     if (this.#open.size >= LIMITS.inFlightMax) {
       host.metrics.add(COUNTER.shedInFlight, 1);

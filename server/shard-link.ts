@@ -13,10 +13,9 @@ import type { DocumentWriter, Encoding } from '../proto/reply.ts';
 import type { FrameDecoder, Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import { monotonicMicros } from '../workers/clock.ts';
-import { COUNTER, HISTOGRAM } from '../workers/metrics-layout.ts';
-import type { Responder } from '../workers/request-runner.ts';
+import { COUNTER, HISTOGRAM, type MetricsWriter } from '../workers/metrics-layout.ts';
+import type { RequestRunner, Responder } from '../workers/request-runner.ts';
 import type { ModelAdditions } from '../workers/shard-models.ts';
-import type { SessionHost } from './session.ts';
 
 const FORWARDED_MAX = 16_384;
 
@@ -45,6 +44,16 @@ export interface ForwardOrigin {
   failForwarded(id: number, fault: Fault, message: string): void;
 }
 
+/** What a link needs of its own thread. */
+export interface LinkHost {
+  readonly requests: RequestRunner;
+  readonly metrics: MetricsWriter;
+  writer(encoding: Encoding): DocumentWriter;
+  decoder(encoding: Encoding): FrameDecoder;
+  /** Between `true` and `false` answers are kept back, then leave in one system call a connection. */
+  burst(isOn: boolean): void;
+}
+
 interface Waiting {
   readonly origin: ForwardOrigin;
   readonly id: number;
@@ -53,7 +62,7 @@ interface Waiting {
 
 export class ShardLink {
   readonly #port: MessagePort;
-  readonly #host: SessionHost;
+  readonly #host: LinkHost;
   readonly #waiting = new Map<number, Waiting>();
   readonly #responders: Record<Encoding, Responder>;
   #nextSlot = 1;
@@ -61,7 +70,7 @@ export class ShardLink {
   #answers: Answers = emptyAnswers();
   #isFlushScheduled = false;
 
-  constructor(port: MessagePort, host: SessionHost, onLearnt: (additions: ModelAdditions, upToBatch: number) => void) {
+  constructor(port: MessagePort, host: LinkHost, onLearnt: (additions: ModelAdditions, upToBatch: number) => void) {
     this.#port = port;
     this.#host = host;
     this.#responders = { msgpack: this.#responder('msgpack'), json: this.#responder('json') };
