@@ -9,7 +9,7 @@
  * a lease due within a second is visited after that second has passed.
  */
 const WORDS = 3;
-/** Empty seconds passed one by one; over more of them all full ones are looked through for the next. */
+/** Empty seconds in a row passed one by one; after them all full ones are looked through for the next. */
 const STEPS_MAX = 1024;
 
 class Bucket {
@@ -52,11 +52,12 @@ export class LeaseWheel {
   advance(now: number, limit: number, visit: (partition: number, hashLow: number, hashHigh: number) => void): void {
     const due = Math.floor(now / 1000);
     let left = limit;
+    let empty = 0;
     while (this.#next <= due && this.#pending > 0 && left > 0) {
       const bucket = this.#buckets.get(this.#next);
       if (bucket === undefined) {
         // A jump of the clock could leave millions of empty seconds: then look for the next full one.
-        if (due - this.#next < STEPS_MAX) {
+        if (empty++ < STEPS_MAX) {
           this.#next++;
           continue;
         }
@@ -65,6 +66,7 @@ export class LeaseWheel {
         this.#next = next;
         continue;
       }
+      empty = 0;
       while (bucket.count > 0 && left > 0) {
         bucket.count--;
         this.#pending--;
