@@ -27,6 +27,8 @@ const SEND_BUFFER_BYTES_MAX = 4 * 1024 * 1024;
 const IDLE_TIMEOUT_SECONDS = 120;
 const CONNECTIONS_MAX = 20_000;
 const FORWARD_DRAIN_MILLIS = 5;
+/** Between two connections that are closed when draining; less when there are very many. */
+const DRAIN_PAUSE_MILLIS = 10;
 
 if (isMainThread || parentPort === null) throw new Error('shard-thread.ts runs as a worker thread only');
 const main = parentPort;
@@ -149,7 +151,11 @@ async function listen(port: number, sharedPort: number | null, isShared: boolean
   };
   const own = factory.create(handler, limits);
   transports.push(own);
-  const ownPort = await own.listen({ host: data.host, port, isShared: false });
+  const ownPort = await own.listen({ host: data.host, port, isShared: false }).catch((error: unknown) => {
+    if (!(error instanceof OperatorError)) throw error;
+    const advice = 'choose other ports for the workers with --shard-port (0 takes free ones), or stop that process';
+    throw new OperatorError(error.code, `worker ${data.shard}: ${error.message}`, { advice, cause: error });
+  });
   let shared: number | null = null;
   if (sharedPort !== null) {
     const transport = factory.create(handler, limits);
@@ -165,11 +171,13 @@ async function drain(seconds: number): Promise<void> {
   for (const transport of transports) transport.stopListening();
   const connections: Connection[] = [];
   for (const transport of transports) transport.forEachConnection((connection) => connections.push(connection));
-  const endsAt = monotonicMillis() + seconds * 1000;
+  const startsAt = monotonicMillis();
+  const endsAt = startsAt + seconds * 1000;
+  // Spread, so that the clients do not all come back in the same moment; a few need no spreading.
+  const pauseMillis = Math.min(DRAIN_PAUSE_MILLIS, (seconds * 500) / connections.length);
   for (let i = 0; i < connections.length; i++) {
     const connection = connections[i] as Connection;
-    // Spread over half the window, so that the clients do not all come back in the same moment.
-    const dueAt = endsAt - seconds * 1000 + (i / connections.length) * seconds * 500;
+    const dueAt = startsAt + i * pauseMillis;
     if (dueAt > monotonicMillis()) await delay(dueAt - monotonicMillis());
     await settle(connection, endsAt);
     if (connection.isOpen) connection.close(CLOSE_CODE.restarting, 'the server is stopping');
@@ -180,6 +188,7 @@ async function drain(seconds: number): Promise<void> {
 /** Waits until the connection has no request in flight, at most until `endsAt`. */
 async function settle(connection: Connection, endsAt: number): Promise<void> {
   const session = connection.session as Session; // set in onOpen
+  session.isClosing = true;
   while (session.inFlight > 0 && connection.isOpen && monotonicMillis() < endsAt) await delay(FORWARD_DRAIN_MILLIS);
 }
 

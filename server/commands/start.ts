@@ -1,7 +1,8 @@
 /**
  * `opportune start`: resolves the options, starts the node, says where it is, and waits. The first
- * SIGTERM or SIGINT drains and stops it (exit 0), a second one ends the process at once (exit 1). With
- * `--supervise` this process only watches: it runs the same command as a child and never loads the server.
+ * SIGTERM or SIGINT drains and stops it (exit 0), a second one ends the process at once, as an unhandled
+ * SIGTERM would. With `--supervise` this process only watches: it runs the same command as a child and
+ * never loads the server.
  */
 import { monotonicMillis } from '../../workers/clock.ts';
 import { bannerLines } from '../banner.ts';
@@ -65,7 +66,9 @@ function listenForStop(call: CommandCall): Promise<string> {
       if (isStopping && reason === 'SIGINT' && monotonicMillis() - firstMillis < ECHO_MILLIS) return;
       if (isStopping) {
         call.io.err(`${reason} again: stopping at once\n`);
-        process.exit(EXIT.failed);
+        // Not `process.exit`: it ends the workers first, and one whose native transport is open aborts the process.
+        process.removeAllListeners('SIGTERM');
+        process.kill(process.pid, 'SIGTERM');
       }
       isStopping = true;
       firstMillis = monotonicMillis();

@@ -44,13 +44,15 @@ export class StartedProgram {
   stderr = '';
   hasEnded = false;
 
-  constructor(words: readonly string[], environment: Readonly<Record<string, string>> = {}) {
+  /** @param user id of the system user to run as, for one who is root and must not be. */
+  constructor(words: readonly string[], environment: Readonly<Record<string, string>> = {}, user?: number) {
     const inherited = Object.fromEntries(
       Object.entries(process.env).filter(([name]) => !/^(OTEL|OPPORTUNE)_/.test(name)),
     );
     this.child = spawn(process.execPath, [PROGRAM, ...words], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...inherited, ...environment },
+      ...(user === undefined ? {} : { uid: user, gid: user }),
     });
     this.child.stdout?.setEncoding('utf8').on('data', (text: string) => {
       this.stdout += text;
