@@ -105,7 +105,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       { flags: '--seed <number>', description: 'of the orders of later passes (1)' },
       { flags: '--shuffle', description: 'shuffle the first pass too' },
       { flags: '--limit <number>', description: 'rows of the log, from its beginning (all)' },
-      { flags: '--in-flight <number>', description: 'rows in flight (32)' },
+      { flags: '--concurrency <number>', description: 'rows in flight (32)' },
       URL_OPTION,
       { flags: '--json', description: 'print the report as JSON' },
     ],

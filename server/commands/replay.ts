@@ -38,7 +38,7 @@ export async function run(call: CommandCall): Promise<number> {
   const url = urlOf(options, io);
   const passes = wholeOption(options, 'passes', 1, 1000) ?? 1;
   const seed = wholeOption(options, 'seed', 0, 0xffffffff) ?? 1;
-  const concurrency = wholeOption(options, 'inFlight', 1, 512) ?? CONCURRENCY_DEFAULT;
+  const concurrency = wholeOption(options, 'concurrency', 1, 512) ?? CONCURRENCY_DEFAULT;
   const source = new RowSource({
     path,
     mapping,

@@ -121,6 +121,7 @@ export async function* readCsv(path: string, delimiter: string): AsyncGenerator<
     for (const row of rows) {
       if (header === undefined) {
         header = new Map(row.fields.map((name, index) => [name, index]));
+        if (header.size < row.fields.length) throw unreadable(`${path} names a column twice in its header`);
         continue;
       }
       if (row.fields.length !== header.size) {

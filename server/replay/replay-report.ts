@@ -65,6 +65,8 @@ export interface ReplayReport {
   readonly matchedRows: number;
   readonly emptyRows: number;
   readonly exploredRows: number;
+  /** Decisions for actions the log never has: the estimates leave out what those would have brought. */
+  readonly foreignRows: number;
   readonly rewards: readonly RewardReport[];
   readonly actions: readonly ActionReport[];
 }
@@ -132,6 +134,7 @@ export async function evaluateReplay(outcome: ReplayOutcome, facts: ReportFacts,
     matchedRows: tally.matchedRows,
     emptyRows: tally.emptyRows,
     exploredRows: tally.exploredRows,
+    foreignRows: tally.foreignRows,
     rewards,
     actions: [...tally.actions]
       .map(([action, { loggedRows, loggedReward, chosenRows }]) => ({
@@ -261,7 +264,11 @@ function actionLines(report: ReplayReport, paint: Painter): string[] {
   const lines = formatTable([head, ...rows], ['left', 'left', 'right', 'right'], '  ');
   const others = report.actions.length - ACTIONS_SHOWN;
   if (others > 0) lines.push(`  ${paint.dim(`and ${formatCount(others, 'action')} more`)}`);
-  const { exploredRows, emptyRows } = report;
+  const { exploredRows, emptyRows, foreignRows } = report;
+  if (foreignRows > 0) {
+    const warning = `${formatCount(foreignRows, 'decision')} for actions the log never has: what those bring is not in the estimates`;
+    lines.push(`  ${paint.warn(warning)}`);
+  }
   const notes = [`${exploredRows.toLocaleString('en')} explored`];
   if (emptyRows > 0) notes.push(`${emptyRows.toLocaleString('en')} answered without an action`);
   lines.push(`  ${paint.dim(notes.join(', '))}`);

@@ -57,6 +57,8 @@ export interface ReplayOutcome {
 const ROWS_PER_FRAME = 8;
 const ATTEMPTS_MAX = 40;
 const PAUSE_MILLIS = 25;
+/** After so many rows without one action of the log, the server plainly offers other ones. */
+const ROWS_BEFORE_JUDGED = 1000;
 
 interface Taken {
   readonly row: LoggedRow;
@@ -126,7 +128,26 @@ export class ReplayRun {
           profile: `${this.#options.keyPrefix}${pass}-${row.person}`,
         })),
       );
+      this.#checkCatalog();
     }
+  }
+
+  #isJudged = false;
+
+  /** Traits and slot may fit another catalog by chance; its actions do not. */
+  #checkCatalog(): void {
+    const { tally } = this;
+    if (this.#isJudged || tally.rows < ROWS_BEFORE_JUDGED) return;
+    this.#isJudged = true;
+    if (tally.foreignRows === 0 || tally.foreignRows < tally.rows - tally.emptyRows - this.#options.concurrency) return;
+    const chosen = [...tally.actions].filter(([, count]) => count.chosenRows > 0).map(([action]) => action);
+    throw new OperatorError(
+      'CATALOG_MISMATCH',
+      `the server offers ${chosen.slice(0, 3).join(', ')}, none of which the log has`,
+      {
+        advice: adviceFor(this.#options.mapping),
+      },
+    );
   }
 
   async #runGroup(group: readonly Taken[]): Promise<void> {
@@ -230,11 +251,15 @@ export class ReplayRun {
 }
 
 function refused(error: OpportuneError, mapping: ReplayMapping): OperatorError {
-  const catalog = mapping.catalog === null ? 'the catalog the mapping is for' : `--catalog ${mapping.catalog}`;
   return new OperatorError('REQUEST_REFUSED', `${error.status} ${error.code}: ${error.message}`, {
-    advice: `Does the server run ${catalog}? The mapping's traits, slot and actions must be that catalog's.`,
+    advice: adviceFor(mapping),
     cause: error,
   });
+}
+
+function adviceFor(mapping: ReplayMapping): string {
+  const catalog = mapping.catalog === null ? 'the catalog the mapping is for' : `--catalog ${mapping.catalog}`;
+  return `Does the server run ${catalog}? The mapping's traits, slot and actions must be that catalog's.`;
 }
 
 /** Hands the rows of one pass to several lanes in groups, in order. */

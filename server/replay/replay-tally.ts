@@ -104,6 +104,13 @@ export class ReplayTally {
     return isMatch;
   }
 
+  /** Decisions for actions the log does not have: about those it can say nothing. */
+  get foreignRows(): number {
+    let rows = 0;
+    for (const { loggedRows, chosenRows } of this.actions.values()) if (loggedRows === 0) rows += chosenRows;
+    return rows;
+  }
+
   #actionOf(key: string): ActionCount {
     let count = this.actions.get(key);
     if (count === undefined) {
