@@ -63,7 +63,7 @@ interface PortRule {
   readonly allowed: readonly string[];
 }
 
-/** Time and chance are inputs; they come in through these files only. */
+/** Time and chance are inputs and the end of the process is the edge's: each has these files only. */
 const PORTS: readonly PortRule[] = [
   {
     what: 'the clock',
@@ -83,12 +83,17 @@ const PORTS: readonly PortRule[] = [
     what: 'chance',
     pattern: /\b(?:getRandomValues|randomUUID|randomBytes|randomInt|randomFill(?:Sync)?)\b/g,
     allowed: [
-      'client/random.ts',
+      'client/random.ts', // message ids, jitter
       'workers/store/data-folder.ts', // the node's secret, once
       'workers/store/folder-lock.ts', // tells two lock files apart
       'server/doctor-checks.ts', // name of a file that is tried out
       'bench/load-socket.ts', // WebSocket's handshake key
     ],
+  },
+  {
+    what: 'the process to end',
+    pattern: /\bprocess\s*\.\s*(?:exit|abort)\s*\(/g,
+    allowed: ['server/cli.ts', 'server/commands/start.ts', 'server/shard-thread.ts'],
   },
 ];
 

@@ -103,6 +103,7 @@ describe('findBreaches', () => {
     'const { random } = Math; const x = Math.random;',
     'crypto.getRandomValues(bytes);',
     "import { randomUUID } from 'node:crypto';",
+    'process.exit(1);',
   ])('findBreaches: one when a file that is no port has %j', (code) => {
     expect(breachesOf({ 'workers/b.ts': code })).toHaveLength(1);
   });
