@@ -20,6 +20,13 @@
 /** Below this effective sample size an estimate is told apart from noise by luck only. */
 export const EFFECTIVE_SAMPLE_SIZE_MIN = 200;
 
+/**
+ * Nor with fewer rewarded rows than this. Rare responses defeat both figures above: of 250 matched rows without
+ * one click the effective sample is 250, and the linearised error of a mean of zeros is 0, which is no certainty.
+ * The usual rule for a normal approximation of a share (n p >= 10; Brown, Cai, DasGupta, Stat. Sci. 2001, on why less fails).
+ */
+export const REWARDED_ROWS_MIN = 10;
+
 export interface Estimate {
   /** In units of the reward. NaN where the data cannot say: SNIPS without any weight. */
   readonly value: number;
@@ -48,6 +55,8 @@ export interface PolicyEvaluation {
   readonly clusters: number;
   /** Rows with weight above 0. */
   readonly supportedRows: number;
+  /** Clusters with a row that has weight and a reward other than 0: what the estimate rests on. */
+  readonly rewardedClusters: number;
   /** Mean logged reward: the logging policy's own value. */
   readonly logging: Estimate;
   readonly ips: Estimate;
@@ -65,7 +74,7 @@ export interface PolicyEvaluation {
   readonly weightMax: number;
   /** Share of rows whose weight was cut to `weightLimit`. */
   readonly clippedShare: number;
-  /** Whether the effective sample size reaches EFFECTIVE_SAMPLE_SIZE_MIN. */
+  /** Whether EFFECTIVE_SAMPLE_SIZE_MIN and REWARDED_ROWS_MIN are both reached; else the errors are not to be believed. */
   readonly isReliable: boolean;
 }
 
@@ -95,6 +104,7 @@ export function evaluatePolicy(rows: LoggedRows, weightLimit = Number.POSITIVE_I
   }
   const sums = new ClusterSums(n, rows.clusters);
   const effectiveSampleSize = kish(weights, sums);
+  const rewardedClusters = sums.countWhere((i) => at(weights, i) > 0 && at(rewards, i) !== 0);
 
   const ones = new Float64Array(n).fill(1);
   const logging = new Ratio(rewards, ones);
@@ -115,6 +125,7 @@ export function evaluatePolicy(rows: LoggedRows, weightLimit = Number.POSITIVE_I
     rows: n,
     clusters: sums.count,
     supportedRows,
+    rewardedClusters,
     logging: logging.estimate(sums),
     ips: ips.estimate(sums),
     snips: snips.estimate(sums),
@@ -125,7 +136,7 @@ export function evaluatePolicy(rows: LoggedRows, weightLimit = Number.POSITIVE_I
     effectiveSampleSize,
     weightMax,
     clippedShare: clipped / n,
-    isReliable: effectiveSampleSize >= EFFECTIVE_SAMPLE_SIZE_MIN,
+    isReliable: effectiveSampleSize >= EFFECTIVE_SAMPLE_SIZE_MIN && rewardedClusters >= REWARDED_ROWS_MIN,
   };
 }
 
@@ -175,6 +186,13 @@ class ClusterSums {
     }
     for (const sum of this.#sums) squares += sum * sum;
     return squares;
+  }
+
+  /** Clusters with at least one such row. */
+  countWhere(isCounted: (row: number) => boolean): number {
+    const seen = new Set<number>();
+    for (let i = 0; i < this.#rows; i += 1) if (isCounted(i)) seen.add(this.#clusters?.[i] ?? i);
+    return seen.size;
   }
 
   /** Standard error of a sum of influences: root of the squares, with the correction G / (G - 1). */

@@ -2,9 +2,14 @@
  * What a replay shows: the server's policy against the one that made the log, with standard errors, and
  * how it got there. The estimators run as a job in the pool. Rows of later passes were met before, and
  * their outcomes learnt from, so the first pass alone speaks for people the server has not seen; the
- * report says both. An effective sample under 200 is called what it is.
+ * report says both. Where matched rows or responses are too few to tell, it says that in place of a figure.
  */
-import { EFFECTIVE_SAMPLE_SIZE_MIN, type Estimate, type PolicyEvaluation } from '../../decision/off-policy.ts';
+import {
+  EFFECTIVE_SAMPLE_SIZE_MIN,
+  type Estimate,
+  type PolicyEvaluation,
+  REWARDED_ROWS_MIN,
+} from '../../decision/off-policy.ts';
 import type { EvaluatedPart } from '../../workers/jobs/evaluate-policy.ts';
 import type { JobPool } from '../../workers/jobs/job-pool.ts';
 import {
@@ -207,44 +212,44 @@ function rewardLines(reward: RewardReport, paint: Painter): string[] {
   const rows: string[][] = [
     [paint.bold(reward.name), paint.dim('per row ± standard error'), paint.dim('against the log')],
     ['logging policy', value(all.logging), ''],
-    ['this server, matched rows (SNIPS)', value(all.snips), lift(all.lift, paint)],
+    ['this server, matched rows (SNIPS)', value(all.snips), lift(all.lift, all, paint)],
   ];
   if (all.doublyRobust !== null && all.doublyRobustLift !== null) {
-    rows.push(['this server, doubly robust', value(all.doublyRobust), lift(all.doublyRobustLift, paint)]);
+    rows.push(['this server, doubly robust', value(all.doublyRobust), lift(all.doublyRobustLift, all, paint)]);
   }
   if (passes.length > 1) {
     for (const [index, pass] of passes.entries()) {
       const note = index === 0 ? 'pass 1, nobody seen before' : `pass ${index + 1}`;
-      rows.push([`  ${note}`, value(pass.snips), lift(pass.lift, paint)]);
+      rows.push([`  ${note}`, value(pass.snips), lift(pass.lift, pass, paint)]);
     }
   }
   const lines = formatTable(rows, ['left', 'right', 'right'], '  ');
-  const { effectiveSampleSize, weightMax } = all;
-  const sample = `effective sample ${Math.round(effectiveSampleSize).toLocaleString('en')}, largest weight ${Number(weightMax.toPrecision(3))}`;
+  const { effectiveSampleSize, rewardedClusters, weightMax } = all;
+  const sample = `effective sample ${Math.round(effectiveSampleSize).toLocaleString('en')}, ${formatCount(rewardedClusters, 'matched row')} with a reward, largest weight ${Number(weightMax.toPrecision(3))}`;
   lines.push(`  ${paint.dim(sample)}`);
   if (!all.isReliable) {
-    const warning = `too few matched rows to tell (effective sample under ${EFFECTIVE_SAMPLE_SIZE_MIN}): do not act on this`;
-    lines.push(`  ${paint.warn(warning)}`);
-  }
-  if (tenths.length === TENTHS) lines.push(`  ${curve(tenths, reward.isShare)}`);
+    const bounds = `an effective sample of ${EFFECTIVE_SAMPLE_SIZE_MIN} and ${REWARDED_ROWS_MIN} rewarded rows`;
+    lines.push(`  ${paint.warn(`too few to tell: a judgement takes ${bounds}; the errors above are too small`)}`);
+  } else if (tenths.length === TENTHS) lines.push(`  ${curve(tenths, reward.isShare)}`);
   return lines;
 }
 
 const LEVELS = '▁▂▃▄▅▆▇█';
 
-/** The run in tenths: low to high between the smallest and the largest. */
+/** The run in tenths, as bars from zero: between the smallest and the largest, noise would look like a trend. */
 function curve(tenths: readonly Estimate[], isShare: boolean): string {
-  const values = tenths.map(({ value }) => value).filter((value) => !Number.isNaN(value));
-  if (values.length === 0) return 'no row matched';
-  const low = Math.min(...values);
-  const high = Math.max(...values);
+  const high = Math.max(...tenths.map(({ value }) => (Number.isNaN(value) ? 0 : value)));
   const bars = tenths.map(({ value }) => {
     if (Number.isNaN(value)) return ' ';
-    const level = high > low ? Math.round(((value - low) / (high - low)) * (LEVELS.length - 1)) : 0;
-    return LEVELS[level] ?? ' ';
+    const share = high > 0 ? Math.max(0, value / high) : 0;
+    return LEVELS[Math.round(share * (LEVELS.length - 1))] ?? ' ';
   });
-  const ends = `${amount(values[0] as number, isShare)} in the first tenth, ${amount(values.at(-1) as number, isShare)} in the last`; // not empty
-  return `${bars.join('')}  ${ends}`;
+  const shown = ({ value, standardError }: Estimate): string =>
+    `${amount(value, isShare)} ± ${amount(standardError, isShare)}`;
+  const [first] = tenths;
+  const last = tenths.at(-1);
+  if (first === undefined || last === undefined) return '';
+  return `${bars.join('')}  ${shown(first)} in the first tenth, ${shown(last)} in the last`;
 }
 
 const ACTIONS_SHOWN = 8;
@@ -275,7 +280,8 @@ function actionLines(report: ReplayReport, paint: Painter): string[] {
   return lines;
 }
 
-function lift(estimate: Estimate, paint: Painter): string {
+function lift(estimate: Estimate, { isReliable }: PolicyEvaluation, paint: Painter): string {
+  if (!isReliable) return paint.warn('too few to tell');
   if (Number.isNaN(estimate.value)) return '';
   const sign = estimate.value >= 0 ? '+' : '−';
   const text = `${sign}${Math.abs(estimate.value * 100).toFixed(1)} % ± ${(estimate.standardError * 100).toFixed(1)}`;

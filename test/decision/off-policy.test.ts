@@ -10,6 +10,7 @@ import {
   effectiveSampleSize,
   evaluatePolicy,
   type LoggedRows,
+  REWARDED_ROWS_MIN,
 } from '../../decision/off-policy.ts';
 
 const REWARD = [
@@ -224,6 +225,25 @@ describe('evaluatePolicy', () => {
       const result = evaluatePolicy({ rewards: ones, loggingPropensities: ones, targetProbabilities: ones });
       expect(result.isReliable).toBe(isReliable);
     }
+  });
+
+  it('evaluatePolicy: many rows with too few rewards are not reliable, however small the error', () => {
+    const ones = new Float64Array(5000).fill(1);
+    for (const [count, isReliable] of [
+      [0, false],
+      [REWARDED_ROWS_MIN - 1, false],
+      [REWARDED_ROWS_MIN, true],
+    ] as const) {
+      const rewards = new Float64Array(5000).fill(1, 0, count);
+      const result = evaluatePolicy({ rewards, loggingPropensities: ones, targetProbabilities: ones });
+      expect(result).toMatchObject({ rewardedClusters: count, isReliable, effectiveSampleSize: 5000 });
+    }
+    // A reward on a row without weight is no evidence, and one row met often is one.
+    const rewards = new Float64Array(5000).fill(1);
+    const targetProbabilities = new Float64Array(5000).fill(1, 0, 40);
+    const clusters = Uint32Array.from({ length: 5000 }, (_, i) => i % 4);
+    const result = evaluatePolicy({ rewards, loggingPropensities: ones, targetProbabilities, clusters });
+    expect(result).toMatchObject({ rewardedClusters: 4, isReliable: false });
   });
 
   const good = {

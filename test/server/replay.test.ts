@@ -262,13 +262,33 @@ describe('replay run', () => {
     expect(outcome.tally).toMatchObject({ rows: 60, matchedRows: 0, emptyRows: 60 });
     expect(server.asked.some(({ op }) => op === 'release' || op === 'track')).toBe(false);
     const text = renderReplay(await evaluateReplay(outcome, facts, inline), false);
-    expect(text).toContain('too few matched rows');
+    expect(text).toContain('too few to tell');
+    // No figure that looks like a finding.
+    expect(text).not.toMatch(/[+−][\d.]+ %/);
     expect(text).toContain('60 answered without an action');
     expect(text).not.toContain('NaN');
   });
 });
 
 describe('replay report', () => {
+  it('replay report: enough matched rows without a response are no finding of minus 100 %', async () => {
+    const source = new RowSource({
+      path: write('silent.csv', `age,arm,click,spend\n${'30,A,0,0\n'.repeat(900)}${'30,B,1,1\n'.repeat(300)}`),
+      mapping,
+      passes: 1,
+      seed: 1,
+      isShuffled: false,
+      rowsMax: 1200,
+    });
+    const run = new ReplayRun(new FakeServer(), { mapping, source, passes: 1, concurrency: 8, keyPrefix: 'k-' });
+    const report = await evaluateReplay(await run.run(), facts, inline);
+    expect(report.rewards[0]?.all).toMatchObject({ isReliable: false, rewardedClusters: 0 });
+    expect(report.rewards[0]?.all.effectiveSampleSize).toBeCloseTo(900, 6);
+    const text = renderReplay(report, false);
+    expect(text).toContain('too few to tell');
+    expect(text).not.toMatch(/−100/);
+  });
+
   it('replay report: decisions for actions the log never has are said, where they are few', async () => {
     const server = new FakeServer();
     server.choose = (profile) => [action(profile.endsWith('7') ? 'arm-Z' : 'arm-A')];

@@ -89,7 +89,7 @@ describe.skipIf(!isBuilt)('job pool', () => {
     for (let batch = 0; batch < 20; batch++) {
       await writer.batch(...Array.from({ length: 500 }, (_, n) => releaseEntry(batch * 500 + n)));
     }
-    const input = evaluationInput(400_000);
+    const input = evaluationInput(200_000);
     const response = new SharedArrayBuffer(4 * 1024 * 1024);
     new Float64Array(response).fill(1.5);
     const pool = newPool(1);
@@ -121,7 +121,7 @@ describe.skipIf(!isBuilt)('job pool', () => {
     }
     const [results, written, exported] = await jobs;
     expect(turns).toBeGreaterThan(1000);
-    expect(results[0]?.evaluation.rows).toBe(400_000);
+    expect(results[0]?.evaluation.rows).toBe(200_000);
     expect(written.fileBytes).toBe(readFileSync(path).length);
     expect(readModelSnapshot(path)?.snapshot?.modelEpoch).toBe(3);
     expect(exported.lines).toBe(10_000);
@@ -139,7 +139,7 @@ describe.skipIf(!isBuilt)('job pool', () => {
   it('job pool: an aborted job rejects, and the next one runs', async () => {
     const pool = newPool(1);
     const stop = new AbortController();
-    const running = pool.run('evaluatePolicy', evaluationInput(400_000), { signal: stop.signal });
+    const running = pool.run('evaluatePolicy', evaluationInput(200_000), { signal: stop.signal });
     stop.abort();
     await expect(running).rejects.toMatchObject({ name: 'AbortError' });
     expect(await pool.run('evaluatePolicy', evaluationInput(100))).toHaveLength(2);
