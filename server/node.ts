@@ -42,6 +42,7 @@ const CATALOG_SETTLE_MILLIS = 100;
 const CATALOG_POLL_MILLIS = 2_000;
 const TRIM_MILLIS = 30_000;
 const STOP_MILLIS = 15_000;
+const TELEMETRY_STOP_MILLIS = 2_000;
 /** A worker that dies this often in this time is a fault that replacing does not mend. */
 const RESTARTS_MAX = 10;
 const RESTARTS_WINDOW_MILLIS = 60_000;
@@ -552,8 +553,8 @@ class Node implements RunningNode {
     }
     await within(Promise.all(stopped), STOP_MILLIS);
     if (stopped.length < this.#shards.length) await Promise.all(this.#shards.map((shard) => shard.worker.terminate()));
-    await this.#tracing?.shutdown();
-    await this.#metrics?.shutdown();
+    // A collector that is down is tried again for ten seconds by default; a stop does not wait for that.
+    await within(Promise.all([this.#tracing?.shutdown(), this.#metrics?.shutdown()]), TELEMETRY_STOP_MILLIS);
     await this.#models?.close();
     await this.#admin?.close();
     await this.#folder?.close();
