@@ -85,6 +85,44 @@ function noneAbove(s: number): number {
   return product;
 }
 
+const panelScores = new Float64Array(NODE_COUNT);
+const panelProducts = new Float64Array(NODE_COUNT);
+
+/**
+ * One panel's share of the integral for the best alone, times sqrt(2 pi) deviations: rivals outside, nodes
+ * inside, so that a rival's numbers stay in registers over its eight evaluations (measured: a third less
+ * than node by node). The inner term grows with s, so the rightmost node bounds the panel.
+ */
+function bestInPanel(from: number, to: number, mean: number, inverse: number): number {
+  const scores = panelScores;
+  const products = panelProducts;
+  const half = 0.5 * (to - from);
+  const middle = from + half;
+  for (let node = 0; node < NODE_COUNT; node += 1) {
+    scores[node] = middle + half * (NODES[node] as number); // node < NODE_COUNT
+    products[node] = 1;
+  }
+  const rivals = rivalCount;
+  for (let at = 0; at < rivals; at += 1) {
+    const rivalAt = rivalMean[at] as number; // at < rivalCount
+    const scale = rivalInverse[at] as number; // at < rivalCount
+    if (((scores[0] as number) - rivalAt) * scale > REACH) continue; // below every node: a factor of 1
+    for (let node = 0; node < NODE_COUNT; node += 1) {
+      // node < NODE_COUNT
+      products[node] = (products[node] as number) * normalCdfFast(((scores[node] as number) - rivalAt) * scale);
+    }
+    if ((products[NODE_COUNT - 1] as number) < NEGLIGIBLE) return 0;
+  }
+  let part = 0;
+  for (let node = 0; node < NODE_COUNT; node += 1) {
+    const inner = products[node] as number; // node < NODE_COUNT
+    if (inner < NEGLIGIBLE) continue;
+    const z = ((scores[node] as number) - mean) * inverse; // node < NODE_COUNT
+    part += (WEIGHTS[node] as number) * inner * exponential(-0.5 * z * z); // node < NODE_COUNT
+  }
+  return part * half;
+}
+
 /** Probability that fewer than `places` of the listed rivals score above s. */
 function fewerAbove(s: number, places: number): number {
   if (places === 1) return noneAbove(s);
@@ -232,6 +270,11 @@ export function topProbability(
   for (let panel = 0; from < end && panel < PANELS_MAX; panel += 1) {
     let to = panelEnd(from, end, deviation, share);
     if (!(to > from)) to = end; // a width below the resolution of doubles
+    if (left === 1) {
+      sum += bestInPanel(from, to, mean, inverse);
+      from = to;
+      continue;
+    }
     // The inner term grows with s: its value at the right end bounds the panel.
     if (fewerAbove(to, left) > NEGLIGIBLE) {
       const half = 0.5 * (to - from);

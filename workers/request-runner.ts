@@ -29,7 +29,9 @@ import { TurnPhases } from './turn-phases.ts';
  * Work one pass of the event loop does before the rest of its messages are queued. Long enough that a
  * full window of requests on many connections is answered straight from their own frames.
  */
-const SLICE_MICROS = 8_000;
+const SLICE_MICROS = 12_000;
+/** How often a pass of the loop is noticed. */
+const PASS_MILLIS = 4;
 /** Turns of a slice between two looks at the clock, a power of two. */
 const TURNS_A_LOOK = 16;
 const MAILBOX_DEPTH_MAX = 32_768;
@@ -89,9 +91,9 @@ export class RequestRunner {
   readonly #phases: TurnPhases;
   #traces: TraceRecord[] = [];
   #traceCount = 0;
-  #sliceStart = 0;
-  #sliceTurns = 0;
-  #isSliceOpen = false;
+  #passedAt = monotonicMicros();
+  #passTimer: NodeJS.Timeout | undefined;
+  #turns = 0;
   #isDrainScheduled = false;
   #described: Record<string, Plain> = {};
 
@@ -115,11 +117,6 @@ export class RequestRunner {
     const traces = this.#traces;
     if (traces.length > 0) this.#traces = [];
     return traces;
-  }
-
-  /** Runs everything that is queued, at a stop. */
-  drainAll(): void {
-    while (this.#mailboxes.depth > 0) this.#drain();
   }
 
   /**
@@ -157,21 +154,28 @@ export class RequestRunner {
     return hash;
   }
 
-  /** Whether this pass of the event loop may work on. The slice is opened by its first message and closed by the loop. */
-  #hasTime(arrivedMicros: number): boolean {
-    if (!this.#isSliceOpen) {
-      this.#isSliceOpen = true;
-      this.#sliceStart = arrivedMicros;
-      this.#sliceTurns = 0;
-      setImmediate(this.#closeSlice);
-      return true;
-    }
-    // The requests of one frame arrived at one instant: what its first ones took, only the clock knows.
-    const isLook = (++this.#sliceTurns & (TURNS_A_LOOK - 1)) === 0;
-    return (isLook ? monotonicMicros() : arrivedMicros) - this.#sliceStart < SLICE_MICROS;
+  /** Begins watching the event loop's passes. */
+  start(): void {
+    this.#passTimer = setInterval(this.#passed, PASS_MILLIS);
   }
-  readonly #closeSlice = (): void => {
-    this.#isSliceOpen = false;
+
+  /** Ends the watch and runs what is queued. */
+  stop(): void {
+    clearInterval(this.#passTimer);
+    while (this.#mailboxes.depth > 0) this.#drain();
+  }
+
+  /**
+   * Whether this pass of the event loop may work on. A timer says when a pass has ended: it costs nothing
+   * a request, and where it is late, the loop is.
+   */
+  #hasTime(arrivedMicros: number): boolean {
+    // The requests of one frame arrived at one instant: what its first ones took, only the clock knows.
+    const isLook = (++this.#turns & (TURNS_A_LOOK - 1)) === 0;
+    return (isLook ? monotonicMicros() : arrivedMicros) - this.#passedAt < SLICE_MICROS;
+  }
+  readonly #passed = (): void => {
+    this.#passedAt = monotonicMicros();
   };
 
   #scheduleDrain(): void {
@@ -183,6 +187,7 @@ export class RequestRunner {
   readonly #drain = (): void => {
     this.#isDrainScheduled = false;
     const start = monotonicMicros();
+    this.#passedAt = start;
     this.#options.burst(true);
     for (let n = 0; this.#mailboxes.depth > 0; n++) {
       if ((n & 15) === 15 && monotonicMicros() - start > SLICE_MICROS) break;

@@ -222,6 +222,7 @@ export class Shard {
   start(): void {
     writeCatalogText(this.#store, this.#options.catalog.version, this.#options.catalogText);
     this.writer.start();
+    this.requests.start();
     this.#timers.push(setInterval(() => this.#tick(), TICK_MILLIS));
     this.#watchStoredLeases();
   }
@@ -348,7 +349,7 @@ export class Shard {
   async stop(): Promise<void> {
     this.#isStopping = true;
     for (const timer of this.#timers) clearInterval(timer);
-    this.requests.drainAll();
+    this.requests.stop();
     await this.writer.stop();
   }
 }
