@@ -189,6 +189,12 @@ describe('mapping', () => {
     expect(parse).toThrow(expect.objectContaining({ code: 'MAPPING_INVALID' }));
   });
 
+  it('mapping: the example of docs/REPLAY.md is sound', () => {
+    const text = readFileSync('docs/REPLAY.md', 'utf8');
+    const example = /\n( {4}version: 1\n[\s\S]*?)\n\n/.exec(text)?.[1]?.replace(/^ {4}/gm, '') ?? '';
+    expect(parseMapping(example, 'REPLAY.md')).toMatchObject({ personColumn: 'customer_id', rewards: { length: 3 } });
+  });
+
   it('mapping: a file that is not there is MAPPING_INVALID', () => {
     expect(() => readMappingFile(join(folder, 'none.yaml'))).toThrow(/none\.yaml cannot be read \(ENOENT\)/);
   });
