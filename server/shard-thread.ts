@@ -29,6 +29,8 @@ const CONNECTIONS_MAX = 20_000;
 const FORWARD_DRAIN_MILLIS = 5;
 /** Between two connections that are closed when draining; less when there are very many. */
 const DRAIN_PAUSE_MILLIS = 10;
+/** Time for the last clients to read why they are closed. */
+const LINGER_MILLIS = 200;
 
 if (isMainThread || parentPort === null) throw new Error('shard-thread.ts runs as a worker thread only');
 const main = parentPort;
@@ -182,6 +184,8 @@ async function drain(seconds: number): Promise<void> {
     await settle(connection, endsAt);
     if (connection.isOpen) connection.close(CLOSE_CODE.restarting, 'the server is stopping');
   }
+  // A socket that is destroyed while its client still writes is reset, and the close frame is lost with it.
+  if (connections.length > 0) await delay(LINGER_MILLIS);
   tell({ kind: 'drained' });
 }
 

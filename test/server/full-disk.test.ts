@@ -100,7 +100,7 @@ describe('full disk', () => {
 
     rmSync(ballast);
     await until(async () => (await running.get('/readyz')).status === 200);
-    expect(await running.metric('opportune_store_read_only')).toBe(0);
+    await until(async () => (await running.metric('opportune_store_read_only')) === 0);
     expect(running.logLines().some((line) => line.msg.includes('writes again'))).toBe(true);
     expect(await auditViews(peer, writer)).toEqual({ missing: 0, surplus: 0 });
     await writer.resend(peer);
