@@ -10,6 +10,8 @@ import { type ModelSnapshot, readModelSnapshot, snapshotInput } from '../workers
 import type { Log } from './log.ts';
 
 const SNAPSHOT_MILLIS = 30_000;
+/** Soon after a start, so that one crash after another does not read the same journal again and again. */
+const FIRST_SNAPSHOT_MILLIS = 5_000;
 
 export class ModelKeeper {
   /** The newest snapshot: what a worker begins with. */
@@ -19,6 +21,7 @@ export class ModelKeeper {
   readonly #jobs = new JobPool({ threads: 1 });
   #writing: Promise<void> = Promise.resolve();
   #timer: NodeJS.Timeout | undefined;
+  #first: NodeJS.Timeout | undefined;
 
   /** @param folder made if absent; holds `model` and the one before it. */
   constructor(folder: string, log: Log) {
@@ -36,6 +39,7 @@ export class ModelKeeper {
 
   /** Begins asking for snapshots. */
   begin(ask: () => void): void {
+    this.#first = setTimeout(ask, FIRST_SNAPSHOT_MILLIS);
     this.#timer = setInterval(ask, SNAPSHOT_MILLIS);
   }
 
@@ -63,6 +67,7 @@ export class ModelKeeper {
 
   async close(): Promise<void> {
     clearInterval(this.#timer);
+    clearTimeout(this.#first);
     await this.#writing;
     await this.#jobs.close();
   }

@@ -469,6 +469,7 @@ class Node implements RunningNode {
       if (reason !== this.#catalogRefused) {
         const code = error instanceof CatalogError || error instanceof OperatorError ? error.code : 'CATALOG_INVALID';
         this.#log.error({ code, reason }, 'catalog refused; the one before stays in force');
+        this.#tell(0, { kind: 'catalogRefused' });
       }
       this.#catalogRefused = reason;
     } finally {

@@ -23,7 +23,7 @@ import { createWriter, type DocumentWriter, type Encoding, writeError, writeHell
 import { FrameDecoder, type FrameSink, type Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import { epochMillis, monotonicMicros } from '../workers/clock.ts';
-import { COUNTER, type MetricsWriter, STATUS_INDEX } from '../workers/metrics-layout.ts';
+import { COUNTER, GAUGE, type MetricsWriter, STATUS_INDEX } from '../workers/metrics-layout.ts';
 import type { RequestRunner, Responder } from '../workers/request-runner.ts';
 import type { LinkHost, ShardLink } from './shard-link.ts';
 import type { Connection } from './transport.ts';
@@ -183,13 +183,16 @@ export class Session implements Responder, FrameSink {
         this.#refuse(request, FAULT.shardRecovering, "shard: the partition's worker is restarting");
         return;
       }
-      if (!link.forward(request, this)) {
+      if (!link.forward(request, this, this.#arrivedMicros)) {
         host.metrics.add(COUNTER.shedForward, 1);
         this.#refuse(request, FAULT.mailboxFull, "shard: too many requests wait for the partition's worker");
         return;
       }
     }
-    if (!this.#isAnswered) this.#open.add(request.id);
+    if (!this.#isAnswered) {
+      this.#open.add(request.id);
+      host.metrics.addToGauge(GAUGE.inFlight, 1);
+    }
   }
 
   onInvalid(id: number | null, fault: Fault, message: string): void {
@@ -205,7 +208,8 @@ export class Session implements Responder, FrameSink {
   }
 
   sendBytes(id: number, bytes: Uint8Array): void {
-    if (!this.#open.delete(id)) this.#isAnswered = true;
+    if (this.#open.delete(id)) this.#host.metrics.addToGauge(GAUGE.inFlight, -1);
+    else this.#isAnswered = true;
     this.#transmit(bytes);
   }
 

@@ -12,7 +12,7 @@ import type { MessagePort } from 'node:worker_threads';
 import type { DocumentWriter, Encoding } from '../proto/reply.ts';
 import type { FrameDecoder, Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
-import { monotonicMicros } from '../workers/clock.ts';
+import { epochMicrosOf, monotonicMicros, monotonicMicrosOf } from '../workers/clock.ts';
 import { COUNTER, HISTOGRAM, type MetricsWriter } from '../workers/metrics-layout.ts';
 import type { RequestRunner, Responder } from '../workers/request-runner.ts';
 import type { ModelAdditions } from '../workers/shard-models.ts';
@@ -24,6 +24,8 @@ interface Requests {
   readonly slots: number[];
   readonly encodings: Encoding[];
   readonly frames: Uint8Array[];
+  /** When each arrived at the first worker, epoch microseconds: deadlines and durations count from there. */
+  readonly arrivals: number[];
 }
 interface Answers {
   readonly kind: 'answers';
@@ -82,7 +84,7 @@ export class ShardLink {
   }
 
   /** Hands a request to the owner; false when too many wait. Call only while its frame is being decoded. */
-  forward(request: Request, origin: ForwardOrigin): boolean {
+  forward(request: Request, origin: ForwardOrigin, arrivedMicros: number): boolean {
     if (this.#waiting.size >= FORWARDED_MAX) return false;
     const slot = this.#nextSlot;
     this.#nextSlot = (this.#nextSlot + 1) >>> 0;
@@ -90,6 +92,7 @@ export class ShardLink {
     this.#requests.slots.push(slot);
     this.#requests.encodings.push(origin.encoding);
     this.#requests.frames.push(request.copyRaw());
+    this.#requests.arrivals.push(epochMicrosOf(arrivedMicros));
     this.#host.metrics.add(COUNTER.forwardsSent, 1);
     this.#scheduleFlush();
     return true;
@@ -115,9 +118,9 @@ export class ShardLink {
   #takeRequests(message: Requests): void {
     const { requests, metrics } = this.#host;
     metrics.add(COUNTER.forwardsReceived, message.slots.length);
-    const arrivedMicros = monotonicMicros();
     for (let i = 0; i < message.slots.length; i++) {
       const slot = message.slots[i] as number;
+      const arrivedMicros = monotonicMicrosOf(message.arrivals[i] as number);
       const responder = this.#responders[message.encodings[i] as Encoding];
       const decoder: FrameDecoder = responder.decoder;
       decoder.decode(message.frames[i] as Uint8Array, {
@@ -182,7 +185,7 @@ export class ShardLink {
 }
 
 function emptyRequests(): Requests {
-  return { kind: 'requests', slots: [], encodings: [], frames: [] };
+  return { kind: 'requests', slots: [], encodings: [], frames: [], arrivals: [] };
 }
 function emptyAnswers(): Answers {
   return { kind: 'answers', slots: [], frames: [] };

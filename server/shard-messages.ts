@@ -41,6 +41,7 @@ export type ToShard =
   | { readonly kind: 'listen'; readonly port: number; readonly sharedPort: number | null; readonly isShared: boolean }
   | { readonly kind: 'serve'; readonly addresses: readonly ShardAddress[]; readonly mapEpoch: number }
   | { readonly kind: 'catalog'; readonly catalog: CatalogSource; readonly ledgerSubjects: readonly LedgerSubject[] }
+  | { readonly kind: 'catalogRefused' }
   | { readonly kind: 'snapshot' }
   | { readonly kind: 'trim'; readonly keepBytes: number }
   | { readonly kind: 'adoptBase' }

@@ -243,6 +243,9 @@ main.on('message', (message: ToShard) => {
     case 'catalog':
       takeCatalog(message);
       return;
+    case 'catalogRefused':
+      metrics.add(COUNTER.catalogRefusals, 1);
+      return;
     case 'snapshot':
       tell({ kind: 'snapshot', snapshot: shard.takeSnapshot(peerBatches) });
       return;

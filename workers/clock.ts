@@ -3,6 +3,8 @@
  * arguments (a turn) or calls these (edges: sockets, timers, benchmarks), so that the simulation can
  * put its own clock in their place.
  */
+import { performance } from 'node:perf_hooks';
+
 /** Wall clock, epoch milliseconds UTC. */
 export function epochMillis(): number {
   return Date.now();
@@ -17,6 +19,20 @@ export function monotonicMicros(): number {
 export function monotonicMillis(): number {
   return performance.now();
 }
+
+/** The monotonic reading of this thread at a wall-clock instant that another thread of this process took. */
+export function monotonicMicrosOf(epochMicros: number): number {
+  return epochMicros - performance.timeOrigin * 1000;
+}
+
+/** Busy share of this thread's event loop since the last call, 0 to 1. */
+export function eventLoopUtilisation(): number {
+  const now = performance.eventLoopUtilization();
+  const since = performance.eventLoopUtilization(now, lastUtilisation);
+  lastUtilisation = now;
+  return since.utilization;
+}
+let lastUtilisation = performance.eventLoopUtilization();
 
 /** Wall-clock microseconds of a monotonic reading on this thread, for traces. */
 export function epochMicrosOf(monotonicMicrosValue: number): number {

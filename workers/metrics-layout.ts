@@ -88,7 +88,6 @@ export const COUNTERS = {
   decisionsHeldOut: info('opportune_decisions_held_out', '{decision}', 'Decisions answered empty for the holdout.'),
   decisionsExplored: info('opportune_decisions_explored', '{decision}', 'Decisions in which the policy explored.'),
   decisionsEmpty: info('opportune_decisions_empty', '{decision}', 'Decisions that chose no action.'),
-  decisionsFallback: info('opportune_decisions_fallback', '{decision}', 'Decisions answered with the fallback.'),
   quotesIssued: info('opportune_quotes_issued', '{quote}', 'Signed price quotes issued.'),
   leasesOpened: info('opportune_leases', '{lease}', LEASE, { event: 'opened' }),
   leasesConfirmed: info('opportune_leases', '{lease}', LEASE, { event: 'confirmed' }),

@@ -468,6 +468,7 @@ export class RequestRunner {
     traceparent: string,
     isForwarded: boolean,
   ): void {
+    if (fault === FAULT.memoryFull) this.#metrics.add(COUNTER.shedMemory, 1);
     this.#metrics.recordDuration(op, fault === null ? STATUS_INDEX.OK : STATUS_INDEX[fault.status], micros);
     const { traces } = this.#options;
     if (!traces.isEnabled) return;

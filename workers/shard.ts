@@ -16,7 +16,7 @@ import type { Catalog } from '../decision/catalog.ts';
 import { CatalogIndex } from '../decision/catalog-index.ts';
 import type { ZoneTable } from '../decision/local-time.ts';
 import { SEND_EXPLORATION_PROBABILITY, TILT_SLOTS, WEEK_SLOTS } from '../decision/send-time.ts';
-import { epochMillis, monotonicMillis } from './clock.ts';
+import { epochMillis, eventLoopUtilisation, monotonicMillis } from './clock.ts';
 import { coldCodec } from './cold-codec.ts';
 import type { ModelSnapshot } from './jobs/model-snapshot-file.ts';
 import { COUNTER, type CounterName, GAUGE, type MetricsWriter } from './metrics-layout.ts';
@@ -40,6 +40,8 @@ import type { TraceRecord } from './trace-record.ts';
 
 const EXCHANGE_MILLIS = 200;
 const TICK_MILLIS = 100;
+/** Gauges that cost a system call are read every so many ticks. */
+const SLOW_GAUGES_TICKS = 10;
 const TIMERS_A_TICK = 20_000;
 const STORED_LEASES_A_STEP = 256;
 
@@ -90,6 +92,7 @@ export class Shard {
   #timers: NodeJS.Timeout[] = [];
   #published = new Map<string, number>();
   #isStopping = false;
+  #ticks = 0;
 
   constructor(options: ShardOptions) {
     this.#options = options;
@@ -331,7 +334,10 @@ export class Shard {
       GAUGE.leasesOpen,
       stats.leasesOpened - stats.leasesConfirmed - stats.leasesReleased - stats.leasesExpired,
     );
+    if (++this.#ticks % SLOW_GAUGES_TICKS !== 0) return;
     metrics.set(GAUGE.heapUsedBytes, process.memoryUsage().heapUsed);
+    metrics.set(GAUGE.storeBytes, this.#options.shard === 0 ? this.#store.sizeBytes() : 0);
+    metrics.set(GAUGE.eventLoopUtilisation, eventLoopUtilisation());
   }
 
   // ── changes from outside ───────────────────────────────────────────────────────────────────────

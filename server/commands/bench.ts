@@ -16,7 +16,7 @@ export async function run(call: CommandCall): Promise<number> {
       advice: 'Run `node setup.mjs` in the repository.',
     });
   }
-  const child = spawn(process.execPath, [script, ...call.positionals], { stdio: 'inherit' });
+  const child = spawn(process.execPath, [script, ...addressWords(call), ...call.positionals], { stdio: 'inherit' });
   // The terminal sends Ctrl-C to both; the harness reports and ends, and only then do we.
   const ignore = (): void => undefined;
   process.on('SIGINT', ignore);
@@ -28,4 +28,11 @@ export async function run(call: CommandCall): Promise<number> {
   } finally {
     process.off('SIGINT', ignore);
   }
+}
+
+/** OPPORTUNE_URL, as for every command that asks a server, unless the words name one or measure nothing. */
+function addressWords({ positionals, io }: CommandCall): readonly string[] {
+  const url = io.environment.OPPORTUNE_URL ?? '';
+  const needsNone = positionals.some((word) => /^--(?:url|compare)(?:=|$)/.test(word));
+  return url === '' || needsNone ? [] : ['--url', url];
 }
