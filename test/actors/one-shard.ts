@@ -79,6 +79,7 @@ export class OneShard {
   readonly store: MemoryStore;
   readonly ledger: SharedLedger;
   readonly models: ShardModels;
+  readonly prices: PriceTable;
   readonly runtime: ActorRuntime;
   readonly decideTurn: DecideTurn;
   readonly eventTurn: EventTurn;
@@ -94,8 +95,15 @@ export class OneShard {
     this.ledger = new SharedLedger(options.ledgerMemory ?? createLedgerMemory(shards), shard);
     this.subjects = dealSlots([], catalog);
     this.ledger.setSubjects(this.subjects);
-    const prices = new PriceTable(options.priceMemory ?? createPriceMemory());
-    this.models = new ShardModels(catalog, this.store, prices, SECRET.seedSecret, (z) => ZONES.zoneName(z), shards > 1);
+    this.prices = new PriceTable(options.priceMemory ?? createPriceMemory());
+    this.models = new ShardModels(
+      catalog,
+      this.store,
+      this.prices,
+      SECRET.seedSecret,
+      (z) => ZONES.zoneName(z),
+      shards > 1,
+    );
     this.runtime = new ActorRuntime(
       {
         store: this.store,
@@ -141,6 +149,7 @@ export class OneShard {
     const catalog = compileCatalog(text, 'test.yaml');
     this.subjects = dealSlots(this.subjects, catalog);
     this.ledger.setSubjects(this.subjects);
+    this.prices.clear();
     this.models.setCatalog(catalog);
     this.runtime.setCatalog(new CatalogIndex(catalog));
     this.decideTurn.useCatalog();
