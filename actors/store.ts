@@ -1,6 +1,6 @@
 /**
  * The store as the actors use it: records, cold records, a journal, and one promise for a group of
- * writes. `workers/lmdb-store.ts` implements it on LMDB; the simulation implements it in memory.
+ * writes. `workers/store/lmdb-store.ts` implements it on LMDB; the simulation implements it in memory.
  *
  * Everything is written in batches. Writes made between two `commit` calls form one batch, which
  * becomes one LMDB transaction: it is wholly on disk or not at all. The journal is the log of effects

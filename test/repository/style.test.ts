@@ -35,13 +35,12 @@ describe('style', () => {
       expect(readRepositoryFile(path).trimEnd().split('\n').length, path).toBeLessThanOrEqual(FOLDER_README_LINES_MAX);
   });
 
-  it('style: every source a README names exists', () => {
+  it('style: every source a README or a page of docs/ names exists', () => {
     const paths = repositoryFiles();
-    for (const page of paths.filter((path) => /^(?:\w+\/)+README\.md$/.test(path))) {
-      const folder = page.slice(0, page.lastIndexOf('/') + 1);
+    for (const page of paths.filter((path) => /^(?:docs\/\w+|(?:\w+\/)+README)\.md$/.test(path))) {
       for (const [, name = ''] of readRepositoryFile(page).matchAll(/`((?:[\w-]+\/)*[\w.-]+\.(?:ts|mjs))`/g))
         expect(
-          paths.some((path) => path === name || (path.startsWith(folder) && path.endsWith(`/${name}`))),
+          paths.some((path) => path === name || path.endsWith(`/${name}`)),
           `${page}: ${name}`,
         ).toBe(true);
     }
