@@ -177,36 +177,35 @@ export class Shard {
 
   /** Reads back what the journal holds beyond the records. Blocks; call before serving. Returns entries applied. */
   recover(): number {
-    const { shard, shards, snapshot, ledger, ledgerSubjects } = this.#options;
+    const { shard, shards, snapshot, ledger } = this.#options;
     const base = readBase(this.#store);
     const recordPositions = basePositions(this.#store, base);
     const modelPositions = snapshot?.positions ?? [];
-    const slots = new Map(ledgerSubjects.map((subject, i) => [subject.subjectHash, i]));
-    const own = new Float64Array(ledgerSubjects.length * 2);
-    const foreign = new Map<number, { held: number; spent: number }>();
-    for (const row of inheritedLedger(this.#store, base, shard, shards)) {
-      const slot = slots.get(row.subjectHash);
-      if (slot === undefined) foreign.set(row.subjectHash, row);
-      else {
-        own[slot * 2] = (own[slot * 2] as number) + row.held;
-        own[slot * 2 + 1] = (own[slot * 2 + 1] as number) + row.spent;
+    // By subject, those of an action or product that has left the catalog as well: it may come back.
+    const own = new Map<number, Float64Array>();
+    const ownOf = (subjectHash: number): Float64Array => {
+      let row = own.get(subjectHash);
+      if (row === undefined) {
+        row = new Float64Array(2);
+        own.set(subjectHash, row);
       }
+      return row;
+    };
+    for (const { subjectHash, held, spent } of inheritedLedger(this.#store, base, shard, shards)) {
+      const row = ownOf(subjectHash);
+      row[0] = (row[0] as number) + held;
+      row[1] = (row[1] as number) + spent;
     }
     const applied = this.runtime.recoverFrom(earlierOf(recordPositions, modelPositions), (effect, position, isOwn) => {
       if (isOwn && isAfter(recordPositions, position)) {
         for (let i = 0; i < effect.ledgerCount; i++) {
-          const slot = slots.get(effect.ledgerSubject(i));
-          if (slot !== undefined) moveOwn(own, slot, effect.ledgerKind(i), effect.ledgerAmount(i));
+          moveOwn(ownOf(effect.ledgerSubject(i)), 0, effect.ledgerKind(i), effect.ledgerAmount(i));
         }
       }
       if (isAfter(modelPositions, position)) this.#learnAgain(effect);
     });
     ledger.setShare(
-      ledgerSubjects.map(({ subjectHash }, i) => ({
-        subjectHash,
-        held: own[i * 2] as number,
-        spent: own[i * 2 + 1] as number,
-      })),
+      [...own].map(([subjectHash, row]) => ({ subjectHash, held: row[0] as number, spent: row[1] as number })),
     );
     // What was learnt again is known to every shard already: each reads the whole journal.
     this.models.takeDelta();

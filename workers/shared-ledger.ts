@@ -69,7 +69,12 @@ export function dealSlots(previous: readonly LedgerSubject[], catalog: Catalog):
 }
 
 /** One shard's part, as stored with a checkpoint. */
-export type LedgerShare = readonly { readonly subjectHash: number; readonly held: number; readonly spent: number }[];
+interface LedgerRow {
+  readonly subjectHash: number;
+  readonly held: number;
+  readonly spent: number;
+}
+export type LedgerShare = readonly LedgerRow[];
 
 export class SharedLedger implements Ledger {
   readonly #limitAndTaken: BigInt64Array;
@@ -77,6 +82,8 @@ export class SharedLedger implements Ledger {
   readonly #own: Float64Array;
   readonly #slots = new Map<number, number>();
   #subjects: readonly LedgerSubject[] = [];
+  /** What was recounted for subjects without a slot: kept for the day their action or product comes back. */
+  readonly #absent = new Map<number, LedgerRow>();
 
   constructor(memory: LedgerMemory, shard: number) {
     this.#limitAndTaken = new BigInt64Array(memory.limitAndTaken);
@@ -90,6 +97,12 @@ export class SharedLedger implements Ledger {
     for (const { subjectHash, slot, limit } of subjects) {
       this.#slots.set(subjectHash, slot);
       Atomics.store(this.#limitAndTaken, slot * 2, Number.isNaN(limit) ? UNLIMITED : BigInt(Math.floor(limit)));
+    }
+    for (const row of [...this.#absent.values()]) {
+      const slot = this.#slots.get(row.subjectHash);
+      if (slot === undefined) continue;
+      this.#absent.delete(row.subjectHash);
+      this.#setOwn(slot, row);
     }
     this.refreshHints();
   }
@@ -152,19 +165,26 @@ export class SharedLedger implements Ledger {
         held: this.#own[slot * 2] as number,
         spent: this.#own[slot * 2 + 1] as number,
       }))
-      .filter(({ held, spent }) => held !== 0 || spent !== 0);
+      .filter(({ held, spent }) => held !== 0 || spent !== 0)
+      .concat([...this.#absent.values()]);
   }
 
   /** Replaces this shard's part by what was recounted from disk, and corrects the total by the difference. */
   setShare(share: LedgerShare): void {
     const recounted = new Map(share.map((row) => [row.subjectHash, row]));
     for (const { subjectHash, slot } of this.#subjects) {
-      const { held, spent } = recounted.get(subjectHash) ?? { held: 0, spent: 0 };
-      const before = (this.#own[slot * 2] as number) + (this.#own[slot * 2 + 1] as number);
-      this.#own[slot * 2] = held;
-      this.#own[slot * 2 + 1] = spent;
-      this.#take(slot, held + spent - before);
+      this.#setOwn(slot, recounted.get(subjectHash) ?? { subjectHash, held: 0, spent: 0 });
+      recounted.delete(subjectHash);
     }
+    this.#absent.clear();
+    for (const row of recounted.values()) if (row.held !== 0 || row.spent !== 0) this.#absent.set(row.subjectHash, row);
+  }
+
+  #setOwn(slot: number, { held, spent }: LedgerRow): void {
+    const before = (this.#own[slot * 2] as number) + (this.#own[slot * 2 + 1] as number);
+    this.#own[slot * 2] = held;
+    this.#own[slot * 2 + 1] = spent;
+    this.#take(slot, held + spent - before);
   }
 }
 

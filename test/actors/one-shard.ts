@@ -227,34 +227,32 @@ export class OneShard {
   }
 
   recover(): number {
-    const { store, subjects } = this;
+    const { store } = this;
     const { shard = 0, shards = 1 } = this.options;
     const base = readBase(store);
     const positions = basePositions(store, base);
-    const slots = new Map(subjects.map((subject, i) => [subject.subjectHash, i]));
-    const own = new Float64Array(subjects.length * 2);
-    for (const row of inheritedLedger(store, base, shard, shards)) {
-      const slot = slots.get(row.subjectHash);
-      if (slot === undefined) continue;
-      own[slot * 2] = (own[slot * 2] as number) + row.held;
-      own[slot * 2 + 1] = (own[slot * 2 + 1] as number) + row.spent;
+    const own = new Map<number, Float64Array>();
+    const ownOf = (subjectHash: number): Float64Array => {
+      const row = own.get(subjectHash) ?? new Float64Array(2);
+      own.set(subjectHash, row);
+      return row;
+    };
+    for (const { subjectHash, held, spent } of inheritedLedger(store, base, shard, shards)) {
+      const row = ownOf(subjectHash);
+      row[0] = (row[0] as number) + held;
+      row[1] = (row[1] as number) + spent;
     }
     // Models begin without a snapshot, so every event there is teaches them.
     const applied = this.runtime.recoverFrom([], (effect, position, isOwn) => {
       if (isOwn && isAfter(positions, position)) {
         for (let i = 0; i < effect.ledgerCount; i++) {
-          const slot = slots.get(effect.ledgerSubject(i));
-          if (slot !== undefined) moveOwn(own, slot, effect.ledgerKind(i), effect.ledgerAmount(i));
+          moveOwn(ownOf(effect.ledgerSubject(i)), 0, effect.ledgerKind(i), effect.ledgerAmount(i));
         }
       }
       if (effect.type === EFFECT.event && effect.getU32(EVENT.flags) !== 0) this.models.learn(effect);
     });
     this.ledger.setShare(
-      subjects.map(({ subjectHash }, i) => ({
-        subjectHash,
-        held: own[i * 2] as number,
-        spent: own[i * 2 + 1] as number,
-      })),
+      [...own].map(([subjectHash, row]) => ({ subjectHash, held: row[0] as number, spent: row[1] as number })),
     );
     return applied;
   }
