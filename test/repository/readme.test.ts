@@ -229,6 +229,14 @@ describe('README', () => {
     90_000,
   );
 
+  it('README: quotes the replay that docs/REPLAY.md prints', () => {
+    const page = readRepositoryFile('docs/REPLAY.md');
+    const shown = blocks.find(({ language, text }) => language === 'text' && text.startsWith('hillstrom'))?.text ?? '';
+    const lines = shown.split('\n').filter((line) => line.trim() !== '' && line.trim() !== '…');
+    expect(lines.length).toBeGreaterThan(5);
+    for (const line of lines) expect(page).toContain(`\n    ${line}\n`);
+  });
+
   it('README: its TypeScript compiles against the published types and runs in Node', async () => {
     const examples = blocks.filter(({ language }) => language === 'ts');
     expect(examples.length).toBeGreaterThan(0);
