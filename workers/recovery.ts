@@ -88,14 +88,25 @@ export function isAfter(positions: readonly JournalPosition[], entry: JournalPos
   return positions.length === 0 || entry.epoch >= oldest;
 }
 
-/** Where a scan must begin so that it misses nothing that is after either list. */
+/**
+ * Where a scan must begin so that it misses nothing that is after either list. A stream that only one of
+ * them names may be after the other from its first batch on: a snapshot of the models is often younger
+ * than the checkpoints in force.
+ */
 export function earlierOf(a: readonly JournalPosition[], b: readonly JournalPosition[]): JournalPosition[] {
   if (a.length === 0 || b.length === 0) return [];
   const merged = new Map<string, JournalPosition>();
-  for (const position of [...a, ...b]) {
-    const name = `${position.epoch}:${position.stream}`;
-    const known = merged.get(name);
-    if (known === undefined || position.batch < known.batch) merged.set(name, position);
+  for (const [list, other] of [
+    [a, b],
+    [b, a],
+  ] as const) {
+    for (const position of list) {
+      const name = `${position.epoch}:${position.stream}`;
+      const first = { ...position, batch: 1 };
+      const earliest = isAfter(other, first) ? first : position;
+      const known = merged.get(name);
+      if (known === undefined || earliest.batch < known.batch) merged.set(name, earliest);
+    }
   }
   return [...merged.values()];
 }

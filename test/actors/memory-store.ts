@@ -34,6 +34,8 @@ export class MemoryStore implements Store {
   failure: Error | null = null;
   /** Set: the next append throws this once. */
   appendFailure: Error | null = null;
+  /** Set: commits reach the disk, and say so only when the function given here is called. */
+  holdCommit: ((settle: () => void) => void) | null = null;
   /** Set: reading this record (hex of its key) throws. */
   corruptKey: string | null = null;
   #batch: number;
@@ -102,7 +104,8 @@ export class MemoryStore implements Store {
       return Promise.reject(this.failure ?? new Error('an earlier commit failed'));
     }
     this.commitNow();
-    return Promise.resolve();
+    const { holdCommit } = this;
+    return holdCommit === null ? Promise.resolve() : new Promise((resolve) => holdCommit(resolve));
   }
 
   /** Writes the open batch at once. */
@@ -153,6 +156,20 @@ export class MemoryStore implements Store {
   }
   close(): Promise<void> {
     return Promise.resolve();
+  }
+
+  // What a shard asks of the real store beyond the port.
+
+  sizeBytes(): number {
+    return 0;
+  }
+  scanRecords(
+    _from: Uint8Array,
+    _limit: number,
+    visit: (key: Uint8Array, record: Uint8Array) => void,
+  ): Uint8Array | undefined {
+    for (const [key, record] of this.disk.records) visit(Buffer.from(key, 'hex'), record);
+    return undefined;
   }
 }
 

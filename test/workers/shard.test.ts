@@ -1,0 +1,250 @@
+/** A whole shard on one thread: requests in, answers out, a store that can be held up or made to fail. */
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import type { Plain } from '../../proto/messages.ts';
+import { createWriter, decodeReply } from '../../proto/reply.ts';
+import { FrameDecoder } from '../../proto/request.ts';
+import { FAULT } from '../../proto/statuses.ts';
+import { compileCatalog } from '../../workers/catalog/compile-catalog.ts';
+import { monotonicMicros } from '../../workers/clock.ts';
+import { createMetricsBuffer, MetricsWriter } from '../../workers/metrics-layout.ts';
+import { deriveSecret } from '../../workers/node-secret.ts';
+import { createPriceMemory, PriceTable } from '../../workers/price-table.ts';
+import type { Responder } from '../../workers/request-runner.ts';
+import { Shard } from '../../workers/shard.ts';
+import { createLedgerMemory, dealSlots, SharedLedger } from '../../workers/shared-ledger.ts';
+import { LmdbStore } from '../../workers/store/lmdb-store.ts';
+import { MemoryDisk, MemoryStore } from '../actors/memory-store.ts';
+import { SECRET_BYTES, ZONES } from '../actors/one-shard.ts';
+import { catalogText } from '../actors/test-catalog.ts';
+import { temporaryFolder } from './store/temporary-folder.ts';
+
+const TEXT = catalogText({
+  traits: 'age: { type: integer }',
+  actions:
+    '{ key: a, channels: [app], valueMinor: 90, costMinor: 10, budgetMinor: 100000, caps: [{ count: 3, per: day }] }',
+});
+type Reply = { readonly [key: string]: Plain };
+
+/** Asks in JSON and keeps the answers by request id. */
+class Asker {
+  readonly answers = new Map<number, Reply>();
+  readonly shard: Shard;
+  readonly #decoder = new FrameDecoder('json');
+  readonly #responder: Responder;
+  #id = 0;
+
+  constructor(shard: Shard) {
+    this.shard = shard;
+    const writer = createWriter('json');
+    const keep = (bytes: Uint8Array): void => {
+      const reply = decodeReply('json', bytes) as Reply; // every reply is a map
+      expect(this.answers.has(reply.id as number)).toBe(false);
+      this.answers.set(reply.id as number, reply);
+    };
+    this.#responder = {
+      writer,
+      decoder: new FrameDecoder('json'),
+      send: () => keep(writer.finish()),
+      sendBytes: (_slot, bytes) => keep(bytes),
+    };
+  }
+
+  /** Sends one request; its answer may be there already when this returns. */
+  send(fields: Record<string, Plain>): number {
+    const id = ++this.#id;
+    this.#decoder.decode(new TextEncoder().encode(JSON.stringify({ id, ...fields })), {
+      onRequest: (request) => this.shard.requests.handle(request, this.#responder, 0, monotonicMicros(), false),
+      onInvalid: (_id, _fault, message) => {
+        throw new Error(message);
+      },
+    });
+    return id;
+  }
+  async ask(fields: Record<string, Plain>): Promise<Reply> {
+    const id = this.send(fields);
+    if (!this.answers.has(id)) {
+      await vi.waitFor(() => expect(this.answers.has(id)).toBe(true), { timeout: 10_000, interval: 5 });
+    }
+    return this.answers.get(id) as Reply; // the line above waited for it
+  }
+}
+
+const running: Shard[] = [];
+afterEach(async () => {
+  for (const shard of running.splice(0)) await shard.stop();
+});
+
+interface Told {
+  readOnly: boolean[];
+  checkpoints: number;
+}
+function start(
+  store: MemoryStore | LmdbStore,
+  epoch = 1,
+): { asker: Asker; shard: Shard; told: Told; store: typeof store } {
+  const catalog = compileCatalog(TEXT, 'test.yaml');
+  const told: Told = { readOnly: [], checkpoints: 0 };
+  const shard = new Shard({
+    shard: 0,
+    shards: 1,
+    epoch,
+    store: store as LmdbStore, // the memory store has every method a shard calls
+    catalog,
+    catalogText: TEXT,
+    secret: deriveSecret(SECRET_BYTES),
+    zones: ZONES,
+    ledger: new SharedLedger(createLedgerMemory(1), 0),
+    ledgerSubjects: dealSlots([], catalog),
+    prices: new PriceTable(createPriceMemory()),
+    metrics: new MetricsWriter(createMetricsBuffer()),
+    memoryBytesMax: 64 * 1024 * 1024,
+    idleMillis: 3_600_000,
+    traces: { isEnabled: false, sampleRatio: 0, slowMicros: 1_000_000 },
+    snapshot: null,
+    ownsPartition: () => true,
+    events: {
+      readOnlyChanged: (isReadOnly) => told.readOnly.push(isReadOnly),
+      turnFailed: (error) => {
+        throw error;
+      },
+      modelsLearnt: () => {},
+      traced: () => {},
+      burst: () => {},
+      checkpointed: () => {
+        told.checkpoints++;
+      },
+    },
+  });
+  shard.recover();
+  shard.start();
+  running.push(shard);
+  return { asker: new Asker(shard), shard, told, store };
+}
+async function stopped(shard: Shard): Promise<void> {
+  running.splice(running.indexOf(shard), 1);
+  await shard.stop();
+}
+
+describe('shard', () => {
+  it('decide and what is only applied are answered at once, an event when it is on disk', async () => {
+    const store = new MemoryStore(new MemoryDisk(), 1, 0);
+    const settles: (() => void)[] = [];
+    store.holdCommit = (settle) => settles.push(settle);
+    const { asker } = start(store);
+    expect(await asker.ask({ op: 'decide', profile: 'ann', slot: 'home' })).toMatchObject({ ok: true, stateSeq: 1 });
+    const tracked = asker.send({ op: 'track', profile: 'ann', event: 'view' });
+    const applied = await asker.ask({ op: 'track', profile: 'ann', event: 'view', durability: 'applied' });
+    expect([asker.answers.has(tracked), applied.durability]).toEqual([false, 'applied']);
+    await vi.waitFor(() => expect(settles.length).toBeGreaterThan(0));
+    expect(asker.answers.has(tracked)).toBe(false);
+    store.holdCommit = null;
+    for (const settle of settles) settle();
+    await vi.waitFor(() =>
+      expect(asker.answers.get(tracked)).toMatchObject({ ok: true, durability: 'committed', stateSeq: 2 }),
+    );
+    expect(store.disk.journal.size).toBeGreaterThan(0);
+  });
+
+  it('a deadline that passes while the disk is awaited is said; the write goes on', async () => {
+    const store = new MemoryStore(new MemoryDisk(), 1, 0);
+    const settles: (() => void)[] = [];
+    store.holdCommit = (settle) => settles.push(settle);
+    const { asker } = start(store);
+    const reply = await asker.ask({ op: 'track', profile: 'ann', event: 'view', messageId: 'm', deadlineMillis: 30 });
+    expect(reply).toMatchObject({ ok: false, code: FAULT.deadlineExceeded.code });
+    store.holdCommit = null;
+    for (const settle of settles) settle();
+    expect(await asker.ask({ op: 'track', profile: 'ann', event: 'view', messageId: 'm' })).toMatchObject({
+      ok: true,
+      duplicate: true,
+      stateSeq: 1,
+    });
+  });
+
+  it('operations without a turn and replicated durability are refused by name', async () => {
+    const { asker } = start(new MemoryStore(new MemoryDisk(), 1, 0));
+    const faults = await Promise.all([
+      asker.ask({ op: 'erase', profile: 'ann' }),
+      asker.ask({ op: 'track', profile: 'ann', event: 'view', durability: 'replicated' }),
+    ]);
+    expect(faults.map(({ code }) => code)).toEqual([FAULT.unimplemented.code, FAULT.unimplemented.code]);
+  });
+
+  it('a failed write: what waited is told, memory is what the disk has, reads go on, and writing comes back', async () => {
+    const store = new MemoryStore(new MemoryDisk(), 1, 0);
+    const { asker, shard, told } = start(store);
+    const first = await asker.ask({ op: 'decide', profile: 'ann', slot: 'home', durability: 'committed' });
+    await asker.ask({ op: 'track', profile: 'ann', event: 'impression', decisionId: first.decisionId as string });
+    const kept = await asker.ask({ op: 'profile', profile: 'ann' });
+    const weights = Float64Array.from(shard.models.response.weights);
+    const share = shard.runtime.options.ledger.freeAmount(shard.runtime.index.catalog.actions[0]?.hash ?? 0);
+
+    store.failure = new Error('store: the disk is full, on purpose');
+    const lost = [
+      asker.send({ op: 'track', profile: 'ann', event: 'click', decisionId: first.decisionId as string }),
+      asker.send({ op: 'identify', profile: 'bob', traits: { age: 3 } }),
+      asker.send({ op: 'decide', profile: 'ann', slot: 'home', durability: 'committed' }),
+    ];
+    await vi.waitFor(() => expect(told.readOnly).toEqual([true]));
+    expect(lost.map((id) => asker.answers.get(id)?.code)).toEqual(lost.map(() => FAULT.writeFailed.code));
+    expect((await asker.ask({ op: 'track', profile: 'ann', event: 'view' })).code).toBe(FAULT.readOnly.code);
+    const now = await asker.ask({ op: 'profile', profile: 'ann' });
+    expect([now.stateSeq, (now.record as Reply).timeline]).toEqual([kept.stateSeq, (kept.record as Reply).timeline]);
+    expect(await asker.ask({ op: 'decide', profile: 'ann', slot: 'home', dryRun: true })).toMatchObject({ ok: true });
+    expect((await asker.ask({ op: 'profile', profile: 'bob' })).stateSeq).toBe(0);
+    // Learnt again from the journal, once.
+    expect(Buffer.from(shard.models.response.weights.buffer).equals(Buffer.from(weights.buffer))).toBe(true);
+    expect(shard.runtime.options.ledger.freeAmount(shard.runtime.index.catalog.actions[0]?.hash ?? 0)).toBe(share);
+
+    store.failure = null;
+    await vi.waitFor(() => expect(told.readOnly).toEqual([true, false]), { timeout: 5_000 });
+    expect(await asker.ask({ op: 'track', profile: 'ann', event: 'view', messageId: 'n' })).toMatchObject({
+      ok: true,
+      duplicate: false,
+    });
+  });
+
+  it('stopped in the middle of a checkpoint: the next start has every profile, from records alone', async () => {
+    const store = new MemoryStore(new MemoryDisk(), 1, 0);
+    const { asker, shard, told } = start(store);
+    const profiles = Array.from({ length: 1_500 }, (_, n) => `p${n}`);
+    for (const profile of profiles) asker.send({ op: 'decide', profile, slot: 'home' });
+    await asker.ask({ op: 'track', profile: 'p0', event: 'view' });
+    // The checkpoint goes at 400 records a second: it is under way, and far from done.
+    await vi.waitFor(() => expect(shard.runtime.dirtyInCycle).toBeGreaterThan(0), { timeout: 10_000 });
+    await vi.waitFor(() => expect(shard.runtime.dirtyInCycle).toBeLessThan(1_450), { timeout: 10_000 });
+    expect(told.checkpoints).toBe(0);
+    for (const profile of profiles.slice(0, 50)) await asker.ask({ op: 'decide', profile, slot: 'home' });
+    await stopped(shard);
+    // The checkpoint claims the records to be whole: then nothing of the journal may be missed.
+    store.disk.journal.clear();
+    const again = new MemoryStore(store.disk, 2, 0);
+    const next = start(again, 2);
+    expect(next.shard.runtime.profiles.count).toBe(0);
+    for (const [n, profile] of profiles.entries()) {
+      const reply = await next.asker.ask({ op: 'decide', profile, slot: 'home', dryRun: true });
+      expect(reply.stateSeq).toBe(n === 0 ? 3 : n < 50 ? 2 : 1);
+    }
+  });
+
+  it('on LMDB: what was acknowledged is there after a stop and a start, budgets included', async () => {
+    const path = temporaryFolder();
+    const first = start(LmdbStore.open({ path, epoch: 1, stream: 0 }));
+    const decided = await first.asker.ask({ op: 'decide', profile: 'ann', slot: 'home' });
+    await first.asker.ask({ op: 'confirm', decisionId: decided.decisionId as string });
+    await first.asker.ask({ op: 'track', profile: 'ann', event: 'view', messageId: 'm' });
+    await first.asker.ask({ op: 'identify', profile: 'ann', traits: { age: 40 } });
+    const before = await first.asker.ask({ op: 'profile', profile: 'ann' });
+    await stopped(first.shard);
+    const second = start(LmdbStore.open({ path, epoch: 2, stream: 0 }), 2);
+    const after = await second.asker.ask({ op: 'profile', profile: 'ann' });
+    const { calendar: _then, ...recordBefore } = before.record as Reply; // a map, by `describe`
+    const { calendar: _now, ...recordAfter } = after.record as Reply; // a map, by `describe`
+    expect(recordAfter).toEqual(recordBefore);
+    expect(await second.asker.ask({ op: 'track', profile: 'ann', event: 'view', messageId: 'm' })).toMatchObject({
+      duplicate: true,
+    });
+    const { ledger } = second.shard.runtime.options;
+    expect(ledger.freeAmount(second.shard.runtime.index.catalog.actions[0]?.hash ?? 0)).toBe(100_000 - 10);
+  });
+});
