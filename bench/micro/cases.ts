@@ -5,6 +5,7 @@ import { PRICE_CASES } from './price-cases.ts';
 import { RULE_CASES } from './rule-cases.ts';
 import { SCORE_CASES } from './score-cases.ts';
 import { SEND_TIME_CASES } from './send-time-cases.ts';
+import { TURN_CASES } from './turn-cases.ts';
 
 export const MICRO_CASES: readonly MicroCase[] = [
   ...CODEC_CASES,
@@ -12,4 +13,5 @@ export const MICRO_CASES: readonly MicroCase[] = [
   ...SCORE_CASES,
   ...PRICE_CASES,
   ...SEND_TIME_CASES,
+  ...TURN_CASES,
 ];
