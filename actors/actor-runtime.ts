@@ -102,6 +102,7 @@ export class ActorRuntime implements EffectContext {
   #dirtyCount = 0;
   #cycle: Uint32Array = new Uint32Array(0);
   #cycleCount = 0;
+  #isReplaying = false;
   #sweepChunk = 0;
   #sweepSlot = 0;
   /** The profile the running turn asked for, which may not be the one bound: a record that cannot be read is not. */
@@ -267,6 +268,11 @@ export class ActorRuntime implements EffectContext {
     if (bytes === undefined) return '';
     const value = this.options.coldCodec.decode(bytes).traits[name];
     return value === undefined ? '' : String(value);
+  }
+
+  /** It ends before its time: counted with those that expired, so that every lease granted ends somewhere. */
+  leaseGaveWay(): void {
+    if (!this.#isReplaying) this.stats.leasesExpired++;
   }
 
   eventWindowMillis(eventHash: number): number {
@@ -554,7 +560,9 @@ export class ActorRuntime implements EffectContext {
     this.#deriveTraits();
     if (effect.type === EFFECT.decision) this.watchLease(effect.getF64(DECISION.leaseExpiresAt));
     if (effect.stateSeq <= record.stateSeq) return false;
+    this.#isReplaying = true;
     applyEffect(record, effect, position, this);
+    this.#isReplaying = false;
     this.#markDirty();
     return true;
   }

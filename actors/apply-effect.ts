@@ -34,6 +34,8 @@ export interface EffectContext {
   retentionMillis(kind: number, subjectHash: number): number;
   /** How long moments of an event count, its newest apart. */
   eventWindowMillis(eventHash: number): number;
+  /** An open lease that holds nothing gave way to a newer one. */
+  leaseGaveWay(): void;
   /** Merges an identify's traits into the cold record and derives the trait slots anew. */
   applyTraits(record: ProfileRecord, effect: Effect): void;
 }
@@ -110,7 +112,7 @@ function applyDecision(record: ProfileRecord, effect: Effect, position: EntryPos
     const leaseFlags = hasAction ? effect.getU32(chosen + CHOSEN.leaseFlags) : priceFlags;
     const actionHash = hasAction ? effect.getU32(chosen + CHOSEN.actionHash) : 0;
     const channelHash = hasAction ? effect.getU32(chosen + CHOSEN.channelHash) : 0;
-    makeRoom(record, (leaseFlags & HOLDING) !== 0);
+    makeRoom(record, (leaseFlags & HOLDING) !== 0, context);
     const lease = record.addLease();
     record.setLeaseF64(lease, LEASE.at, at);
     record.setLeaseF64(lease, LEASE.expiresAt, expiresAt);
@@ -273,7 +275,7 @@ function endLease(record: ProfileRecord, i: number, state: number): void {
 }
 
 /** Before one more lease: the oldest ended lease, and the oldest idle one, give way when there are too many. */
-function makeRoom(record: ProfileRecord, willHold: boolean): void {
+function makeRoom(record: ProfileRecord, willHold: boolean, context: EffectContext): void {
   let ended = 0;
   let firstEnded = -1;
   let idle = 0;
@@ -290,6 +292,7 @@ function makeRoom(record: ProfileRecord, willHold: boolean): void {
   }
   if (!willHold && idle >= IDLE_LEASES_MAX) {
     record.removeLease(firstIdle);
+    context.leaseGaveWay();
     if (firstEnded > firstIdle) firstEnded--;
   }
   if (ended >= ENDED_LEASES_MAX) record.removeLease(firstEnded);

@@ -111,7 +111,8 @@ export const IDLE_LEASES_MAX = 32;
 /** Ended leases kept for outcomes that arrive later; the oldest gives way. */
 export const ENDED_LEASES_MAX = 8;
 export const MOMENTS_MAX = 1024;
-export const QUOTES_MAX = 16;
+/** Standing quotes of one person: a page of products priced one by one. Above it the soonest to end gives way. */
+export const QUOTES_MAX = 64;
 export const MESSAGES_MAX = 1024;
 /** A message id older than this may be forgotten when its place is wanted. */
 export const MESSAGE_MEMORY_MILLIS = 7 * 86_400_000;

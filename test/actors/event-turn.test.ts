@@ -240,6 +240,17 @@ describe('leases', () => {
     expect(shard.runtime.profiles.count).toBe(0);
   });
 
+  it('every lease granted is confirmed, released, expired or open, also where old ones give way', () => {
+    const ids = Array.from({ length: 100 }, (_, n) => decided({ count: 1 + (n % 2) }, NOON + n).id);
+    for (const [n, id] of ids.slice(90).entries())
+      expect(n % 2 === 0 ? shard.confirm(id, NOON + 200) : shard.release(id, NOON + 200)).toBeNull();
+    const { leases } = shard.describe('ann', NOON + 200).calendar as { leases: { state: string }[] }; // shaped by `describe`
+    const open = leases.filter(({ state }) => state === 'open').length;
+    const { leasesOpened, leasesConfirmed, leasesReleased, leasesExpired } = shard.runtime.stats;
+    expect([leasesOpened, leasesConfirmed > 0, leasesReleased > 0]).toEqual([150, true, true]);
+    expect(leasesOpened).toBe(leasesConfirmed + leasesReleased + leasesExpired + open);
+  });
+
   it('confirm ends all leases of a decision of several actions', () => {
     const { id } = decided({ count: 2 });
     shard.confirm(id, NOON);

@@ -232,6 +232,32 @@ describe('profile record', () => {
     }).toThrow(RangeError);
   });
 
+  it('trimming: the same bytes come out whether the record was read back in between or not', () => {
+    const change = fc.record({
+      kind: fc.constantFrom('moment', 'moment', 'message', 'unlease', 'lease', 'reload'),
+      wait: fc.constantFrom(0, 1_000, 400_000, MESSAGE_MEMORY_MILLIS),
+    });
+    fc.assert(
+      fc.property(fc.array(change, { minLength: 50, maxLength: 300, size: 'max' }), (changes) => {
+        const lasting = newRecord(0);
+        let restarted = newRecord(0);
+        let now = NOW;
+        changes.forEach(({ kind, wait }, n) => {
+          now += wait;
+          for (const record of [lasting, restarted]) {
+            if (kind === 'moment') record.addMoment(MOMENT.event, n % 3, now, n, now, () => 500_000);
+            else if (kind === 'message') record.addMessage(n, n, now);
+            else if (kind === 'lease') record.addLease();
+            else if (kind === 'unlease' && record.leaseCount > 0) record.removeLease(0);
+          }
+          if (kind === 'reload') restarted = reloaded(restarted);
+        });
+        expect(bytesOf(reloaded(restarted))).toEqual(bytesOf(reloaded(lasting)));
+      }),
+      { numRuns: 60 },
+    );
+  });
+
   it('messages: the ring keeps the newest 1024 and no more, at 1023, 1024 and 1025', () => {
     const record = newRecord();
     for (let n = 1; n <= 1023; n++) record.addMessage(n, n, NOW);

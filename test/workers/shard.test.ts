@@ -175,17 +175,29 @@ describe('shard', () => {
     const { asker, shard, told } = start(store);
     const first = await asker.ask({ op: 'decide', profile: 'ann', slot: 'home', durability: 'committed' });
     await asker.ask({ op: 'track', profile: 'ann', event: 'impression', decisionId: first.decisionId as string });
+    // While one commit is under way, everything else gathers for the next, which will fail.
+    const settles: (() => void)[] = [];
+    store.holdCommit = (settle) => settles.push(settle);
+    const last = asker.send({ op: 'track', profile: 'ann', event: 'view' });
+    await vi.waitFor(() => expect(settles.length).toBe(1));
     const kept = await asker.ask({ op: 'profile', profile: 'ann' });
     const weights = Float64Array.from(shard.models.response.weights);
-    const share = shard.runtime.options.ledger.freeAmount(shard.runtime.index.catalog.actions[0]?.hash ?? 0);
-
-    store.failure = new Error('store: the disk is full, on purpose');
+    const { ledger } = shard.runtime.options;
+    const budget = shard.runtime.index.catalog.actions[0]?.hash ?? 0;
+    const free = ledger.freeAmount(budget);
     const lost = [
       asker.send({ op: 'track', profile: 'ann', event: 'click', decisionId: first.decisionId as string }),
       asker.send({ op: 'identify', profile: 'bob', traits: { age: 3 } }),
       asker.send({ op: 'decide', profile: 'ann', slot: 'home', durability: 'committed' }),
     ];
+    await vi.waitFor(() => expect(shard.writer.gateDepth).toBe(4));
+    expect(Buffer.from(shard.models.response.weights.buffer).equals(Buffer.from(weights.buffer))).toBe(false);
+    expect(ledger.freeAmount(budget)).toBeLessThan(free);
+    store.failure = new Error('store: the disk is full, on purpose');
+    store.holdCommit = null;
+    for (const settle of settles) settle();
     await vi.waitFor(() => expect(told.readOnly).toEqual([true]));
+    expect(asker.answers.get(last)).toMatchObject({ ok: true });
     expect(lost.map((id) => asker.answers.get(id)?.code)).toEqual(lost.map(() => FAULT.writeFailed.code));
     expect((await asker.ask({ op: 'track', profile: 'ann', event: 'view' })).code).toBe(FAULT.readOnly.code);
     const now = await asker.ask({ op: 'profile', profile: 'ann' });
@@ -194,7 +206,7 @@ describe('shard', () => {
     expect((await asker.ask({ op: 'profile', profile: 'bob' })).stateSeq).toBe(0);
     // Learnt again from the journal, once.
     expect(Buffer.from(shard.models.response.weights.buffer).equals(Buffer.from(weights.buffer))).toBe(true);
-    expect(shard.runtime.options.ledger.freeAmount(shard.runtime.index.catalog.actions[0]?.hash ?? 0)).toBe(share);
+    expect(ledger.freeAmount(budget)).toBe(free);
 
     store.failure = null;
     await vi.waitFor(() => expect(told.readOnly).toEqual([true, false]), { timeout: 5_000 });
