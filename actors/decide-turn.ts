@@ -11,7 +11,7 @@ import { isHeldOut } from '../decision/holdout.ts';
 import { DecideDraft, DecideQuery, type PhaseClock, Pipeline } from '../decision/pipeline.ts';
 import { QUOTE_BYTES_MAX, quoteBytes, standingQuotePrice } from '../decision/quote.ts';
 import { seedFrom } from '../decision/random.ts';
-import type { SendTimeInput } from '../decision/send-time.ts';
+import { createSendTimeInput, type SendTimeInput } from '../decision/send-time.ts';
 import type { DecidedAction, DecidedPrice, DecidedSendTime, DecideReply, Explanation } from '../proto/messages.ts';
 import { murmur3Text } from '../proto/murmur3.ts';
 import type { Request } from '../proto/request.ts';
@@ -61,10 +61,10 @@ export class DecideTurn {
   #pipeline: Pipeline;
   #subset = new Uint8Array(0);
 
-  constructor(runtime: ActorRuntime, sendInput: SendTimeInput) {
+  constructor(runtime: ActorRuntime) {
     this.#runtime = runtime;
-    this.#pipeline = this.#createPipeline(sendInput);
-    this.#sendInput = sendInput;
+    this.#sendInput = createSendTimeInput(runtime.options.zones);
+    this.#pipeline = this.#createPipeline();
     this.#price = {
       sku: '',
       currency: '',
@@ -92,10 +92,10 @@ export class DecideTurn {
 
   /** After the runtime took a new catalog. */
   useCatalog(): void {
-    this.#pipeline = this.#createPipeline(this.#sendInput);
+    this.#pipeline = this.#createPipeline();
   }
 
-  #createPipeline(sendInput: SendTimeInput): Pipeline {
+  #createPipeline(): Pipeline {
     const { ledger, models } = this.#runtime.options;
     return new Pipeline(
       this.#runtime.index,
@@ -104,7 +104,7 @@ export class DecideTurn {
         hasBudget: (action) => action.budgetMinor === null || ledger.freeAmount(action.hash) >= action.costMinor,
         budgetLeftMinor: (action) => ledger.freeAmount(action.hash),
       },
-      sendInput,
+      this.#sendInput,
     );
   }
 

@@ -7,7 +7,7 @@
  *   turn ▸ hold(batch 7) ┼ … commit of batch 7 … ▸ open(7): both replies go out
  *   turn ▸ hold(batch 8) ┘ stays
  *
- * Bounded: `hold` refuses above `depthMax`. A deadline that passes while waiting is answered at the next
+ * Bounded by its owner, who asks `isFull` before a turn. A deadline that passes while waiting is answered at the next
  * `expire`, and the write still happens (the caller's retry with the same messageId is harmless).
  */
 export interface HeldReply {

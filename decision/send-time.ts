@@ -110,6 +110,28 @@ export interface SendTimeResult {
   allowedCount: number;
 }
 
+/** An input at rest, for one thread to fill again and again: a day's horizon, no quiet hours, empty curves. */
+export function createSendTimeInput(zones: ZoneTable): SendTimeInput {
+  return {
+    zones,
+    zone: 0,
+    nowEpochMillis: 0,
+    horizonMillis: DAY_MILLIS,
+    earliestEpochMillis: 0,
+    quietHours: null,
+    week: new Float64Array(WEEK_SLOTS),
+    weekOffset: 0,
+    zoneTilt: new Float64Array(TILT_SLOTS),
+    zoneTiltOffset: 0,
+    tilt: new Uint16Array(TILT_SLOTS),
+    tiltOffset: 0,
+    explorationProbability: SEND_EXPLORATION_PROBABILITY,
+    seed0: 0,
+    seed1: 0,
+    subjectHash: 0,
+  };
+}
+
 export function createSendTimeResult(): SendTimeResult {
   return {
     isFound: false,

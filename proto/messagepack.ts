@@ -374,7 +374,8 @@ export class MessagePackWriter extends ByteWriter {
     this.reserve(9);
     const bytes = this.bytes;
     const at = this.position;
-    if (Number.isSafeInteger(value)) {
+    // Beyond 32 bits as a float: exact up to 2^53, and many decoders turn 64-bit integers into a type of their own.
+    if (Number.isInteger(value) && value >= -0x80000000 && value < TWO_32) {
       this.#integer(value);
       return;
     }
@@ -399,17 +400,13 @@ export class MessagePackWriter extends ByteWriter {
       return;
     }
     let size: number;
-    if (value >= 0) size = value < 0x100 ? 1 : value < 0x10000 ? 2 : value < TWO_32 ? 4 : 8;
-    else size = value >= -0x80 ? 1 : value >= -0x8000 ? 2 : value >= -0x80000000 ? 4 : 8;
+    if (value >= 0) size = value < 0x100 ? 1 : value < 0x10000 ? 2 : 4;
+    else size = value >= -0x80 ? 1 : value >= -0x8000 ? 2 : 4;
     const base = value >= 0 ? 0xcc : 0xd0;
-    bytes[at] = base + (size === 1 ? 0 : size === 2 ? 1 : size === 4 ? 2 : 3);
+    bytes[at] = base + (size === 1 ? 0 : size === 2 ? 1 : 2);
     let index = at + 1;
-    if (size === 8) {
-      const high = Math.floor(value / TWO_32);
-      for (let shift = 24; shift >= 0; shift -= 8) bytes[index++] = high >> shift;
-    }
-    // ToInt32 takes the low 32 bits of any safe integer, negative ones in two's complement.
-    for (let shift = size >= 4 ? 24 : size * 8 - 8; shift >= 0; shift -= 8) bytes[index++] = (value | 0) >> shift;
+    // ToInt32 takes the 32 bits, negative ones in two's complement.
+    for (let shift = size * 8 - 8; shift >= 0; shift -= 8) bytes[index++] = (value | 0) >> shift;
     this.position = index;
   }
 }

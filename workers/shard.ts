@@ -15,7 +15,6 @@ import { type JournalPosition, STORE_KEY_BYTES } from '../actors/store.ts';
 import type { Catalog } from '../decision/catalog.ts';
 import { CatalogIndex } from '../decision/catalog-index.ts';
 import type { ZoneTable } from '../decision/local-time.ts';
-import { SEND_EXPLORATION_PROBABILITY, TILT_SLOTS, WEEK_SLOTS } from '../decision/send-time.ts';
 import { epochMillis, eventLoopUtilisation, monotonicMillis } from './clock.ts';
 import { coldCodec } from './cold-codec.ts';
 import type { ModelSnapshot } from './jobs/model-snapshot-file.ts';
@@ -130,24 +129,7 @@ export class Shard {
       new CatalogIndex(options.catalog),
     );
     this.runtime.onTurnFailure = options.events.turnFailed;
-    this.#decideTurn = new DecideTurn(this.runtime, {
-      zones,
-      zone: 0,
-      nowEpochMillis: 0,
-      horizonMillis: 24 * 3_600_000,
-      earliestEpochMillis: 0,
-      quietHours: null,
-      week: new Float64Array(WEEK_SLOTS),
-      weekOffset: 0,
-      zoneTilt: new Float64Array(TILT_SLOTS),
-      zoneTiltOffset: 0,
-      tilt: new Uint16Array(TILT_SLOTS),
-      tiltOffset: 0,
-      explorationProbability: SEND_EXPLORATION_PROBABILITY,
-      seed0: 0,
-      seed1: 0,
-      subjectHash: 0,
-    });
+    this.#decideTurn = new DecideTurn(this.runtime);
     this.writer = new ShardWriter({
       store: options.store,
       runtime: this.runtime,

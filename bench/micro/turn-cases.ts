@@ -10,7 +10,6 @@ import { EventTurn } from '../../actors/event-turn.ts';
 import { ProfileTurn } from '../../actors/profile-turn.ts';
 import type { JournalPosition, Store } from '../../actors/store.ts';
 import { CatalogIndex } from '../../decision/catalog-index.ts';
-import { SEND_EXPLORATION_PROBABILITY, TILT_SLOTS, WEEK_SLOTS } from '../../decision/send-time.ts';
 import { textHash } from '../../proto/murmur3.ts';
 import { Request } from '../../proto/request.ts';
 import type { Fault } from '../../proto/statuses.ts';
@@ -119,24 +118,7 @@ class TurnBench {
       },
       new CatalogIndex(catalog),
     );
-    this.decideTurn = new DecideTurn(runtime, {
-      zones,
-      zone: 0,
-      nowEpochMillis: 0,
-      horizonMillis: 24 * 3_600_000,
-      earliestEpochMillis: 0,
-      quietHours: null,
-      week: new Float64Array(WEEK_SLOTS),
-      weekOffset: 0,
-      zoneTilt: new Float64Array(TILT_SLOTS),
-      zoneTiltOffset: 0,
-      tilt: new Uint16Array(TILT_SLOTS),
-      tiltOffset: 0,
-      explorationProbability: SEND_EXPLORATION_PROBABILITY,
-      seed0: 0,
-      seed1: 0,
-      subjectHash: 0,
-    });
+    this.decideTurn = new DecideTurn(runtime);
     this.eventTurn = new EventTurn(runtime);
     const profileTurn = new ProfileTurn(runtime);
     const traits: Record<string, string | number | boolean> = {};

@@ -11,7 +11,6 @@ import type { Models } from '../../actors/ports.ts';
 import { ProfileTurn } from '../../actors/profile-turn.ts';
 import { FIELD } from '../../actors/record-layout.ts';
 import { CatalogIndex } from '../../decision/catalog-index.ts';
-import { SEND_EXPLORATION_PROBABILITY, TILT_SLOTS, WEEK_SLOTS } from '../../decision/send-time.ts';
 import type { DecideReply, Plain } from '../../proto/messages.ts';
 import { textHash } from '../../proto/murmur3.ts';
 import { Request } from '../../proto/request.ts';
@@ -122,24 +121,7 @@ export class OneShard {
       },
       new CatalogIndex(catalog),
     );
-    this.decideTurn = new DecideTurn(this.runtime, {
-      zones: ZONES,
-      zone: 0,
-      nowEpochMillis: 0,
-      horizonMillis: 24 * 3_600_000,
-      earliestEpochMillis: 0,
-      quietHours: null,
-      week: new Float64Array(WEEK_SLOTS),
-      weekOffset: 0,
-      zoneTilt: new Float64Array(TILT_SLOTS),
-      zoneTiltOffset: 0,
-      tilt: new Uint16Array(TILT_SLOTS),
-      tiltOffset: 0,
-      explorationProbability: SEND_EXPLORATION_PROBABILITY,
-      seed0: 0,
-      seed1: 0,
-      subjectHash: 0,
-    });
+    this.decideTurn = new DecideTurn(this.runtime);
     this.eventTurn = new EventTurn(this.runtime);
     this.profileTurn = new ProfileTurn(this.runtime);
   }

@@ -7,7 +7,7 @@ import type { Plain } from '../../proto/messages.ts';
 import { READ_FAULT } from '../../proto/value-reader.ts';
 
 const limits = { nestingMax: 16, containerItemsMax: 100_000, stringBytesMax: 1 << 20, magnitudeMax: Number.MAX_VALUE };
-const packr = new Packr({ useRecords: false, int64AsType: 'number' });
+const packr = new Packr({ useRecords: false });
 const writer = new MessagePackWriter(8);
 const reader = new MessagePackReader(limits);
 
@@ -35,8 +35,8 @@ const golden: readonly (readonly [Plain, string])[] = [
   [65535, 'cdffff'],
   [65536, 'ce00010000'],
   [4294967295, 'ceffffffff'],
-  [4294967296, 'cf0000000100000000'],
-  [9007199254740991, 'cf001fffffffffffff'],
+  [4294967296, 'cb41f0000000000000'],
+  [9007199254740991, 'cb433fffffffffffff'],
   [-1, 'ff'],
   [-32, 'e0'],
   [-33, 'd0df'],
@@ -45,8 +45,8 @@ const golden: readonly (readonly [Plain, string])[] = [
   [-32768, 'd18000'],
   [-32769, 'd2ffff7fff'],
   [-2147483648, 'd280000000'],
-  [-2147483649, 'd3ffffffff7fffffff'],
-  [-9007199254740991, 'd3ffe0000000000001'],
+  [-2147483649, 'cbc1e0000000200000'],
+  [-9007199254740991, 'cbc33fffffffffffff'],
   [1.5, 'cb3ff8000000000000'],
   [1e300, 'cb7e37e43c8800759c'],
   ['', 'a0'],

@@ -17,7 +17,7 @@ import {
 } from '../../proto/reply.ts';
 import { FAULT } from '../../proto/statuses.ts';
 
-const unpackr = new Unpackr({ useRecords: false, int64AsType: 'number' });
+const unpackr = new Unpackr({ useRecords: false });
 const ok = { id: 7, ok: true, serverMicros: 12.5 } as const;
 const decided: DecideReply = {
   ...ok,

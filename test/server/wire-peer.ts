@@ -7,7 +7,7 @@ import { Packr, Unpackr } from 'msgpackr';
 import WebSocket, { type ClientOptions } from 'ws';
 
 const packr = new Packr({ useRecords: false });
-const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true, int64AsType: 'number' });
+const unpackr = new Unpackr({ useRecords: false, mapsAsObjects: true });
 
 export const SUBPROTOCOLS = { msgpack: 'opportune.v1.msgpack', json: 'opportune.v1.json' } as const;
 export type WireEncoding = keyof typeof SUBPROTOCOLS;
