@@ -173,14 +173,99 @@ export function predict(
   out[1] = (v + partVariance) * model.varianceScale;
 }
 
-const MEMO_SIZE = 8;
-const memoHashes = new Uint32Array(MEMO_SIZE);
-const memoMoments = new Float64Array(2 * MEMO_SIZE);
+/** Crosses of the parts whose sums one decision needs, and those sums: see `sumParts`. Grown, never shrunk. */
+let partCross = new Int32Array(64);
+let partSums = new Float64Array(2 * 64);
+let candidatePart = new Uint16Array(64);
+/** Categories of one decision by hash, open addressing in a power of two of places; part 0 is an empty place. */
+let categoryAt = new Uint32Array(128);
+let categoryPart = new Uint16Array(128);
+
+/** Makes room for the parts of `count` candidates, should each have a category of its own. */
+function reserveParts(count: number): void {
+  if (candidatePart.length >= count && partCross.length >= 2 * count + 4) return;
+  const places = 2 ** Math.ceil(Math.log2(4 * count));
+  candidatePart = new Uint16Array(2 * count);
+  partCross = new Int32Array(4 * count + 4);
+  partSums = new Float64Array(2 * partCross.length);
+  categoryAt = new Uint32Array(places);
+  categoryPart = new Uint16Array(places);
+}
 
 /**
- * `predict` for all candidates of one decision, equal to it bit for bit. The global part is summed once,
- * a category's once for up to eight categories (beyond, as often as it comes), so the parts that help a
- * new action cost little: about 1.3 times the action part alone at 20 actions of 4 categories.
+ * The features' sums of `count` parts (x w and x^2 / precision, without bias and scale) into `partSums`.
+ * Four parts a pass: each feature is read once for four, and their chains of additions run side by side,
+ * which halves the time of one part after the other. Each sum is added up in the order of `partMoments`,
+ * so the bits are the same. The entries up to the next multiple of four must be readable crosses.
+ */
+function sumParts(model: ResponseModel, features: FeatureVector, count: number): void {
+  const { weights } = model;
+  const { hashes, values } = features;
+  const length = features.count;
+  const sums = partSums;
+  for (let part = 0; part < count; part += 4) {
+    // Casts: the crosses are padded to a multiple of four; places are below 2 RESPONSE_SLOTS; index < count.
+    const cross0 = partCross[part] as number;
+    const cross1 = partCross[part + 1] as number; // padded
+    const cross2 = partCross[part + 2] as number; // padded
+    const cross3 = partCross[part + 3] as number; // padded
+    let m0 = 0;
+    let m1 = 0;
+    let m2 = 0;
+    let m3 = 0;
+    let v0 = 0;
+    let v1 = 0;
+    let v2 = 0;
+    let v3 = 0;
+    for (let index = 1; index < length; index += 1) {
+      const hash = hashes[index] as number; // index < count
+      const x = values[index] as number; // index < count
+      const square = x * x;
+      const place0 = placeOf(hash, cross0);
+      m0 += x * (weights[place0] as number); // a place
+      v0 += square / (weights[place0 + 1] as number); // a place
+      const place1 = placeOf(hash, cross1);
+      m1 += x * (weights[place1] as number); // a place
+      v1 += square / (weights[place1 + 1] as number); // a place
+      const place2 = placeOf(hash, cross2);
+      m2 += x * (weights[place2] as number); // a place
+      v2 += square / (weights[place2 + 1] as number); // a place
+      const place3 = placeOf(hash, cross3);
+      m3 += x * (weights[place3] as number); // a place
+      v3 += square / (weights[place3 + 1] as number); // a place
+    }
+    const at = 2 * part;
+    sums[at] = m0;
+    sums[at + 1] = v0;
+    sums[at + 2] = m1;
+    sums[at + 3] = v1;
+    sums[at + 4] = m2;
+    sums[at + 5] = v2;
+    sums[at + 6] = m3;
+    sums[at + 7] = v3;
+  }
+}
+
+/** The part of a category in this decision, entered when new; `parts` is how many there are so far. */
+function categoryPartOf(categoryHash: number, parts: number): number {
+  const mask = categoryPart.length - 1;
+  let at = categoryHash & mask;
+  for (;;) {
+    const part = categoryPart[at] as number; // masked
+    if (part === 0) {
+      categoryAt[at] = categoryHash;
+      categoryPart[at] = parts;
+      return parts;
+    }
+    if (categoryAt[at] === categoryHash) return part;
+    at = (at + 1) & mask;
+  }
+}
+
+/**
+ * `predict` for all candidates of one decision, equal to it bit for bit. The global part and each
+ * category's are summed once, so the parts that help a new action cost little; the sums are made four at
+ * a time, see `sumParts`. Cost: about 3 us for 20 actions of 4 categories over 30 features.
  *
  * @param actionHashes, categoryHashes, channelHashes length >= count
  * @param means, variances length >= count, overwritten
@@ -195,35 +280,73 @@ export function predictAll(
   means: Float64Array,
   variances: Float64Array,
 ): void {
-  const base =
-    model.priorLogit + partMoments(model, features, GLOBAL_CROSS, SCALES.global.bias, SCALES.global.features);
-  const baseVariance = partVariance;
-  let memoCount = 0;
+  reserveParts(count);
+  // Part 0 is everybody's, then the categories, then the actions in the order of the candidates.
+  partCross[0] = GLOBAL_CROSS;
+  let parts = 1;
+  for (let index = 0; index < count; index += 1) {
+    const categoryHash = categoryHashes[index] as number; // index < count
+    if (categoryHash === 0) {
+      candidatePart[index] = 0;
+      continue;
+    }
+    const part = categoryPartOf(categoryHash, parts);
+    candidatePart[index] = part;
+    if (part < parts) continue;
+    partCross[parts] = crossOf(categoryHash, CATEGORY_KIND);
+    parts += 1;
+  }
+  categoryPart.fill(0);
+  const firstAction = parts;
+  for (let index = 0; index < count; index += 1) {
+    partCross[firstAction + index] = crossOf(actionHashes[index] as number, ACTION_KIND); // index < count
+  }
+  parts += count;
+  for (let pad = parts; (pad & 3) !== 0; pad += 1) partCross[pad] = GLOBAL_CROSS;
+  sumParts(model, features, parts);
+
+  const { weights, priorLogit, varianceScale } = model;
+  const { global, category, channel, action } = SCALES;
+  const globalScale = norm(features, global.features);
+  const categoryScale = norm(features, category.features);
+  const actionScale = norm(features, action.features);
+  const biasHash = features.hashes[0] as number; // feature 0 is always there
+  const base = priorLogit + partMean(weights, biasHash, 0, global.bias, globalScale);
+  const baseVariance = partVarianceOf(weights, biasHash, 0, global.bias, globalScale);
   for (let index = 0; index < count; index += 1) {
     let m = base;
     let v = baseVariance;
-    const categoryHash = categoryHashes[index] as number; // index < count
-    if (categoryHash !== 0) {
-      let at = 0;
-      while (at < memoCount && memoHashes[at] !== categoryHash) at += 1;
-      if (at === memoCount) {
-        if (memoCount < MEMO_SIZE) memoCount += 1;
-        else at = MEMO_SIZE - 1;
-        const cross = crossOf(categoryHash, CATEGORY_KIND);
-        memoHashes[at] = categoryHash;
-        memoMoments[2 * at] = partMoments(model, features, cross, SCALES.category.bias, SCALES.category.features);
-        memoMoments[2 * at + 1] = partVariance;
-      }
-      m += memoMoments[2 * at] as number; // at < MEMO_SIZE
-      v += memoMoments[2 * at + 1] as number; // at < MEMO_SIZE
+    const part = candidatePart[index] as number; // index < count
+    if (part > 0) {
+      m += partMean(weights, biasHash, part, category.bias, categoryScale);
+      v += partVarianceOf(weights, biasHash, part, category.bias, categoryScale);
     }
-    m += channelMoments(model, features, channelHashes[index] as number); // index < count
-    v += partVariance;
-    const cross = crossOf(actionHashes[index] as number, ACTION_KIND); // index < count
-    m += partMoments(model, features, cross, SCALES.action.bias, SCALES.action.features);
+    const channelPlace = placeOf(biasHash, crossOf(channelHashes[index] as number, CHANNEL_KIND)); // index < count
+    m += channel.bias * (weights[channelPlace] as number); // a place
+    v += (channel.bias * channel.bias) / (weights[channelPlace + 1] as number); // a place
+    m += partMean(weights, biasHash, firstAction + index, action.bias, actionScale);
     means[index] = m;
-    variances[index] = (v + partVariance) * model.varianceScale;
+    variances[index] =
+      (v + partVarianceOf(weights, biasHash, firstAction + index, action.bias, actionScale)) * varianceScale;
   }
+}
+
+/** A summed part's share of the logit, as `partMoments` has it. */
+function partMean(weights: Float64Array, biasHash: number, part: number, biasScale: number, scale: number): number {
+  const bias = placeOf(biasHash, partCross[part] as number); // a part of this decision
+  return biasScale * (weights[bias] as number) + scale * (partSums[2 * part] as number); // a place, a part
+}
+
+/** Its variance. */
+function partVarianceOf(
+  weights: Float64Array,
+  biasHash: number,
+  part: number,
+  biasScale: number,
+  scale: number,
+): number {
+  const bias = placeOf(biasHash, partCross[part] as number); // a part of this decision
+  return (biasScale * biasScale) / (weights[bias + 1] as number) + scale * scale * (partSums[2 * part + 1] as number); // a place, a part
 }
 
 /**
