@@ -371,7 +371,7 @@ export class DecideTurn {
     out.stateSeq = record.stateSeq;
     out.catalogVersion = catalog.version;
     out.modelVersion = options.models.epoch;
-    out.actions.length = 0;
+    if (out.actions.length > draft.chosenCount) out.actions.length = draft.chosenCount;
     for (let k = 0; k < draft.chosenCount; k++) {
       const action = this.#chosen(k);
       const row = this.#actionRow(k);
@@ -384,7 +384,7 @@ export class DecideTurn {
       row.propensity = draft.chosenPropensity[k] as number;
       row.explored = draft.isExplored;
       row.leaseExpiresAtEpochMillis = request.isDryRun ? null : leaseExpiresAt;
-      out.actions.push(row);
+      out.actions[k] = row;
     }
     out.price = undefined;
     if (draft.price !== null) {

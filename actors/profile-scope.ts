@@ -34,8 +34,6 @@ export class ProfileScope implements ProfileState {
   zone = 0;
   hourOfWeek = 0;
   minuteOfDay = 0;
-  dayStartEpochMillis = 0;
-  weekStartEpochMillis = 0;
 
   constructor(
     zones: ZoneTable,
@@ -65,8 +63,6 @@ export class ProfileScope implements ProfileState {
     this.zone = this.#zoneOf(record, defaultZone);
     this.hourOfWeek = this.#zones.localHourOfWeek(this.zone, now);
     this.minuteOfDay = this.#zones.localMinuteOfDay(this.zone, now);
-    this.dayStartEpochMillis = this.#zones.localDayStart(this.zone, now);
-    this.weekStartEpochMillis = this.#zones.localWeekStart(this.zone, now);
   }
 
   /** The record caches its zone's index (plus one); a record without a known zone uses the catalog's. */
@@ -138,6 +134,13 @@ export class ProfileScope implements ProfileState {
     return Math.floor(this.hourOfWeek / 24);
   }
 
+  // Asked for only where a cap counts by calendar days or weeks.
+  get dayStartEpochMillis(): number {
+    return this.#zones.localDayStart(this.zone, this.atEpochMillis);
+  }
+  get weekStartEpochMillis(): number {
+    return this.#zones.localWeekStart(this.zone, this.atEpochMillis);
+  }
   nextDayStartEpochMillis(): number {
     return this.#zones.localDayStartAfter(this.zone, this.atEpochMillis, 1);
   }

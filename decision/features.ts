@@ -267,6 +267,23 @@ function addCounter(counter: CounterFeature, scope: RuleScope, out: FeatureVecto
   }
 }
 
+/** Hashes of the texts that contexts bring, which recur: emptied when full, so that hostile texts cost time, not memory. */
+const TEXTS_MAX = 4096;
+const TEXT_LENGTH_MAX = 64;
+const keyHashes = new Map<string, number>();
+const valueHashes = new Map<string, number>();
+
+function recurringHash(known: Map<string, number>, text: string, seed: number): number {
+  let hash = known.get(text);
+  if (hash === undefined) {
+    hash = murmur3Text(text, seed);
+    if (text.length > TEXT_LENGTH_MAX) return hash;
+    if (known.size >= TEXTS_MAX) known.clear();
+    known.set(text, hash);
+  }
+  return hash;
+}
+
 function addContext(
   key: string,
   value: Properties[string] | undefined,
@@ -275,7 +292,7 @@ function addContext(
 ): void {
   const kind = typeof value;
   if (kind !== 'string' && kind !== 'boolean' && kind !== 'number') return;
-  const hash = mixHash(KIND.context, murmur3Text(key, 0));
+  const hash = mixHash(KIND.context, recurringHash(keyHashes, key, 0));
   let valueHash: number;
   if (kind === 'number') {
     const x = value as number; // typeof says so
@@ -286,7 +303,7 @@ function addContext(
     return;
   }
   if (kind === 'boolean') valueHash = value === true ? 0xa0000001 : 0xa0000000;
-  else valueHash = murmur3Text(value as string, 1); // typeof says so
+  else valueHash = recurringHash(valueHashes, value as string, 1); // typeof says so
   if (out.add(mixHash(hash, valueHash), 1) && names !== null) names.push(`context.${key} = ${value}`);
 }
 

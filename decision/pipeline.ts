@@ -118,6 +118,8 @@ export class Pipeline {
   readonly #tally = new CapTally();
   readonly #allowedAction: Int32Array;
   readonly #allowedChannel: Int32Array;
+  /** 1 where the channel fits the request and contact policy lets it speak, worked out once a decision. */
+  readonly #isOpen: Uint8Array;
   readonly #actionHash: Uint32Array;
   readonly #categoryHash: Uint32Array;
   readonly #channelHash: Uint32Array;
@@ -137,6 +139,7 @@ export class Pipeline {
     const size = Math.max(1, index.catalog.actions.length);
     this.#allowedAction = new Int32Array(size);
     this.#allowedChannel = new Int32Array(size);
+    this.#isOpen = new Uint8Array(index.catalog.channels.length);
     this.#actionHash = new Uint32Array(size);
     this.#categoryHash = new Uint32Array(size);
     this.#channelHash = new Uint32Array(size);
@@ -191,7 +194,10 @@ export class Pipeline {
   #select(state: ProfileState, query: DecideQuery, draft: DecideDraft, isWithheld: boolean): void {
     const isChannelElsewhere = query.channel >= 0 && !this.#fits(query.channel, query);
     const list = isChannelElsewhere ? NO_CANDIDATES : this.index.candidates(query.slot);
-    if (!isWithheld) this.#tally.count(this.index, state.moments, state);
+    if (!isWithheld) {
+      this.#tally.count(this.index, state.moments, state);
+      this.#openChannels(state, query);
+    }
     for (let i = 0; i < list.length; i++) {
       const a = list[i] as number;
       const action = this.#catalog.actions[a] as Action;
@@ -224,13 +230,32 @@ export class Pipeline {
     }
   }
 
+  #openChannels(state: ProfileState, query: DecideQuery): void {
+    const { channels } = this.#catalog;
+    for (let c = 0; c < channels.length; c++) {
+      const channel = channels[c] as Channel;
+      const isClosed =
+        !this.#fits(c, query) ||
+        state.refusesChannel(channel.hash) ||
+        (respectsQuiet(channel, query) && isQuiet(channel.quietHours, state.minuteOfDay)) ||
+        this.#tally.fullChannelCap(c) >= 0;
+      this.#isOpen[c] = isClosed ? 0 : 1;
+    }
+  }
+
   /** Contact policy: the action's first channel that fits the request and is open, or -1. */
   #allowedChannelOf(action: Action, state: ProfileState, query: DecideQuery, draft: DecideDraft): number {
-    const { capStart, channelCapStart } = this.index;
     const { isExplain } = query;
     if (this.#tally.fullActionCap(action.index) >= 0) {
       if (isExplain) {
-        const { rejection, opensAt } = this.#capped(action, capStart, action.index, state, action.hash, false);
+        const { rejection, opensAt } = this.#capped(
+          action,
+          this.index.capStart,
+          action.index,
+          state,
+          action.hash,
+          false,
+        );
         this.#rejectContact(rejection, action, state, query, draft, opensAt);
       }
       return -1;
@@ -239,29 +264,32 @@ export class Pipeline {
       if (isExplain) draft.rejected.push(reject(action, 'contactPolicy', 'openLeases', null, null, null));
       return -1;
     }
-    let reason: Rejection | null = null;
-    for (let c = 0; c < action.channels.length; c++) {
-      const channelIndex = action.channels[c] as number;
+    const { channels } = action;
+    for (let c = 0; c < channels.length; c++) {
+      const channelIndex = channels[c] as number;
+      if (this.#isOpen[channelIndex] === 1) return channelIndex;
+    }
+    if (isExplain) this.#rejectClosed(action, state, query, draft);
+    return -1;
+  }
+
+  /** Says why the first of the action's channels that fits the request is closed. */
+  #rejectClosed(action: Action, state: ProfileState, query: DecideQuery, draft: DecideDraft): void {
+    for (const channelIndex of action.channels) {
       if (!this.#fits(channelIndex, query)) continue;
       const channel = this.#catalog.channels[channelIndex] as Channel;
+      let reason: Rejection;
       if (state.refusesChannel(channel.hash)) {
-        if (isExplain) reason ??= reject(action, 'consent', `contact on ${channel.key}`, 'refused', 'granted', null);
-        continue;
+        reason = reject(action, 'consent', `contact on ${channel.key}`, 'refused', 'granted', null);
+      } else if (respectsQuiet(channel, query) && isQuiet(channel.quietHours, state.minuteOfDay)) {
+        reason = quiet(action, channel, state);
+      } else {
+        const starts = this.index.channelCapStart;
+        reason = this.#capped(action, starts, channelIndex, state, channel.hash, true).rejection;
       }
-      if (respectsQuiet(channel, query) && isQuiet(channel.quietHours, state.minuteOfDay)) {
-        if (isExplain) reason ??= quiet(action, channel, state);
-        continue;
-      }
-      if (this.#tally.fullChannelCap(channelIndex) >= 0) {
-        if (isExplain) {
-          reason ??= this.#capped(action, channelCapStart, channelIndex, state, channel.hash, true).rejection;
-        }
-        continue;
-      }
-      return channelIndex;
+      this.#rejectContact(reason, action, state, query, draft, state.atEpochMillis);
+      return;
     }
-    if (isExplain && reason !== null) this.#rejectContact(reason, action, state, query, draft, state.atEpochMillis);
-    return -1;
   }
 
   #fits(channelIndex: number, query: DecideQuery): boolean {
