@@ -402,7 +402,7 @@ export class DecideTurn {
       // Without a unit to promise, the price is information and no quote.
       const isQuote = !request.isDryRun && (product.stock === null || holdsStock);
       price.quoteId = isQuote ? out.decisionId : null;
-      price.signature = isQuote ? this.#sign(price, record.hashHigh, record.hashLow) : null;
+      price.signature = isQuote ? this.#sign(price) : null;
       out.price = price;
     }
     out.sendTime = undefined;
@@ -453,12 +453,10 @@ export class DecideTurn {
     return row;
   }
 
-  #sign(price: Mutable<DecidedPrice>, hashHigh: number, hashLow: number): string | null {
+  #sign(price: Mutable<DecidedPrice>): string | null {
     const length = quoteBytes(
       {
         quoteId: price.quoteId ?? '',
-        profileHashHigh: hashHigh,
-        profileHashLow: hashLow,
         sku: price.sku,
         currency: price.currency,
         priceMinor: price.priceMinor,

@@ -81,19 +81,11 @@ describe('quotes', () => {
     const shard = new OneShard({ catalog: catalogAt(1000) });
     const price = priceOf(shard, 'ann', NOON);
     const key = Buffer.from(hkdfSync('sha256', SECRET_BYTES, new Uint8Array(0), 'opportune quote signature', 32));
-    const { hashHigh, hashLow } = shard.runtime.record;
-    const text = (value: string): Buffer => {
-      const bytes = Buffer.from(value);
-      const length = Buffer.alloc(2);
-      length.writeUInt16BE(bytes.length);
-      return Buffer.concat([length, bytes]);
-    };
+    const text = (value: string): Buffer => Buffer.concat([Buffer.from([value.length]), Buffer.from(value)]);
     const signatureOf = (priceMinor: number): string => {
-      const numbers = Buffer.alloc(24);
-      numbers.writeUInt32BE(hashHigh, 0);
-      numbers.writeUInt32BE(hashLow, 4);
-      numbers.writeBigUInt64BE(BigInt(priceMinor), 8);
-      numbers.writeBigUInt64BE(BigInt(price.expiresAtEpochMillis), 16);
+      const numbers = Buffer.alloc(13);
+      numbers.writeUIntBE(priceMinor, 1, 6);
+      numbers.writeUIntBE(price.expiresAtEpochMillis, 7, 6);
       const bytes = Buffer.concat([Buffer.from([1]), numbers, text(price.quoteId ?? ''), text('coffee'), text('EUR')]);
       return createHmac('sha256', key).update(bytes).digest('base64url');
     };
