@@ -4,6 +4,7 @@
  * what. Pure data about one catalog version; rebuilt with it.
  */
 import { type Action, type Cap, type Catalog, MOMENT } from './catalog.ts';
+import { EligibilityIndex, setBit } from './eligibility-index.ts';
 
 const DAY_MILLIS = 86_400_000;
 
@@ -15,6 +16,10 @@ export class CatalogIndex {
   readonly channelCapStart: Int32Array;
   /** Action indices that a slot can show, in catalog order; the last entry is for "no slot". */
   readonly candidatesBySlot: readonly Uint16Array[];
+  /** The same as bitmaps; and the actions that each channel may carry. */
+  readonly candidateBitsBySlot: readonly Uint32Array[];
+  readonly bitsByChannel: readonly Uint32Array[];
+  readonly eligibility: EligibilityIndex;
   /** `catalog.counters` indices by event hash. */
   readonly countersByEvent: ReadonlyMap<number, readonly number[]>;
   readonly #retention = new Map<number, Float64Array>();
@@ -50,6 +55,12 @@ export class CatalogIndex {
       ),
       indices(catalog.actions),
     ];
+    this.eligibility = new EligibilityIndex(catalog.actions);
+    const { words } = this.eligibility;
+    this.candidateBitsBySlot = this.candidatesBySlot.map((list) => bitmap(list, words));
+    this.bitsByChannel = catalog.channels.map(({ index }) =>
+      bitmap(indices(catalog.actions.filter(({ channels }) => channels.includes(index))), words),
+    );
     const counters = new Map<number, number[]>();
     for (const counter of catalog.counters) {
       const list = counters.get(counter.eventHash) ?? [];
@@ -62,6 +73,10 @@ export class CatalogIndex {
 
   candidates(slot: number): Uint16Array {
     return this.candidatesBySlot[slot < 0 ? this.candidatesBySlot.length - 1 : slot] as Uint16Array;
+  }
+
+  candidateBits(slot: number): Uint32Array {
+    return this.candidateBitsBySlot[slot < 0 ? this.candidateBitsBySlot.length - 1 : slot] as Uint32Array;
   }
 
   /** Whether some cap of the action or of one of its channels counts this kind of moment. */
@@ -106,6 +121,12 @@ export class CatalogIndex {
 
 function indices(actions: readonly Action[]): Uint16Array {
   return Uint16Array.from(actions, (action) => action.index);
+}
+
+function bitmap(actions: Uint16Array, words: number): Uint32Array {
+  const bits = new Uint32Array(words);
+  for (const action of actions) setBit(bits, action);
+  return bits;
 }
 
 /** Longest time a moment can count towards the cap; local days and weeks get an hour's grace for DST. */

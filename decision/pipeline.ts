@@ -14,6 +14,7 @@ import { type Action, type Cap, type Catalog, type Channel, MOMENT, type Product
 import type { CatalogIndex } from './catalog-index.ts';
 import { ChoiceInput, ChoiceResult, chooseActions } from './choice.ts';
 import { CapTally, capOpensAt, isQuiet, type LocalNow, type MomentSource, quietEndsAt } from './contact-policy.ts';
+import { countBits, setBit } from './eligibility-index.ts';
 import { buildFeatures, FeatureVector } from './features.ts';
 import { drawUniform, PURPOSE } from './random.ts';
 import { featureEffects, predictAll, type ResponseModel, responseMoments } from './response-model.ts';
@@ -118,6 +119,8 @@ export class Pipeline {
   readonly #tally = new CapTally();
   readonly #allowedAction: Int32Array;
   readonly #allowedChannel: Int32Array;
+  /** Bitmap of the candidates still in question. */
+  readonly #alive: Uint32Array;
   /** 1 where the channel fits the request and contact policy lets it speak, worked out once a decision. */
   readonly #isOpen: Uint8Array;
   readonly #actionHash: Uint32Array;
@@ -139,6 +142,7 @@ export class Pipeline {
     const size = Math.max(1, index.catalog.actions.length);
     this.#allowedAction = new Int32Array(size);
     this.#allowedChannel = new Int32Array(size);
+    this.#alive = new Uint32Array(index.eligibility.words);
     this.#isOpen = new Uint8Array(index.catalog.channels.length);
     this.#actionHash = new Uint32Array(size);
     this.#categoryHash = new Uint32Array(size);
@@ -193,41 +197,83 @@ export class Pipeline {
   /** Consent to budget: fills the allowed set. */
   #select(state: ProfileState, query: DecideQuery, draft: DecideDraft, isWithheld: boolean): void {
     const isChannelElsewhere = query.channel >= 0 && !this.#fits(query.channel, query);
-    const list = isChannelElsewhere ? NO_CANDIDATES : this.index.candidates(query.slot);
     if (!isWithheld) {
       this.#tally.count(this.index, state.moments, state);
       this.#openChannels(state, query);
     }
+    if (query.isExplain) this.#selectOneByOne(state, query, draft, isWithheld, isChannelElsewhere);
+    else this.#selectTogether(state, query, draft, isWithheld, isChannelElsewhere);
+  }
+
+  /** The plain way: each candidate's rule in full, so that each rejection can be explained. */
+  #selectOneByOne(
+    state: ProfileState,
+    query: DecideQuery,
+    draft: DecideDraft,
+    isWithheld: boolean,
+    isChannelElsewhere: boolean,
+  ): void {
+    const list = isChannelElsewhere ? NO_CANDIDATES : this.index.candidates(query.slot);
     for (let i = 0; i < list.length; i++) {
       const a = list[i] as number;
       const action = this.#catalog.actions[a] as Action;
       if (query.subset !== null && query.subset[a] === 0) continue;
       if (query.channel >= 0 && !action.channels.includes(query.channel)) continue;
       draft.candidates++;
-      if (isWithheld) {
-        if (query.isExplain) draft.rejected.push(withheld(action, state.hasConsent, this.#catalog));
-        continue;
+      if (isWithheld) draft.rejected.push(withheld(action, state.hasConsent, this.#catalog));
+      else if (action.eligibility !== null && !action.eligibility.evaluate(state)) {
+        draft.rejected.push(ineligible(action, state));
+      } else {
+        draft.eligible++;
+        this.#allow(a, action, state, query, draft);
       }
-      if (action.eligibility !== null && !action.eligibility.evaluate(state)) {
-        if (query.isExplain) draft.rejected.push(ineligible(action, state));
-        continue;
-      }
-      draft.eligible++;
-      const channel = this.#allowedChannelOf(action, state, query, draft);
-      if (channel < 0) continue;
-      if (!this.#budgets.hasBudget(action)) {
-        if (query.isExplain) {
-          draft.rejected.push(
-            reject(action, 'budget', 'budgetMinor', this.#budgets.budgetLeftMinor(action), action.costMinor, null),
-          );
-        }
-        continue;
-      }
-      this.#allowedAction[draft.allowed] = a;
-      this.#allowedChannel[draft.allowed] = channel;
-      draft.allowed++;
-      draft.allowedBits[a >>> 5] = (draft.allowedBits[a >>> 5] as number) | (1 << (a & 31));
     }
+  }
+
+  /** The same by bitmaps: what is not eligible costs next to nothing. */
+  #selectTogether(
+    state: ProfileState,
+    query: DecideQuery,
+    draft: DecideDraft,
+    isWithheld: boolean,
+    isChannelElsewhere: boolean,
+  ): void {
+    if (isChannelElsewhere) return;
+    const alive = this.#alive;
+    alive.set(this.index.candidateBits(query.slot));
+    if (query.channel >= 0) keepOnly(alive, this.index.bitsByChannel[query.channel] as Uint32Array); // a channel of the catalog
+    if (query.subset !== null) {
+      for (let a = 0; a < this.#catalog.actions.length; a++) {
+        if (query.subset[a] === 0) alive[a >>> 5] = (alive[a >>> 5] as number) & ~(1 << (a & 31));
+      }
+    }
+    draft.candidates = countBits(alive);
+    if (isWithheld) return;
+    this.index.eligibility.narrow(state, alive);
+    draft.eligible = countBits(alive);
+    for (let w = 0; w < alive.length; w++) {
+      for (let word = alive[w] as number; word !== 0; word &= word - 1) {
+        const a = (w << 5) + 31 - Math.clz32(word & -word);
+        this.#allow(a, this.#catalog.actions[a] as Action, state, query, draft);
+      }
+    }
+  }
+
+  /** Contact policy and budget of an eligible action. */
+  #allow(a: number, action: Action, state: ProfileState, query: DecideQuery, draft: DecideDraft): void {
+    const channel = this.#allowedChannelOf(action, state, query, draft);
+    if (channel < 0) return;
+    if (!this.#budgets.hasBudget(action)) {
+      if (query.isExplain) {
+        const left = this.#budgets.budgetLeftMinor(action);
+        draft.rejected.push(reject(action, 'budget', 'budgetMinor', left, action.costMinor, null));
+      }
+      return;
+    }
+    this.#allowedAction[draft.allowed] = a;
+    this.#allowedChannel[draft.allowed] = channel;
+    draft.allowed++;
+    setBit(draft.allowedBits, a);
   }
 
   #openChannels(state: ProfileState, query: DecideQuery): void {
@@ -474,6 +520,10 @@ export class Pipeline {
     draft.hasSendTime = draft.sendTime.isFound;
     draft.sendChannel = channelIndex;
   }
+}
+
+function keepOnly(bits: Uint32Array, others: Uint32Array): void {
+  for (let w = 0; w < bits.length; w++) bits[w] = (bits[w] as number) & (others[w] as number); // bitmaps of one length
 }
 
 function listPrice(product: Product): PricePoint {

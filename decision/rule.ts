@@ -40,12 +40,30 @@ export interface ClauseFinding {
   readonly eligibleAgainAtEpochMillis: number | null;
 }
 
+export type OrderComparison = '<' | '<=' | '>' | '>=';
+
+/**
+ * A clause that compares one subject with constants, so that clauses of the same subject can be answered
+ * together (`eligibility-index.ts`). It holds exactly when `read` gives a number in that order to the
+ * threshold, or one of the values (as `Map` compares: NaN and undefined are among none).
+ */
+export type ClauseComparison = {
+  /** Equal for equal subjects of one catalog. */
+  readonly subject: string;
+  readonly read: (scope: RuleScope) => unknown;
+} & (
+  | { readonly operator: OrderComparison; readonly threshold: number }
+  | { readonly operator: 'in'; readonly values: readonly Scalar[] }
+);
+
 /** One operand of the rule's top-level `&&`; a rule without `&&` is its own only clause. */
 export interface Clause {
   readonly source: string;
   /** False also when the clause cannot be evaluated (a missing trait): never throws. */
   evaluate(scope: RuleScope): boolean;
   explain(scope: RuleScope): ClauseFinding;
+  /** Null when the clause is anything else than a comparison with constants. */
+  readonly comparison: ClauseComparison | null;
 }
 
 export interface Rule {

@@ -11,11 +11,23 @@
  * holds each operand once, so code stays linear in the rule. Safety: the only texts that reach the
  * source are literals through JSON.stringify; everything else is an index or a name from this file.
  */
+import type { Scalar } from '../../proto/messages.ts';
 import { textHash } from '../../proto/murmur3.ts';
 import { RULE_RUNTIME } from './rule-runtime.ts';
 import { type Expression, isNumeric, isTextual, type Literal, type OrderOperator } from './rule-syntax.ts';
 
 const INVERSE: Readonly<Record<OrderOperator, OrderOperator>> = { '<': '>=', '<=': '>', '>': '<=', '>=': '<' };
+
+const MIRRORED: Readonly<Record<OrderOperator, OrderOperator>> = { '<': '>', '<=': '>=', '>': '<', '>=': '<=' };
+
+export interface ComparisonCode {
+  /** Code of the subject: equal for equal subjects. */
+  readonly subject: string;
+  readonly operator: OrderOperator | 'in';
+  /** One number for an order. */
+  readonly values: readonly Scalar[];
+  readonly read: number;
+}
 
 /** Lists longer than this become a Set; shorter ones a chain of comparisons. */
 const CHAIN_LENGTH_MAX = 12;
@@ -34,6 +46,56 @@ export class RuleCode {
   /** Adds a function giving the value of `expression` as a scalar, undefined for an error. */
   addValue(expression: Expression): number {
     return this.#add(() => this.#dynamic(expression));
+  }
+
+  /**
+   * The expression as a comparison of one subject with constants, null when it is anything else. `read` is
+   * the index of a function that gives the subject: a number, NaN for an error; or a context value.
+   */
+  addComparison(expression: Expression): ComparisonCode | null {
+    const form = this.#comparisonForm(expression);
+    return form === null ? null : { ...form, read: this.#add(() => form.subject) };
+  }
+
+  #comparisonForm(e: Expression): Omit<ComparisonCode, 'read'> | null {
+    if (e.op === 'order' && (isNumeric(e.left.type) || isNumeric(e.right.type))) {
+      const [left, right] = [this.#constantNumber(e.left), this.#constantNumber(e.right)];
+      if (right !== null && isReading(e.left)) {
+        return { subject: this.#number(e.left), operator: e.operator, values: [right] };
+      }
+      if (left !== null && isReading(e.right)) {
+        return { subject: this.#number(e.right), operator: MIRRORED[e.operator], values: [left] };
+      }
+      return null;
+    }
+    if (e.op === 'equal' && (e.right.op === 'literal' || e.left.op === 'literal')) {
+      const [subject, literal] = e.right.op === 'literal' ? [e.left, e.right] : [e.right, e.left as Literal]; // asked above
+      return this.#membershipForm(subject, [literal]);
+    }
+    return e.op === 'in' ? this.#membershipForm(e.left, e.items) : null;
+  }
+
+  #membershipForm(subject: Expression, items: readonly Literal[]): Omit<ComparisonCode, 'read'> | null {
+    if (!isReading(subject)) return null;
+    const key = traitKey(subject);
+    if (key !== null) {
+      return { subject: key, operator: 'in', values: items.map((item) => Number(literalKey(subject, item))) };
+    }
+    if (isNumeric(subject.type)) {
+      const values = items.map((item) => this.#constantNumber(item));
+      return values.includes(null)
+        ? null
+        : { subject: this.#number(subject), operator: 'in', values: values as number[] }; // none is null
+    }
+    const isText = items.every(({ value }) => typeof value === 'string');
+    if (subject.op !== 'context' || !isText) return null;
+    return { subject: this.#dynamic(subject), operator: 'in', values: items.map(({ value }) => value) };
+  }
+
+  #constantNumber(e: Expression): number | null {
+    if (e.op === 'literal') return typeof e.value === 'number' ? e.value : null;
+    const inner = e.op === 'negate' ? this.#constantNumber(e.operand) : null;
+    return inner === null ? null : -inner;
   }
 
   /** The functions in the order added. The source is complete before any of it is evaluated. */
@@ -296,6 +358,11 @@ export class RuleCode {
   #textTest(e: Extract<Expression, { op: 'textTest' }>): string {
     return `${e.test}(${this.#text(e.left)}, ${this.#text(e.right)})`;
   }
+}
+
+/** A plain reading of the scope: its code needs no temporaries and no constants, so equal codes are equal subjects. */
+function isReading({ op }: Expression): boolean {
+  return op === 'trait' || op === 'counter' || op === 'now' || op === 'context';
 }
 
 /** Number that stands for an enum's index or a text trait's hash, NaN when absent; null for all else. */

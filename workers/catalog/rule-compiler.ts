@@ -8,10 +8,10 @@
  */
 import { Environment, ParseError } from '@marcbachmann/cel-js';
 import type { TraitSpec } from '../../decision/catalog.ts';
-import type { Clause, ClauseFinding, Rule, RuleScope } from '../../decision/rule.ts';
+import type { Clause, ClauseComparison, ClauseFinding, Rule, RuleScope } from '../../decision/rule.ts';
 import type { CounterRegistry } from './counter-registry.ts';
 import { checkRule, type TraitTable } from './rule-check.ts';
-import { RuleCode } from './rule-code.ts';
+import { type ComparisonCode, RuleCode } from './rule-code.ts';
 import { type Awakening, awakeningOf, type Comparison, comparisonOf, type ZoneOf } from './rule-explanation.ts';
 import type { CelNode, Expression, RuleProblem } from './rule-syntax.ts';
 
@@ -155,18 +155,29 @@ function compileRule({ source, expression }: CheckedRule, zoneOf: ZoneOf): Rule 
       comparison,
       predicate: operands.length === 1 ? whole : code.addPredicate(operand),
       value: comparison === null ? -1 : code.addValue(comparison.subject),
+      indexed: code.addComparison(operand),
     };
   });
   const functions = code.build();
   // The generator made them: predicates are boolean expressions, values scalars or undefined.
   const predicateAt = (index: number) => functions[index] as (scope: RuleScope) => boolean;
-  const clauses = parts.map(({ operand, comparison, predicate, value }) => {
+  const clauses = parts.map(({ operand, comparison, predicate, value, indexed }) => {
     const evaluate = predicateAt(predicate);
     const read = (functions[value] ?? null) as ReadValue | null; // as above
     const awakening = awakeningOf(operand, comparison, evaluate, zoneOf);
-    return new CompiledClause(clauseSource(source, operand), evaluate, comparison, read, awakening);
+    const compared = indexed === null ? null : comparisonFor(indexed, functions);
+    return new CompiledClause(clauseSource(source, operand), evaluate, comparison, read, awakening, compared);
   });
   return { source, clauses, evaluate: predicateAt(whole) };
+}
+
+function comparisonFor(
+  { subject, operator, values, read }: ComparisonCode,
+  functions: readonly ((scope: unknown) => unknown)[],
+): ClauseComparison {
+  const reader = functions[read] as (scope: RuleScope) => unknown; // added by the same code
+  if (operator === 'in') return { subject, read: reader, operator, values };
+  return { subject, read: reader, operator, threshold: Number(values[0]) };
 }
 
 type ReadValue = (scope: RuleScope) => ClauseFinding['value'] | undefined;
@@ -174,7 +185,8 @@ type ReadValue = (scope: RuleScope) => ClauseFinding['value'] | undefined;
 class CompiledClause implements Clause {
   readonly source: string;
   readonly evaluate: (scope: RuleScope) => boolean;
-  readonly #comparison: Comparison | null;
+  readonly comparison: ClauseComparison | null;
+  readonly #shown: Comparison | null;
   readonly #read: ReadValue | null;
   readonly #awakening: Awakening | null;
 
@@ -184,10 +196,12 @@ class CompiledClause implements Clause {
     comparison: Comparison | null,
     read: ReadValue | null,
     awakening: Awakening | null,
+    compared: ClauseComparison | null,
   ) {
     this.source = source;
+    this.comparison = compared;
     this.evaluate = evaluate;
-    this.#comparison = comparison;
+    this.#shown = comparison;
     this.#read = read;
     this.#awakening = awakening;
   }
@@ -195,9 +209,9 @@ class CompiledClause implements Clause {
   explain(scope: RuleScope): ClauseFinding {
     const holds = this.evaluate(scope);
     const eligibleAgainAtEpochMillis = holds || this.#awakening === null ? null : this.#awakening(scope);
-    if (this.#comparison === null || this.#read === null)
+    if (this.#shown === null || this.#read === null)
       return { value: holds, threshold: true, eligibleAgainAtEpochMillis };
-    return { value: this.#read(scope) ?? null, threshold: this.#comparison.threshold, eligibleAgainAtEpochMillis };
+    return { value: this.#read(scope) ?? null, threshold: this.#shown.threshold, eligibleAgainAtEpochMillis };
   }
 }
 
