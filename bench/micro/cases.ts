@@ -3,6 +3,7 @@ import { CODEC_CASES } from './codec-cases.ts';
 import type { MicroCase } from './micro-case.ts';
 import { PRICE_CASES } from './price-cases.ts';
 import { RULE_CASES } from './rule-cases.ts';
+import { SCALE_CASES } from './scale-cases.ts';
 import { SCORE_CASES } from './score-cases.ts';
 import { SEND_TIME_CASES } from './send-time-cases.ts';
 import { TURN_CASES } from './turn-cases.ts';
@@ -14,4 +15,5 @@ export const MICRO_CASES: readonly MicroCase[] = [
   ...PRICE_CASES,
   ...SEND_TIME_CASES,
   ...TURN_CASES,
+  ...SCALE_CASES,
 ];

@@ -85,7 +85,7 @@ class RecentStore implements Store {
 }
 
 /** Profiles, with every trait set and some of each event behind them unless they are to be new, and a request for each. */
-class TurnBench {
+export class TurnBench {
   readonly store = new RecentStore();
   readonly decideTurn: DecideTurn;
   readonly eventTurn: EventTurn;
@@ -93,8 +93,7 @@ class TurnBench {
   #next = 0;
   now = NOW_EPOCH_MILLIS;
 
-  constructor(areNew = false) {
-    const catalog = benchCatalog();
+  constructor(areNew = false, catalog = benchCatalog(), segment: string | null = null) {
     const zones = createZoneTable(textHash);
     const secret = deriveSecret(new Uint8Array(32).fill(1));
     const ledger = new SharedLedger(createLedgerMemory(1), 0);
@@ -134,7 +133,7 @@ class TurnBench {
       request.keyLength = request.keyBytes.length;
       request.slot = 'home';
       request.sku = 'bench-product';
-      request.context = defaultContext(n % 8);
+      request.context = segment === null ? defaultContext(n % 8) : { ...defaultContext(n % 8), segment };
       request.traits = traits;
       this.#requests.push(request);
       if (areNew) continue;
