@@ -16,6 +16,7 @@ import { ChoiceInput, ChoiceResult, chooseActions } from './choice.ts';
 import { CapTally, capOpensAt, isQuiet, type LocalNow, type MomentSource, quietEndsAt } from './contact-policy.ts';
 import { countBits, setBit } from './eligibility-index.ts';
 import { buildFeatures, FeatureVector } from './features.ts';
+import { PART_KIND, type PartRegister } from './part-register.ts';
 import { drawUniform, PURPOSE } from './random.ts';
 import { featureEffects, predictAll, type ResponseModel, responseMoments } from './response-model.ts';
 import type { RuleScope } from './rule.ts';
@@ -52,6 +53,8 @@ export interface PricePoint {
 /** The learnt state the pipeline reads. */
 export interface DecisionModels {
   readonly response: ResponseModel;
+  /** Numbers of its parts; every part of the catalog in force has one. */
+  readonly parts: PartRegister;
   /** The price of this hour for everybody. */
   pricePoint(product: Product, nowEpochMillis: number, wantsExplain: boolean): PricePoint;
   /** Fills week curve and look-alike tilt of the channel into the input. */
@@ -123,9 +126,15 @@ export class Pipeline {
   readonly #alive: Uint32Array;
   /** 1 where the channel fits the request and contact policy lets it speak, worked out once a decision. */
   readonly #isOpen: Uint8Array;
-  readonly #actionHash: Uint32Array;
-  readonly #categoryHash: Uint32Array;
-  readonly #channelHash: Uint32Array;
+  /** Numbers of the model's parts, by action and channel of the catalog. */
+  readonly #actionPartOf: Int32Array;
+  readonly #categoryPartOf: Int32Array;
+  readonly #channelPartOf: Int32Array;
+  readonly #categoryPartMax: number;
+  /** The same by candidate. */
+  readonly #actionPart: Int32Array;
+  readonly #categoryPart: Int32Array;
+  readonly #channelPart: Int32Array;
   readonly #logitMean: Float64Array;
   readonly #logitVariance: Float64Array;
   readonly #moments = new Float64Array(2);
@@ -144,9 +153,17 @@ export class Pipeline {
     this.#allowedChannel = new Int32Array(size);
     this.#alive = new Uint32Array(index.eligibility.words);
     this.#isOpen = new Uint8Array(index.catalog.channels.length);
-    this.#actionHash = new Uint32Array(size);
-    this.#categoryHash = new Uint32Array(size);
-    this.#channelHash = new Uint32Array(size);
+    const { parts } = models;
+    const { actions, channels } = index.catalog;
+    this.#actionPartOf = Int32Array.from(actions, ({ hash }) => parts.numberOf(PART_KIND.action, hash));
+    this.#categoryPartOf = Int32Array.from(actions, ({ categoryHash }) =>
+      categoryHash === 0 ? 0 : parts.numberOf(PART_KIND.category, categoryHash),
+    );
+    this.#channelPartOf = Int32Array.from(channels, ({ hash }) => parts.numberOf(PART_KIND.channel, hash));
+    this.#categoryPartMax = this.#categoryPartOf.reduce((max, part) => Math.max(max, part), 0);
+    this.#actionPart = new Int32Array(size);
+    this.#categoryPart = new Int32Array(size);
+    this.#channelPart = new Int32Array(size);
     this.#logitMean = new Float64Array(size);
     this.#logitVariance = new Float64Array(size);
     this.#choiceInput = new ChoiceInput(size);
@@ -403,11 +420,13 @@ export class Pipeline {
     const n = draft.allowed;
     const input = this.#choiceInput;
     for (let i = 0; i < n; i++) {
-      const action = this.#catalog.actions[this.#allowedAction[i] as number] as Action;
-      const channel = this.#catalog.channels[this.#allowedChannel[i] as number] as Channel;
-      this.#actionHash[i] = action.hash;
-      this.#categoryHash[i] = action.categoryHash;
-      this.#channelHash[i] = channel.hash;
+      const a = this.#allowedAction[i] as number;
+      const c = this.#allowedChannel[i] as number;
+      const action = this.#catalog.actions[a] as Action;
+      const channel = this.#catalog.channels[c] as Channel;
+      this.#actionPart[i] = this.#actionPartOf[a] as number;
+      this.#categoryPart[i] = this.#categoryPartOf[a] as number;
+      this.#channelPart[i] = this.#channelPartOf[c] as number;
       let weight = action.lever;
       for (let w = 0; w < action.contextWeights.length; w++) {
         const contextWeight = action.contextWeights[w];
@@ -422,9 +441,10 @@ export class Pipeline {
       response,
       draft.features,
       n,
-      this.#actionHash,
-      this.#categoryHash,
-      this.#channelHash,
+      this.#actionPart,
+      this.#categoryPart,
+      this.#channelPart,
+      this.#categoryPartMax,
       this.#logitMean,
       this.#logitVariance,
     );
@@ -480,9 +500,16 @@ export class Pipeline {
     const { features } = draft;
     const effects = new Float64Array(features.count);
     for (let k = 0; k < draft.chosenCount; k++) {
-      const action = this.#catalog.actions[draft.chosenAction[k] as number] as Action;
-      const channel = this.#catalog.channels[draft.chosenChannel[k] as number] as Channel;
-      featureEffects(this.#models.response, features, action.hash, action.categoryHash, channel.hash, effects);
+      const a = draft.chosenAction[k] as number;
+      const action = this.#catalog.actions[a] as Action;
+      featureEffects(
+        this.#models.response,
+        features,
+        this.#actionPartOf[a] as number,
+        this.#categoryPartOf[a] as number,
+        this.#channelPartOf[draft.chosenChannel[k] as number] as number,
+        effects,
+      );
       const contributions: Contribution[] = [];
       for (let f = 0; f < features.count; f++) {
         const value = features.values[f] as number;

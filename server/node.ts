@@ -11,6 +11,7 @@ import { type FSWatcher, watch } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MessageChannel, Worker } from 'node:worker_threads';
+import { dealParts, type PartKeys } from '../decision/part-register.ts';
 import type { ShardAddress } from '../proto/messages.ts';
 import { CatalogError } from '../workers/catalog/catalog-error.ts';
 import { type CatalogSource, readCatalogFile } from '../workers/catalog/catalog-file.ts';
@@ -90,6 +91,7 @@ class Node implements RunningNode {
   #catalog: CatalogSource | null = null;
   #catalogRefused: string | null = null;
   #subjects: LedgerSubject[] = [];
+  #parts: PartKeys = new Uint32Array(0);
   readonly #ledgerMemory;
   readonly #priceMemory = createPriceMemory();
   readonly #metricsBuffers: SharedArrayBuffer[];
@@ -127,9 +129,11 @@ class Node implements RunningNode {
     this.#folder = await openDataFolder(config.data);
     this.isFirstStart = this.#folder.isNew;
     this.#epoch = await claimEpoch(this.#folder.storePath);
-    this.#subjects = dealSlots([], compileCatalogSource(this.#catalog));
+    const compiled = compileCatalogSource(this.#catalog);
+    this.#subjects = dealSlots([], compiled);
     this.#models = new ModelKeeper(join(this.#folder.path, 'models'), this.#log);
     this.#models.load();
+    this.#parts = dealParts(this.#models.latest?.state.parts ?? this.#parts, compiled);
     this.#startTelemetry();
     this.#admin = await startAdminHttp(
       { host: config.host, port: config.adminPort, hosts: config.adminHosts },
@@ -190,6 +194,7 @@ class Node implements RunningNode {
       catalog: this.#catalog as CatalogSource, // read before any worker
       ledgerMemory: this.#ledgerMemory,
       ledgerSubjects: this.#subjects,
+      parts: this.#parts,
       priceMemory: this.#priceMemory,
       metrics: this.#metricsBuffers[index] as SharedArrayBuffer,
       snapshot: this.#models?.latest ?? null,
@@ -458,11 +463,17 @@ class Node implements RunningNode {
       const compiled = compileCatalogSource(source);
       this.#checkLeases(source);
       this.#subjects = dealSlots(this.#subjects, compiled);
+      this.#parts = dealParts(this.#parts, compiled);
       this.#catalog = source;
       this.#catalogRefused = null;
       new PriceTable(this.#priceMemory).clear();
       for (const shard of this.#shards)
-        this.#tell(shard.index, { kind: 'catalog', catalog: source, ledgerSubjects: this.#subjects });
+        this.#tell(shard.index, {
+          kind: 'catalog',
+          catalog: source,
+          ledgerSubjects: this.#subjects,
+          parts: this.#parts,
+        });
       this.#log.info({ catalog: source.fileName, version: source.version }, 'catalog reloaded');
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);

@@ -5,6 +5,7 @@
  *   worker: recovered ─▸ main (waits for all) ─▸ listen ─▸ worker: listening(port) ─▸ main ─▸ serve(map) ─▸ worker: ready
  */
 import type { MessagePort } from 'node:worker_threads';
+import type { PartKeys } from '../decision/part-register.ts';
 import type { ShardAddress } from '../proto/messages.ts';
 import type { CatalogSource } from '../workers/catalog/catalog-file.ts';
 import type { ModelSnapshot } from '../workers/jobs/model-snapshot-file.ts';
@@ -22,6 +23,7 @@ export interface ShardThreadData {
   readonly catalog: CatalogSource;
   readonly ledgerMemory: LedgerMemory;
   readonly ledgerSubjects: readonly LedgerSubject[];
+  readonly parts: PartKeys;
   readonly priceMemory: PriceMemory;
   readonly metrics: SharedArrayBuffer;
   readonly snapshot: ModelSnapshot | null;
@@ -40,7 +42,12 @@ export type ToShard =
   /** `port`: the shard's own; `sharedPort`: the node's, or null when another shard serves it alone. */
   | { readonly kind: 'listen'; readonly port: number; readonly sharedPort: number | null; readonly isShared: boolean }
   | { readonly kind: 'serve'; readonly addresses: readonly ShardAddress[]; readonly mapEpoch: number }
-  | { readonly kind: 'catalog'; readonly catalog: CatalogSource; readonly ledgerSubjects: readonly LedgerSubject[] }
+  | {
+      readonly kind: 'catalog';
+      readonly catalog: CatalogSource;
+      readonly ledgerSubjects: readonly LedgerSubject[];
+      readonly parts: PartKeys;
+    }
   | { readonly kind: 'catalogRefused' }
   | { readonly kind: 'snapshot' }
   | { readonly kind: 'trim'; readonly keepBytes: number }

@@ -59,6 +59,7 @@ const shard = new Shard({
   zones,
   ledger: new SharedLedger(data.ledgerMemory, data.shard),
   ledgerSubjects: data.ledgerSubjects,
+  parts: data.parts,
   prices: new PriceTable(data.priceMemory),
   metrics,
   memoryBytesMax: data.memoryBytesMax,
@@ -213,7 +214,12 @@ async function stop(): Promise<void> {
 function takeCatalog(message: Extract<ToShard, { kind: 'catalog' }>): void {
   let reason: string | null = null;
   try {
-    shard.setCatalog(compileCatalogSource(message.catalog), message.catalog.text, message.ledgerSubjects);
+    shard.setCatalog(
+      compileCatalogSource(message.catalog),
+      message.catalog.text,
+      message.ledgerSubjects,
+      message.parts,
+    );
   } catch (error) {
     reason = error instanceof Error ? error.message : String(error);
   }

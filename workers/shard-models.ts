@@ -14,6 +14,7 @@ import type { Catalog, Channel, Product } from '../decision/catalog.ts';
 import { DEMAND_SLOTS, learnPurchase, learnQuote, setDemandPrior, summariseDemand } from '../decision/demand-model.ts';
 import { FeatureVector } from '../decision/features.ts';
 import { applyDelta, type DeltaEntries, ModelDelta } from '../decision/model-delta.ts';
+import { dealParts, PART_KIND, type PartKeys, PartRegister } from '../decision/part-register.ts';
 import type { PricePoint } from '../decision/pipeline.ts';
 import { choosePrice, createPriceResult, DISPERSION_PROBABILITY, type PriceInput } from '../decision/price.ts';
 import { seedFrom } from '../decision/random.ts';
@@ -44,6 +45,8 @@ export interface ModelAdditions {
 /** A whole model as plain data; `response` may be shared memory. */
 export interface ModelState {
   readonly response: ArrayBuffer | SharedArrayBuffer;
+  /** Under which numbers `response` holds its parts. */
+  readonly parts: PartKeys;
   readonly demand: ReadonlyMap<number, Float64Array>;
   readonly weeks: ReadonlyMap<number, Float64Array>;
   readonly zones: ReadonlyMap<number, Float64Array>;
@@ -52,6 +55,7 @@ export interface ModelState {
 export class ShardModels implements Models {
   epoch = 1;
   response: ResponseModel;
+  parts = new PartRegister(new Uint32Array(0));
   readonly #delta = new ModelDelta();
   readonly #demand = new Map<number, Float64Array>();
   readonly #demandAdded = new Map<number, Float64Array>();
@@ -85,6 +89,7 @@ export class ShardModels implements Models {
     zoneName: (zone: number) => string,
     hasPeers: boolean,
     state?: ModelState,
+    parts?: PartKeys,
   ) {
     this.#catalog = catalog;
     this.#store = store;
@@ -110,11 +115,15 @@ export class ShardModels implements Models {
       seed1: 0,
       subjectHash: 0,
     };
-    this.load(state);
+    this.load(state, parts);
   }
 
-  /** Forgets everything but the given state: a snapshot, or the priors. */
-  load(state: ModelState | undefined): void {
+  /**
+   * Forgets everything but the given state: a snapshot, or the priors.
+   * @param parts the node's numbers, which begin with the snapshot's; by default those with the catalog's behind
+   */
+  load(state: ModelState | undefined, parts?: PartKeys): void {
+    if (state !== undefined) this.parts = new PartRegister(state.parts);
     if (state === undefined) this.response.reset();
     else this.response = new ResponseModel(copyOf(state.response));
     this.#demand.clear();
@@ -126,10 +135,14 @@ export class ShardModels implements Models {
     this.#delta.clear();
     this.#demandAdded.clear();
     this.#sends = [];
-    this.setCatalog(this.#catalog);
+    this.setCatalog(this.#catalog, parts);
   }
 
-  setCatalog(catalog: Catalog): void {
+  /** @param parts as `dealParts` gave them to all shards of the node; a shard alone deals them itself */
+  setCatalog(catalog: Catalog, parts: PartKeys = dealParts(this.parts.keys, catalog)): void {
+    const known = this.parts.keys;
+    if (!known.every((key, i) => parts[i] === key)) throw new RangeError('model parts: numbers once given must stay');
+    this.parts = new PartRegister(parts);
     this.#catalog = catalog;
     this.#points.clear();
     for (const product of catalog.products) this.#demandOf(product.hash);
@@ -258,27 +271,24 @@ export class ShardModels implements Models {
     features.reset();
     for (let i = 1; i < decision.getU16(DECISION.featureCount); i++)
       features.add(decision.featureHash(i), decision.featureValue(i));
+    const { parts } = this;
     const actionHash = event.getU32(EVENT.actionHash);
     const categoryHash = this.#catalog.actionByHash.get(actionHash)?.categoryHash ?? 0;
-    const channelHash = event.getU32(EVENT.channelHash);
+    const category = categoryHash === 0 ? 0 : parts.numberOf(PART_KIND.category, categoryHash);
+    const action = parts.numberOf(PART_KIND.action, actionHash);
+    const channel = parts.numberOf(PART_KIND.channel, event.getU32(EVENT.channelHash));
+    // Of a catalog that neither this run nor the snapshot knows: there is nobody to learn it for.
+    if (action === 0 || channel === 0) return;
     const sink = this.#hasPeers ? this.#delta : null;
     if (sink?.needsFlush) {
       this.#onFull(event, flags);
       return;
     }
-    if (flags & EVENT_FLAG.response)
-      learnResponse(this.response, features, actionHash, categoryHash, channelHash, 1, sink);
-    else
-      learnTrial(
-        this.response,
-        features,
-        actionHash,
-        categoryHash,
-        channelHash,
-        flags & EVENT_FLAG.trial ? 0 : 1,
-        1,
-        sink,
-      );
+    if (flags & EVENT_FLAG.response) learnResponse(this.response, features, action, category, channel, 1, sink);
+    else {
+      const response = flags & EVENT_FLAG.trial ? 0 : 1;
+      learnTrial(this.response, features, action, category, channel, response, 1, sink);
+    }
     this.hasNews = true;
   }
 
@@ -380,7 +390,7 @@ export class ShardModels implements Models {
   snapshot(): ModelState {
     const response = new SharedArrayBuffer(RESPONSE_MODEL_BYTES);
     new Float64Array(response).set(this.response.weights);
-    return { response, demand: this.#demand, weeks: this.#weeks, zones: this.#zones };
+    return { response, parts: this.parts.keys, demand: this.#demand, weeks: this.#weeks, zones: this.#zones };
   }
 }
 

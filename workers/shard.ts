@@ -15,6 +15,7 @@ import { type JournalPosition, STORE_KEY_BYTES } from '../actors/store.ts';
 import type { Catalog } from '../decision/catalog.ts';
 import { CatalogIndex } from '../decision/catalog-index.ts';
 import type { ZoneTable } from '../decision/local-time.ts';
+import type { PartKeys } from '../decision/part-register.ts';
 import { epochMillis, eventLoopUtilisation, monotonicMillis } from './clock.ts';
 import { coldCodec } from './cold-codec.ts';
 import type { ModelSnapshot } from './jobs/model-snapshot-file.ts';
@@ -55,6 +56,8 @@ export interface ShardOptions {
   readonly zones: ZoneTable;
   readonly ledger: SharedLedger;
   readonly ledgerSubjects: readonly LedgerSubject[];
+  /** Numbers of the response model's parts, the same on all shards; by default the snapshot's and the catalog's. */
+  readonly parts?: PartKeys;
   readonly prices: PriceTable;
   readonly metrics: MetricsWriter;
   readonly memoryBytesMax: number;
@@ -107,6 +110,7 @@ export class Shard {
       (zone) => zones.zoneName(zone),
       options.shards > 1,
       options.snapshot?.state,
+      options.parts,
     );
     this.models.epoch = (options.snapshot?.modelEpoch ?? 0) + 1;
     this.models.flushNow = () => this.#exchange();
@@ -261,7 +265,7 @@ export class Shard {
   /** Memory may hold what never reached the disk: forget it all and read again. */
   #reload(): void {
     this.runtime.dropAll();
-    this.models.load(this.#options.snapshot?.state);
+    this.models.load(this.#options.snapshot?.state, this.models.parts.keys);
     this.recover();
   }
 
@@ -323,9 +327,9 @@ export class Shard {
 
   // ── changes from outside ───────────────────────────────────────────────────────────────────────
 
-  setCatalog(catalog: Catalog, text: string, subjects: readonly LedgerSubject[]): void {
+  setCatalog(catalog: Catalog, text: string, subjects: readonly LedgerSubject[], parts?: PartKeys): void {
     this.#options.ledger.setSubjects(subjects);
-    this.models.setCatalog(catalog);
+    this.models.setCatalog(catalog, parts);
     this.runtime.setCatalog(new CatalogIndex(catalog));
     this.#decideTurn.useCatalog();
     writeCatalogText(this.#store, catalog.version, text);

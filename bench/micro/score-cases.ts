@@ -1,6 +1,7 @@
 /** The response model: features of one profile, 20 actions scored, one chosen with its exact propensity. */
 import { ChoiceInput, ChoiceResult, chooseActions } from '../../decision/choice.ts';
 import { buildFeatures, FeatureVector } from '../../decision/features.ts';
+import { dealParts, PART_KIND, PartRegister } from '../../decision/part-register.ts';
 import { predictAll, ResponseModel, responseMoments } from '../../decision/response-model.ts';
 import { defaultContext } from '../load-requests.ts';
 import { benchCatalog, benchFeatures, FilledProfile } from './bench-inputs.ts';
@@ -8,9 +9,10 @@ import type { MicroCase } from './micro-case.ts';
 
 interface Candidates {
   readonly count: number;
-  readonly actionHash: Uint32Array;
-  readonly categoryHash: Uint32Array;
-  readonly channelHash: Uint32Array;
+  readonly actionPart: Int32Array;
+  readonly categoryPart: Int32Array;
+  readonly channelPart: Int32Array;
+  readonly categoryPartMax: number;
   readonly means: Float64Array;
   readonly variances: Float64Array;
 }
@@ -18,14 +20,24 @@ interface Candidates {
 function candidates(): Candidates {
   const catalog = benchCatalog();
   const count = catalog.actions.length;
+  const keys = dealParts(new Uint32Array(0), catalog);
+  const parts = new PartRegister(keys);
   return {
     count,
-    actionHash: Uint32Array.from(catalog.actions, (action) => action.hash),
-    categoryHash: Uint32Array.from(catalog.actions, (action) => action.categoryHash),
-    channelHash: new Uint32Array(count).fill(catalog.channels[0]?.hash ?? 0),
+    actionPart: Int32Array.from(catalog.actions, ({ hash }) => parts.numberOf(PART_KIND.action, hash)),
+    categoryPart: Int32Array.from(catalog.actions, ({ categoryHash }) =>
+      parts.numberOf(PART_KIND.category, categoryHash),
+    ),
+    channelPart: new Int32Array(count).fill(parts.numberOf(PART_KIND.channel, catalog.channels[0]?.hash ?? 0)),
+    categoryPartMax: keys.length,
     means: new Float64Array(count),
     variances: new Float64Array(count),
   };
+}
+
+function score(model: ResponseModel, features: FeatureVector, c: Candidates): void {
+  const { count, actionPart, categoryPart, channelPart, categoryPartMax, means, variances } = c;
+  predictAll(model, features, count, actionPart, categoryPart, channelPart, categoryPartMax, means, variances);
 }
 
 export const SCORE_CASES: readonly MicroCase[] = [
@@ -49,7 +61,7 @@ export const SCORE_CASES: readonly MicroCase[] = [
       const features = benchFeatures();
       const c = candidates();
       return () => {
-        predictAll(model, features, c.count, c.actionHash, c.categoryHash, c.channelHash, c.means, c.variances);
+        score(model, features, c);
         return c.means[0] ?? 0;
       };
     },
@@ -59,16 +71,7 @@ export const SCORE_CASES: readonly MicroCase[] = [
     prepare() {
       const catalog = benchCatalog();
       const c = candidates();
-      predictAll(
-        new ResponseModel(),
-        benchFeatures(),
-        c.count,
-        c.actionHash,
-        c.categoryHash,
-        c.channelHash,
-        c.means,
-        c.variances,
-      );
+      score(new ResponseModel(), benchFeatures(), c);
       const input = new ChoiceInput(c.count);
       const moments = new Float64Array(2);
       catalog.actions.forEach((action, i) => {

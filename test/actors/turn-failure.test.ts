@@ -29,6 +29,9 @@ class Fragile implements Models {
   get response(): ShardModels['response'] {
     return this.#models.response;
   }
+  get parts(): ShardModels['parts'] {
+    return this.#models.parts;
+  }
   pricePoint: ShardModels['pricePoint'] = (...words) => this.#models.pricePoint(...words);
   fillSendTime: ShardModels['fillSendTime'] = (...words) => this.#models.fillSendTime(...words);
   learn(event: Effect): void {

@@ -38,8 +38,10 @@ function play(world: World, rounds: number, epsilon: number, seed: number, proba
   const features = new FeatureVector();
   const input = new ChoiceInput(actions);
   const result = new ChoiceResult(actions);
-  const categories = new Uint32Array(actions);
-  const channels = new Uint32Array(actions).fill(1);
+  // Numbers of parts: the channel 1, categories from 2, actions behind them.
+  const parts = Int32Array.from({ length: actions }, (_, a) => 5 + a);
+  const categories = Int32Array.from({ length: actions }, (_, a) => 2 + (a % 3));
+  const channels = new Int32Array(actions).fill(1);
   const means = new Float64Array(actions);
   const variances = new Float64Array(actions);
   const moments = new Float64Array(2);
@@ -47,7 +49,6 @@ function play(world: World, rounds: number, epsilon: number, seed: number, proba
   input.explorationProbability = epsilon;
   for (let a = 0; a < actions; a += 1) {
     input.actionHash[a] = mixHash(a, 1);
-    categories[a] = mixHash(a % 3, 2);
     input.worth[a] = world.worth[a] as number; // one an action
     input.cost[a] = world.cost[a] as number; // one an action
   }
@@ -56,7 +57,7 @@ function play(world: World, rounds: number, epsilon: number, seed: number, proba
   const lateChoices = new Float64Array(actions);
   for (let round = 0; round < rounds; round += 1) {
     world.features(round, features);
-    predictAll(model, features, actions, input.actionHash, categories, channels, means, variances);
+    predictAll(model, features, actions, parts, categories, channels, 4, means, variances);
     let best = -Infinity;
     let mean = 0;
     const rewards = [];
@@ -78,7 +79,7 @@ function play(world: World, rounds: number, epsilon: number, seed: number, proba
     if (round >= 0.9 * rounds) lateChoices[chosen] = (lateChoices[chosen] as number) + 1; // chosen < actions
     if (world.worth[chosen] === 0) continue;
     const response = drawUniform(round, seed, 5, 5) < world.probability(round, chosen) ? 1 : 0;
-    learnTrial(model, features, input.actionHash[chosen] as number, categories[chosen] as number, 1, response, 1, null);
+    learnTrial(model, features, parts[chosen] as number, categories[chosen] as number, 1, response, 1, null);
   }
   return { regretShare: regret / uniform, lateChoices };
 }

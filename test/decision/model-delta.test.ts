@@ -13,9 +13,9 @@ function person(seed: number): FeatureVector {
 
 function learn(model: ResponseModel, seed: number, delta: ModelDelta | null): void {
   const response = drawUniform(seed, 2, 2, 2) < 0.3 ? 1 : 0;
-  learnTrial(model, person(seed % 40), mixHash(seed % 4, 1), mixHash(seed % 2, 2), 3, response, 1, delta);
+  learnTrial(model, person(seed % 40), 4 + (seed % 4), 1 + (seed % 2), 3, response, 1, delta);
   if (response === 0 && seed % 3 === 0) {
-    learnResponse(model, person(seed % 40), mixHash(seed % 4, 1), mixHash(seed % 2, 2), 3, 1, delta);
+    learnResponse(model, person(seed % 40), 4 + (seed % 4), 1 + (seed % 2), 3, 1, delta);
   }
 }
 
@@ -154,9 +154,9 @@ describe('model delta', () => {
     }
     const out = new Float64Array(2);
     for (let seed = 0; seed < 40; seed += 1) {
-      predict(single, person(seed), mixHash(seed % 4, 1), mixHash(seed % 2, 2), 3, out);
+      predict(single, person(seed), 4 + (seed % 4), 1 + (seed % 2), 3, out);
       const [mean, variance] = [...out] as [number, number]; // length 2
-      predict(base, person(seed), mixHash(seed % 4, 1), mixHash(seed % 2, 2), 3, out);
+      predict(base, person(seed), 4 + (seed % 4), 1 + (seed % 2), 3, out);
       expect(Math.abs((out[0] as number) - mean)).toBeLessThan(0.1); // length 2
       expect((out[1] as number) / variance).toBeCloseTo(1, 1); // length 2
     }

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { DECISION } from '../../actors/effect.ts';
 import type { Action } from '../../decision/catalog.ts';
 import { FeatureVector } from '../../decision/features.ts';
+import { PART_KIND } from '../../decision/part-register.ts';
 import { WANT } from '../../decision/pipeline.ts';
 import { predictAll } from '../../decision/response-model.ts';
 import type { Rejection } from '../../proto/messages.ts';
@@ -240,14 +241,16 @@ describe('pipeline requests', () => {
       features.add(effect.featureHash(i), effect.featureValue(i));
     }
     const keys = reply.actions.map(({ action }) => index.catalog.actionByKey.get(action));
-    const of = (read: (action: Action) => number): Uint32Array =>
-      Uint32Array.from(keys, (action) => (action === undefined ? 0 : read(action)));
-    const channels = Uint32Array.from(reply.actions, (row) => murmur3Text(row.channel ?? '', 0));
     const logits = new Float64Array(3);
-    const { response } = shard.models;
-    const hashes = of((action) => action.hash);
-    const categories = of((action) => action.categoryHash);
-    predictAll(response, features, 3, hashes, categories, channels, logits, new Float64Array(3));
+    const { response, parts: register } = shard.models;
+    const of = (read: (action: Action) => number): Int32Array =>
+      Int32Array.from(keys, (action) => (action === undefined ? 0 : read(action)));
+    const channels = Int32Array.from(reply.actions, (row) =>
+      register.numberOf(PART_KIND.channel, murmur3Text(row.channel ?? '', 0)),
+    );
+    const actions = of(({ hash }) => register.numberOf(PART_KIND.action, hash));
+    const categories = of(({ categoryHash }) => register.numberOf(PART_KIND.category, categoryHash));
+    predictAll(response, features, 3, actions, categories, channels, 100, logits, new Float64Array(3));
     for (const [i, { action, contributions }] of (reply.explain?.chosen ?? []).entries()) {
       expect(action).toBe(reply.actions[i]?.action);
       const sum = contributions.reduce((total, { effect: one }) => total + one, 0);

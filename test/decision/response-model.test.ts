@@ -17,9 +17,10 @@ import {
   TOUCHES_MAX,
 } from '../../decision/response-model.ts';
 
-const ACTION = 1001;
-const CATEGORY = 2002;
-const CHANNEL = 3003;
+/** Numbers of parts. Those that `train` teaches are 10 to 14 (actions), 20, 21 (categories), 30 to 32 (channels). */
+const ACTION = 12;
+const CATEGORY = 21;
+const CHANNEL = 31;
 
 function person(seed: number, features = 29): FeatureVector {
   const out = new FeatureVector();
@@ -45,7 +46,7 @@ function distance(a: ResponseModel, b: ResponseModel): number {
 function train(model: ResponseModel, from: number, to: number, delta: ModelDelta | null = null): void {
   for (let i = from; i < to; i += 1) {
     const response = drawUniform(i, 9, 9, 9) < 0.2 ? 1 : 0;
-    learnTrial(model, person(i % 50), mixHash(i % 5, 5), mixHash(i % 2, 6), mixHash(i % 3, 7), response, 1, delta);
+    learnTrial(model, person(i % 50), 10 + (i % 5), 20 + (i % 2), 30 + (i % 3), response, 1, delta);
   }
 }
 
@@ -71,18 +72,23 @@ describe('response model: prediction', () => {
   it('predictAll: equal to predict bit for bit, with no, few and many categories in any order', () => {
     train(model, 0, 400);
     const n = 40;
-    const actions = Uint32Array.from({ length: n }, (_, i) => mixHash(i % 7, 5));
-    const categories = Uint32Array.from({ length: n }, (_, i) => (i % 5 === 0 ? 0 : mixHash((i * 7) % 13, 6)));
-    const channels = Uint32Array.from({ length: n }, (_, i) => mixHash(i % 3, 7));
+    const actions = Int32Array.from({ length: n }, (_, i) => 8 + (i % 7));
+    const categories = Int32Array.from({ length: n }, (_, i) => (i % 5 === 0 ? 0 : 15 + ((i * 7) % 13)));
+    const channels = Int32Array.from({ length: n }, (_, i) => 30 + (i % 3));
     const means = new Float64Array(n);
     const variances = new Float64Array(n);
     const features = person(4);
-    predictAll(model, features, n, actions, categories, channels, means, variances);
+    predictAll(model, features, n, actions, categories, channels, 27, means, variances);
     for (let i = 0; i < n; i += 1) {
       predict(model, features, actions[i] as number, categories[i] as number, channels[i] as number, out); // i < n
       expect([means[i], variances[i]]).toEqual([...out]);
     }
-    predictAll(model, features, 0, actions, categories, channels, means, variances);
+    predictAll(model, features, 0, actions, categories, channels, 27, means, variances);
+    // A part at the end of a row that wraps around the table, and one category for all.
+    const far = new Int32Array(n).fill(RESPONSE_SLOTS - 1);
+    predictAll(model, features, n, far, new Int32Array(n).fill(3_000), channels, 3_000, means, variances);
+    predict(model, features, RESPONSE_SLOTS - 1, 3_000, channels[5] as number, out); // 5 < n
+    expect([means[5], variances[5]]).toEqual([...out]);
   });
 
   it('featureEffects: add up to the mean less the prior', () => {
@@ -264,16 +270,16 @@ describe('response model: learning', () => {
     for (let i = 0; i < 3000; i += 1) {
       const isGood = i % 2 === 0;
       const response = drawUniform(i, 5, 5, 6) < (isGood ? 0.3 : 0.01) ? 1 : 0;
-      learnTrial(fresh, person(i % 300), mixHash(i % 6, 1), isGood ? 11 : 22, CHANNEL, response, 1, null);
+      learnTrial(fresh, person(i % 300), 40 + (i % 6), isGood ? 20 : 21, CHANNEL, response, 1, null);
     }
-    predict(fresh, person(1), 999_999, 11, CHANNEL, out);
+    predict(fresh, person(1), 50, 20, CHANNEL, out);
     const good = sigmoid(out[0] as number); // length 2
-    predict(fresh, person(1), 999_999, 22, CHANNEL, out);
+    predict(fresh, person(1), 50, 21, CHANNEL, out);
     const bad = sigmoid(out[0] as number); // length 2
     expect(good).toBeGreaterThan(3 * bad);
-    predict(fresh, person(1), mixHash(0, 1), 11, CHANNEL, out);
+    predict(fresh, person(1), 40, 20, CHANNEL, out);
     const known = out[1] as number; // length 2
-    predict(fresh, person(1), 999_999, 11, CHANNEL, out);
+    predict(fresh, person(1), 50, 20, CHANNEL, out);
     expect(out[1] as number).toBeGreaterThan(known); // length 2
   });
 

@@ -15,10 +15,11 @@ import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, r
 import { dirname } from 'node:path';
 import { crc32, deflateSync, inflateSync } from 'node:zlib';
 import type { JournalPosition } from '../../actors/store.ts';
+import type { PartKeys } from '../../decision/part-register.ts';
 import type { ModelState } from '../shard-models.ts';
 
 const MAGIC = Buffer.from('OPMODEL\n');
-const VERSION = 1;
+const VERSION = 2;
 const HEADER_BYTES = 40;
 const HEADER_SUM_AT = 32;
 /** A header that claims more is damaged: no memory is asked for on its word. */
@@ -37,6 +38,7 @@ export interface WriteModelSnapshotInput {
   readonly path: string;
   /** Doubles of the response model. Not written to until the job has settled. */
   readonly response: SharedArrayBuffer | ArrayBuffer;
+  readonly parts: PartKeys;
   readonly demand: Entries;
   readonly weeks: Entries;
   readonly zones: Entries;
@@ -60,6 +62,7 @@ interface SnapshotHeader {
   readonly positions: readonly JournalPosition[];
   readonly modelEpoch: number;
   readonly responseLength: number;
+  readonly parts: readonly number[];
   /** Rows of (key, number of doubles). */
   readonly demand: readonly (readonly [number, number])[];
   readonly weeks: readonly (readonly [number, number])[];
@@ -77,6 +80,7 @@ export function snapshotInput(path: string, snapshot: ModelSnapshot): WriteModel
   return {
     path,
     response: state.response,
+    parts: state.parts,
     demand: [...state.demand],
     weeks: [...state.weeks],
     zones: [...state.zones],
@@ -140,6 +144,7 @@ function encodeSnapshot(input: WriteModelSnapshotInput): Buffer {
     positions: input.positions,
     modelEpoch: input.modelEpoch,
     responseLength: response.length,
+    parts: [...input.parts],
     demand: lengths(input.demand),
     weeks: lengths(input.weeks),
     zones: lengths(input.zones),
@@ -206,7 +211,7 @@ function readBody(body: Buffer): ModelSnapshot {
   const weeks = columns(header.weeks);
   const zones = columns(header.zones);
   return {
-    state: { response, demand, weeks, zones },
+    state: { response, parts: Uint32Array.from(header.parts), demand, weeks, zones },
     positions: header.positions,
     modelEpoch: header.modelEpoch,
   };

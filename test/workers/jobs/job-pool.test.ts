@@ -100,6 +100,7 @@ describe.skipIf(!isBuilt)('job pool', () => {
       pool.run('writeModelSnapshot', {
         path,
         response,
+        parts: new Uint32Array(0),
         demand: [],
         weeks: [],
         zones: [],

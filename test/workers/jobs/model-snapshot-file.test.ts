@@ -19,6 +19,7 @@ function snapshotOf(mark: number): ModelSnapshot {
   return {
     state: {
       response,
+      parts: Uint32Array.of(0xffff_fff0, 1, 7),
       demand: new Map([
         [7, Float64Array.of(1, -0, Number.MIN_VALUE, Number.MAX_VALUE, 0.1)],
         [0xffff_ffff, new Float64Array(0)],
@@ -61,7 +62,7 @@ describe('model snapshot file', () => {
     const read = readModelSnapshot(path);
     expect(read?.damage).toEqual([]);
     expect(bits(read?.snapshot?.state.response ?? new ArrayBuffer(0))).toEqual(bits(given.state.response));
-    for (const part of ['demand', 'weeks', 'zones'] as const)
+    for (const part of ['parts', 'demand', 'weeks', 'zones'] as const)
       expect(read?.snapshot?.state[part]).toEqual(given.state[part]);
     expect(Object.is(read?.snapshot?.state.demand.get(7)?.[1], -0)).toBe(true);
     expect(read?.snapshot?.positions).toEqual(given.positions);
@@ -73,6 +74,7 @@ describe('model snapshot file', () => {
     const empty = {
       path,
       response: new ArrayBuffer(0),
+      parts: new Uint32Array(0),
       demand: [],
       weeks: [],
       zones: [],
