@@ -1,13 +1,17 @@
-/** The wire: a decide request decoded, a decide reply with action, price and send-time encoded. */
-import type { DecideReply } from '../../proto/messages.ts';
-import { createWriter, writeDecide } from '../../proto/reply.ts';
+/**
+ * The wire: decide and track requests decoded, a decide reply with action, price and send-time and the
+ * small replies encoded. Requests are those of a load run, one each over and over: texts and shapes are
+ * known, as they are to a server whose clients all ask alike.
+ */
+import type { DecideReply, StateReply, TrackReply } from '../../proto/messages.ts';
+import { createWriter, type DocumentWriter, writeDecide, writeState, writeTrack } from '../../proto/reply.ts';
 import { FrameDecoder, type Request } from '../../proto/request.ts';
 import { loadRequests } from '../load-requests.ts';
 import type { MicroCase } from './micro-case.ts';
 
-function decidePayload(): Uint8Array {
+function payload(scenario: 'decide' | 'track'): Uint8Array {
   const template = loadRequests({
-    scenario: 'decide',
+    scenario,
     slot: 'home',
     sku: 'bench-product',
     actions: [],
@@ -18,7 +22,7 @@ function decidePayload(): Uint8Array {
     decisionIdBytes: 0,
     runTag: 'micro',
   }).cycle[0];
-  if (template === undefined) throw new RangeError('the decide scenario has a request');
+  if (template === undefined) throw new RangeError('every scenario has a request');
   return template.bytes.slice(template.bytes.length - template.payloadBytes);
 }
 
@@ -67,12 +71,22 @@ const REPLY: DecideReply = {
   fallback: false,
 };
 
-export const CODEC_CASES: readonly MicroCase[] = [
-  {
-    name: 'codec: decode a decide request',
+const TRACK_REPLY: TrackReply = {
+  id: 70_001,
+  ok: true,
+  serverMicros: 17.25,
+  stateSeq: 42,
+  durability: 'applied',
+  duplicate: false,
+};
+const CONFIRM_REPLY: StateReply = { id: 70_002, ok: true, serverMicros: 17.25, stateSeq: 43 };
+
+function decodeCase(scenario: 'decide' | 'track'): MicroCase {
+  return {
+    name: `codec: decode a ${scenario} request`,
     prepare() {
       const decoder = new FrameDecoder('msgpack');
-      const payload = decidePayload();
+      const frame = payload(scenario);
       let seen = 0;
       const sink = {
         onRequest(request: Request): void {
@@ -83,20 +97,31 @@ export const CODEC_CASES: readonly MicroCase[] = [
         },
       };
       return () => {
-        decoder.decode(payload, sink);
+        decoder.decode(frame, sink);
         return seen;
       };
     },
-  },
-  {
-    name: 'codec: encode a decide reply',
+  };
+}
+
+function encodeCase(what: string, write: (writer: DocumentWriter) => void): MicroCase {
+  return {
+    name: `codec: encode a ${what} reply`,
     prepare() {
       const writer = createWriter('msgpack');
       return () => {
         writer.reset();
-        writeDecide(writer, REPLY);
+        write(writer);
         return writer.finish().length;
       };
     },
-  },
+  };
+}
+
+export const CODEC_CASES: readonly MicroCase[] = [
+  decodeCase('decide'),
+  encodeCase('decide', (writer) => writeDecide(writer, REPLY)),
+  decodeCase('track'),
+  encodeCase('track', (writer) => writeTrack(writer, TRACK_REPLY)),
+  encodeCase('confirm', (writer) => writeState(writer, CONFIRM_REPLY)),
 ];
