@@ -11,11 +11,11 @@
  * (`map-shapes.ts`). A request of recurring texts allocates nothing but its fractions and message id.
  */
 import { classifyUtf8, decodeUtf8, UTF8 } from './bytes.ts';
+import type { DurabilityNumber, Request } from './decoded-request.ts';
 import { LIMITS } from './limits.ts';
-import { MapShapes } from './map-shapes.ts';
+import { type MapShape, MapShapes } from './map-shapes.ts';
 import type { MessagePackReader } from './messagepack.ts';
 import type { OpNumber, Plain, Properties } from './messages.ts';
-import type { DurabilityNumber, Request } from './request.ts';
 import {
   DURABILITY_TABLE,
   EVENT_CHARACTERS_MAX,
@@ -27,7 +27,7 @@ import {
   OP_TABLE,
   WANT_TABLE,
 } from './request-fields.ts';
-import { CACHED_BYTES_MAX, FrameBytes, TextCache } from './text-cache.ts';
+import { FrameBytes, TextCache } from './text-cache.ts';
 import type { WordTable } from './word-table.ts';
 
 /** Most entries of a map or array read here. */
@@ -43,9 +43,9 @@ export class QuickRequestReader {
   /** Reads values that contain others. */
   readonly #reader: MessagePackReader;
   // One table a field: the maps of one request are all valid at a time.
-  readonly #contexts = new MapShapes();
-  readonly #properties = new MapShapes();
-  readonly #traits = new MapShapes();
+  readonly #contexts = new MapShapes(ENTRIES_MAX);
+  readonly #properties = new MapShapes(ENTRIES_MAX);
+  readonly #traits = new MapShapes(ENTRIES_MAX);
   readonly #keys: string[] = Array.from({ length: ENTRIES_MAX }, () => '');
   readonly #values: Plain[] = Array.from({ length: ENTRIES_MAX }, () => null);
   #at = 0;
@@ -185,25 +185,27 @@ export class QuickRequestReader {
     else if (head === 0xd9) length = this.#view.getUint8(at++);
     else return -1;
     this.#at = at;
-    // Also what keeps every walk within the frame: each entry of a map or array comes by here, or ends it.
     return at + length <= this.#end ? length : -1;
   }
 
   #word(table: WordTable): number {
-    const length = this.#textLength();
-    if (length <= 0) return -1;
     const at = this.#at;
-    this.#at = at + length;
-    return table.findByWords(this.#view, at, length);
+    const index = table.findPacked(this.#view, at);
+    if (index < 0) return -1;
+    const next = at + (table.packedSizes[index] as number); // an index of the table
+    this.#at = next;
+    // Also what keeps the walk within the frame: each entry comes by here.
+    return next <= this.#end ? index : -1;
   }
 
   /** A recurring text, which may be empty; undefined where the general decoder must look. */
   #text(): string | undefined {
-    const length = this.#textLength();
-    if (length <= 0) return length === 0 ? '' : undefined;
     const at = this.#at;
-    this.#at = at + length;
-    return length <= CACHED_BYTES_MAX ? this.#cache.read(at, length) : decodeUtf8(this.#bytes, at, length);
+    const head = this.#view.getUint8(at);
+    if (head <= 0xa0 || head >= 0xc0) return this.#uniqueText();
+    const next = at + head - 0x9f;
+    this.#at = next;
+    return next <= this.#end ? this.#cache.read(at) : undefined;
   }
 
   /** A text not expected again: it would only evict others from the cache. */
@@ -316,22 +318,47 @@ export class QuickRequestReader {
   #map(shapes: MapShapes): Properties | null {
     const count = this.#count(0x80, 0xde);
     if (count < 0) return null;
-    const keys = this.#keys;
     const values = this.#values;
-    let hash = count;
+    const shape = shapes.guess(count);
+    if (shape.keys.length !== count) return this.#otherMap(shapes, shape, 0, count);
     for (let entry = 0; entry < count; entry++) {
-      const length = this.#textLength();
-      if (length <= 0 || length > CACHED_BYTES_MAX) return null;
-      const key = this.#cache.read(this.#at, length);
-      if (key === undefined) return null;
-      hash = Math.imul(hash ^ this.#cache.place, 0x9e3779b1);
-      keys[entry] = key;
-      this.#at += length;
+      const size = shape.matchKey(entry, this.#view, this.#at);
+      if (size === 0) return this.#otherMap(shapes, shape, entry, count);
+      this.#at += size;
+      if (this.#at > this.#end) return null;
       const value = this.#plain();
       if (value === undefined) return null;
       values[entry] = value;
     }
-    return shapes.map(hash, count, keys, values) ?? null;
+    return shapes.fill(shape, values);
+  }
+
+  /** Reads on from entry number `first`, before which the map was as guessed. */
+  #otherMap(shapes: MapShapes, guessed: MapShape, first: number, count: number): Properties | null {
+    const keys = this.#keys;
+    for (let entry = 0; entry < first; entry++) keys[entry] = guessed.keys[entry] as string; // it has `count` keys
+    for (let entry = first; entry < count; entry++) {
+      const at = this.#at;
+      const head = this.#view.getUint8(at);
+      if (head <= 0xa0 || head >= 0xc0) return null;
+      const next = at + head - 0x9f;
+      if (next > this.#end) return null;
+      const key = this.#cache.read(at);
+      if (key === undefined) return null;
+      keys[entry] = key;
+      this.#at = next;
+      const value = this.#plain();
+      if (value === undefined) return null;
+      this.#values[entry] = value;
+    }
+    let hash = count;
+    for (let entry = 0; entry < count; entry++) {
+      const key = keys[entry] as string; // below count
+      const letters =
+        (key.charCodeAt(0) << 20) ^ (key.charCodeAt(key.length >> 1) << 10) ^ key.charCodeAt(key.length - 1);
+      hash = Math.imul(hash ^ (hash >>> 15) ^ letters ^ (key.length << 5), 0x9e3779b1);
+    }
+    return shapes.map(hash, count, keys, this.#values) ?? null;
   }
 
   /** The value at the place; undefined where the general decoder must look. */

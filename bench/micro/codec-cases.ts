@@ -1,7 +1,7 @@
 /**
  * The wire: decide and track requests decoded, a decide reply with action, price and send-time and the
- * small replies encoded. Requests are those of a load run, one each over and over: texts and shapes are
- * known, as they are to a server whose clients all ask alike.
+ * small replies encoded. Requests are the cycle of a load run, eight contexts in turn: texts and shapes
+ * are known, values change, as for a server whose clients all ask alike. The reply is always one.
  */
 import type { DecideReply, StateReply, TrackReply } from '../../proto/messages.ts';
 import { createWriter, type DocumentWriter, writeDecide, writeState, writeTrack } from '../../proto/reply.ts';
@@ -9,8 +9,8 @@ import { FrameDecoder, type Request } from '../../proto/request.ts';
 import { loadRequests } from '../load-requests.ts';
 import type { MicroCase } from './micro-case.ts';
 
-function payload(scenario: 'decide' | 'track'): Uint8Array {
-  const template = loadRequests({
+function payloads(scenario: 'decide' | 'track'): readonly Uint8Array[] {
+  const { cycle } = loadRequests({
     scenario,
     slot: 'home',
     sku: 'bench-product',
@@ -21,9 +21,8 @@ function payload(scenario: 'decide' | 'track'): Uint8Array {
     batchSize: 1,
     decisionIdBytes: 0,
     runTag: 'micro',
-  }).cycle[0];
-  if (template === undefined) throw new RangeError('every scenario has a request');
-  return template.bytes.slice(template.bytes.length - template.payloadBytes);
+  });
+  return cycle.map((template) => template.bytes.slice(template.bytes.length - template.payloadBytes));
 }
 
 const REPLY: DecideReply = {
@@ -86,7 +85,8 @@ function decodeCase(scenario: 'decide' | 'track'): MicroCase {
     name: `codec: decode a ${scenario} request`,
     prepare() {
       const decoder = new FrameDecoder('msgpack');
-      const frame = payload(scenario);
+      const frames = payloads(scenario);
+      let turn = 0;
       let seen = 0;
       const sink = {
         onRequest(request: Request): void {
@@ -97,7 +97,7 @@ function decodeCase(scenario: 'decide' | 'track'): MicroCase {
         },
       };
       return () => {
-        decoder.decode(frame, sink);
+        decoder.decode(frames[turn++ % frames.length] as Uint8Array, sink); // in range: modulo
         return seen;
       };
     },
