@@ -37,16 +37,28 @@ const KEY_CACHE_MAX = 512;
 /** Above this many UTF-16 units the runtime's own encoder is faster than a loop over character codes. */
 const LOOP_UNITS_MAX = 64;
 
+/** Documents shorter than this have their view kept: at most about 200 KB a writer. */
+const FINISHED_LENGTHS = 2048;
+
 const encoder = new TextEncoder();
+
+function noViews(): (Uint8Array | undefined)[] {
+  return Array.from({ length: FINISHED_LENGTHS }, () => undefined);
+}
 
 /** The growing buffer and the parts of a document that both encodings share. */
 export abstract class ByteWriter implements DocumentWriter {
   protected bytes: Uint8Array<ArrayBuffer>;
+  /** Over the same buffer as `bytes`. */
+  protected view: DataView<ArrayBuffer>;
   protected position = 0;
+  /** Views handed out, by length: replies have few lengths, and a view costs more to make than a field to write. */
+  #finished = noViews();
   readonly #keys = new Map<string, Uint8Array>();
 
   constructor(initialBytes = 4096) {
     this.bytes = new Uint8Array(initialBytes);
+    this.view = new DataView(this.bytes.buffer);
   }
 
   abstract reset(): void;
@@ -68,7 +80,14 @@ export abstract class ByteWriter implements DocumentWriter {
   }
 
   finish(): Uint8Array {
-    return this.bytes.subarray(0, this.position);
+    const length = this.position;
+    if (length >= FINISHED_LENGTHS) return this.bytes.subarray(0, length);
+    let finished = this.#finished[length];
+    if (finished === undefined) {
+      finished = this.bytes.subarray(0, length);
+      this.#finished[length] = finished;
+    }
+    return finished;
   }
 
   key(name: string): void {
@@ -129,6 +148,8 @@ export abstract class ByteWriter implements DocumentWriter {
     const grown = new Uint8Array(size);
     grown.set(this.bytes.subarray(0, this.position));
     this.bytes = grown;
+    this.view = new DataView(grown.buffer);
+    this.#finished = noViews();
   }
 
   /** Writes `text` as UTF-8 at the position (which it moves); a lone surrogate becomes U+FFFD. */

@@ -1,6 +1,6 @@
 /**
- * MessagePack (the specification of 2013 with str8) for this protocol: a strict, bounded reader and a
- * compact writer. Ours and not msgpackr for two reasons. msgpackr cannot be told to refuse extensions,
+ * MessagePack (the specification of 2013 with str8) for this protocol: a strict, bounded reader; the
+ * writer is in `messagepack-writer.ts`. Ours and not msgpackr for two reasons. msgpackr cannot be told to refuse extensions,
  * duplicate keys, NaN or bad UTF-8, so it would need a scan before it: one strict pass does both jobs.
  * And the client must carry no dependency.
  *
@@ -8,12 +8,8 @@
  * NaN and infinities, numbers beyond ±(2^53 - 1), too deep, too many entries, too long strings, invalid
  * UTF-8. A length that reaches beyond the frame, or the unused byte 0xc1, is `malformed`. A container's
  * declared count is checked against the bytes left before anything is reserved for it.
- *
- * Written: the shortest form of every integer (64-bit integers as such, not as floats), floats as
- * float64, map and array headers patched in when the count is known.
  */
 import { byteAt } from './bytes.ts';
-import { ByteWriter } from './document-writer.ts';
 import { KIND, type Kind, READ_FAULT, type ReadLimits, ValueReader } from './value-reader.ts';
 
 const KIND_OF_BYTE = new Uint8Array(256);
@@ -249,164 +245,5 @@ export class MessagePackReader extends ValueReader {
     if (length < 0) return -1;
     this.position += length;
     return 0;
-  }
-}
-
-export class MessagePackWriter extends ByteWriter {
-  /** Where the header of each open container is, by depth; depth 0 is outside every container. */
-  readonly #starts: number[] = [0];
-  /** Values written in each open container, by depth. */
-  readonly #counts: number[] = [0];
-  #depth = 0;
-
-  override reset(): void {
-    this.position = 0;
-    this.#depth = 0;
-  }
-
-  /** One byte of header now; `#end` widens it when the count asks for more. */
-  #begin(): void {
-    this.#countValue();
-    this.reserve(1);
-    const depth = ++this.#depth;
-    this.#starts[depth] = this.position++;
-    this.#counts[depth] = 0;
-  }
-
-  #end(fixBase: number, head16: number, entries: number): void {
-    const start = this.#starts[this.#depth--] as number; // begin and end are balanced
-    if (entries < 16) {
-      this.bytes[start] = fixBase | entries;
-      return;
-    }
-    const more = entries < 0x10000 ? 2 : 4;
-    this.reserve(more);
-    const bytes = this.bytes;
-    bytes.copyWithin(start + 1 + more, start + 1, this.position);
-    bytes[start] = more === 2 ? head16 : head16 + 1;
-    for (let index = 0; index < more; index++) bytes[start + 1 + index] = entries >>> (8 * (more - 1 - index));
-    this.position += more;
-  }
-
-  override beginMap(): void {
-    this.#begin();
-  }
-
-  override endMap(): void {
-    this.#end(0x80, 0xde, this.#counts[this.#depth] as number); // set by beginMap
-  }
-
-  override beginArray(): void {
-    this.#begin();
-  }
-
-  override endArray(): void {
-    this.#end(0x90, 0xdc, this.#counts[this.#depth] as number); // set by beginArray
-  }
-
-  #countValue(): void {
-    (this.#counts[this.#depth] as number)++; // set when the depth was entered
-  }
-
-  protected override beforeKey(): void {}
-
-  protected override encodeKey(name: string): Uint8Array {
-    const writer = new MessagePackWriter(16);
-    writer.#text(name);
-    return writer.finish();
-  }
-
-  protected override foreignKey(name: string): void {
-    this.#text(name);
-  }
-
-  override string(value: string): void {
-    this.#countValue();
-    this.#text(value);
-  }
-
-  #text(value: string): void {
-    const start = this.position;
-    const length = value.length;
-    // A guess that holds for ASCII: the header for as many bytes as there are UTF-16 units.
-    const headBytes = length < 32 ? 1 : length < 0x100 ? 2 : length < 0x10000 ? 3 : 5;
-    this.reserve(headBytes);
-    this.position = start + headBytes;
-    if (this.writeAscii(value, 0, -1, -1)) {
-      this.#textHead(start, headBytes, length);
-      return;
-    }
-    this.writeUtf8(value);
-    const byteLength = this.position - start - headBytes;
-    const neededBytes = byteLength < 32 ? 1 : byteLength < 0x100 ? 2 : byteLength < 0x10000 ? 3 : 5;
-    if (neededBytes !== headBytes) {
-      this.reserve(neededBytes - headBytes);
-      this.bytes.copyWithin(start + neededBytes, start + headBytes, this.position);
-      this.position += neededBytes - headBytes;
-    }
-    this.#textHead(start, neededBytes, byteLength);
-  }
-
-  #textHead(start: number, headBytes: number, byteLength: number): void {
-    const bytes = this.bytes;
-    if (headBytes === 1) {
-      bytes[start] = 0xa0 | byteLength;
-      return;
-    }
-    bytes[start] = headBytes === 2 ? 0xd9 : headBytes === 3 ? 0xda : 0xdb;
-    for (let index = 1; index < headBytes; index++) bytes[start + index] = byteLength >>> (8 * (headBytes - 1 - index));
-  }
-
-  override boolean(value: boolean): void {
-    this.#countValue();
-    this.reserve(1);
-    this.bytes[this.position++] = value ? 0xc3 : 0xc2;
-  }
-
-  override null(): void {
-    this.#countValue();
-    this.reserve(1);
-    this.bytes[this.position++] = 0xc0;
-  }
-
-  override number(value: number): void {
-    this.#countValue();
-    this.reserve(9);
-    const bytes = this.bytes;
-    const at = this.position;
-    // Beyond 32 bits as a float: exact up to 2^53, and many decoders turn 64-bit integers into a type of their own.
-    if (Number.isInteger(value) && value >= -0x80000000 && value < TWO_32) {
-      this.#integer(value);
-      return;
-    }
-    if (!Number.isFinite(value)) {
-      bytes[this.position++] = 0xc0;
-      return;
-    }
-    bytes[at] = 0xcb;
-    float64[0] = value;
-    for (let index = 0; index < 8; index++) {
-      bytes[at + 1 + index] = byteAt(floatBytes, isLittleEndian ? 7 - index : index);
-    }
-    this.position = at + 9;
-  }
-
-  #integer(value: number): void {
-    const bytes = this.bytes;
-    const at = this.position;
-    if (value >= -32 && value < 128) {
-      bytes[at] = value;
-      this.position = at + 1;
-      return;
-    }
-    let size: number;
-    if (value >= 0) size = value < 0x100 ? 1 : value < 0x10000 ? 2 : 4;
-    else size = value >= -0x80 ? 1 : value >= -0x8000 ? 2 : 4;
-    const base = value >= 0 ? 0xcc : 0xd0;
-    bytes[at] = base + (size === 1 ? 0 : size === 2 ? 1 : 2);
-    let index = at + 1;
-    // ToInt32 takes the 32 bits, negative ones in two's complement.
-    for (let shift = size * 8 - 8; shift >= 0; shift -= 8) bytes[index++] = (value | 0) >> shift;
-    this.position = index;
   }
 }

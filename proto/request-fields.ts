@@ -149,6 +149,13 @@ export function neededFields(op: number): number {
   return neededByOp[op] ?? 0;
 }
 
+const TRACEPARENT = /^(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-|$)/;
+
+/** Whether `traceparent` has the form of the W3C standard. */
+export function isTraceparent(traceparent: string): boolean {
+  return traceparent.length >= 55 && TRACEPARENT.test(traceparent);
+}
+
 /** Wire name of operation number `op`; `request` for 0, when the operation is not known. */
 export function operationName(op: number): string {
   return op > 0 ? (OP_NAMES[op - 1] ?? 'request') : 'request';

@@ -1,13 +1,17 @@
-/** The wire: a decide request decoded, a decide reply with action, price and send-time encoded. */
-import type { DecideReply } from '../../proto/messages.ts';
-import { createWriter, writeDecide } from '../../proto/reply.ts';
+/**
+ * The wire: decide and track requests decoded, a decide reply with action, price and send-time and the
+ * small replies encoded. Requests are the cycle of a load run, eight contexts in turn: texts and shapes
+ * are known, values change, as for a server whose clients all ask alike. The reply is always one.
+ */
+import type { DecideReply, StateReply, TrackReply } from '../../proto/messages.ts';
+import { createWriter, type DocumentWriter, writeDecide, writeState, writeTrack } from '../../proto/reply.ts';
 import { FrameDecoder, type Request } from '../../proto/request.ts';
 import { loadRequests } from '../load-requests.ts';
 import type { MicroCase } from './micro-case.ts';
 
-function decidePayload(): Uint8Array {
-  const template = loadRequests({
-    scenario: 'decide',
+function payloads(scenario: 'decide' | 'track'): readonly Uint8Array[] {
+  const { cycle } = loadRequests({
+    scenario,
     slot: 'home',
     sku: 'bench-product',
     actions: [],
@@ -17,9 +21,8 @@ function decidePayload(): Uint8Array {
     batchSize: 1,
     decisionIdBytes: 0,
     runTag: 'micro',
-  }).cycle[0];
-  if (template === undefined) throw new RangeError('the decide scenario has a request');
-  return template.bytes.slice(template.bytes.length - template.payloadBytes);
+  });
+  return cycle.map((template) => template.bytes.slice(template.bytes.length - template.payloadBytes));
 }
 
 const REPLY: DecideReply = {
@@ -67,12 +70,23 @@ const REPLY: DecideReply = {
   fallback: false,
 };
 
-export const CODEC_CASES: readonly MicroCase[] = [
-  {
-    name: 'codec: decode a decide request',
+const TRACK_REPLY: TrackReply = {
+  id: 70_001,
+  ok: true,
+  serverMicros: 17.25,
+  stateSeq: 42,
+  durability: 'applied',
+  duplicate: false,
+};
+const CONFIRM_REPLY: StateReply = { id: 70_002, ok: true, serverMicros: 17.25, stateSeq: 43 };
+
+function decodeCase(scenario: 'decide' | 'track'): MicroCase {
+  return {
+    name: `codec: decode a ${scenario} request`,
     prepare() {
       const decoder = new FrameDecoder('msgpack');
-      const payload = decidePayload();
+      const frames = payloads(scenario);
+      let turn = 0;
       let seen = 0;
       const sink = {
         onRequest(request: Request): void {
@@ -83,20 +97,31 @@ export const CODEC_CASES: readonly MicroCase[] = [
         },
       };
       return () => {
-        decoder.decode(payload, sink);
+        decoder.decode(frames[turn++ % frames.length] as Uint8Array, sink); // in range: modulo
         return seen;
       };
     },
-  },
-  {
-    name: 'codec: encode a decide reply',
+  };
+}
+
+function encodeCase(what: string, write: (writer: DocumentWriter) => void): MicroCase {
+  return {
+    name: `codec: encode a ${what} reply`,
     prepare() {
       const writer = createWriter('msgpack');
       return () => {
         writer.reset();
-        writeDecide(writer, REPLY);
+        write(writer);
         return writer.finish().length;
       };
     },
-  },
+  };
+}
+
+export const CODEC_CASES: readonly MicroCase[] = [
+  decodeCase('decide'),
+  encodeCase('decide', (writer) => writeDecide(writer, REPLY)),
+  decodeCase('track'),
+  encodeCase('track', (writer) => writeTrack(writer, TRACK_REPLY)),
+  encodeCase('confirm', (writer) => writeState(writer, CONFIRM_REPLY)),
 ];

@@ -2,7 +2,8 @@
 import fc from 'fast-check';
 import { Packr } from 'msgpackr';
 import { expect, test } from 'vitest';
-import { MessagePackReader, MessagePackWriter } from '../../proto/messagepack.ts';
+import { MessagePackReader } from '../../proto/messagepack.ts';
+import { MessagePackWriter } from '../../proto/messagepack-writer.ts';
 import type { Plain } from '../../proto/messages.ts';
 import { READ_FAULT } from '../../proto/value-reader.ts';
 

@@ -1,0 +1,102 @@
+/**
+ * What a decoder makes of one request's bytes: one object for all operations, reused for every request,
+ * so that decoding allocates nothing for it and its shape never changes. Filled by `request.ts` and
+ * `quick-request.ts`; who handles a request reads it and copies what must last.
+ */
+import { EMPTY_BYTES } from './bytes.ts';
+import { OP, type OpNumber, type Properties } from './messages.ts';
+
+/** Bits of `Request.wantMask`. */
+export const WANT = { action: 1, price: 2, sendTime: 4 } as const;
+export const WANT_ALL = 7;
+/** Numbers of `Request.durability`. */
+export const DURABILITY = { unset: 0, applied: 1, committed: 2, replicated: 3 } as const;
+export type DurabilityNumber = (typeof DURABILITY)[keyof typeof DURABILITY];
+
+const textDecoder = new TextDecoder('utf-8', { ignoreBOM: true });
+
+/**
+ * One request of any operation, with the resting value where a field is absent. Only the operation's own
+ * fields mean anything; others may hold what the client sent by mistake. Reused: copy what you keep.
+ */
+export class Request {
+  id = 0;
+  op: OpNumber = OP.ping;
+  /** Relative budget in milliseconds; 0 when there is none. */
+  deadlineMillis = 0;
+  /** W3C trace context; '' when absent or not of its form (the standard says to start a new trace then). */
+  traceparent = '';
+  /** The profile key as valid UTF-8: `keyLength` bytes (0 when absent) of `keyBytes` from `keyStart`. */
+  keyBytes: Uint8Array = EMPTY_BYTES;
+  keyStart = 0;
+  keyLength = 0;
+  slot = '';
+  sku = '';
+  channel = '';
+  event = '';
+  messageId = '';
+  decisionId = '';
+  quoteId = '';
+  count = 1;
+  wantMask = WANT_ALL;
+  actions: readonly string[] | null = null;
+  context: Properties | null = null;
+  traits: Properties | null = null;
+  properties: Properties | null = null;
+  isExplain = false;
+  isDryRun = false;
+  /** -1 when absent. */
+  minStateSeq = -1;
+  durability: DurabilityNumber = DURABILITY.unset;
+  /** NaN when absent. */
+  atEpochMillis = Number.NaN;
+  clientName = '';
+  clientVersion = '';
+  /** The frame and, in it, this request alone: from its first byte to after its last. */
+  frame: Uint8Array = EMPTY_BYTES;
+  rawStart = 0;
+  rawEnd = 0;
+
+  /** Back to the resting values, for the request that starts at `rawStart` of `frame`. */
+  reset(frame: Uint8Array, rawStart: number): void {
+    this.id = 0;
+    this.op = OP.ping;
+    this.deadlineMillis = 0;
+    this.traceparent = '';
+    this.keyLength = 0;
+    this.slot = '';
+    this.sku = '';
+    this.channel = '';
+    this.event = '';
+    this.messageId = '';
+    this.decisionId = '';
+    this.quoteId = '';
+    this.count = 1;
+    this.wantMask = WANT_ALL;
+    this.actions = null;
+    this.context = null;
+    this.traits = null;
+    this.properties = null;
+    this.isExplain = false;
+    this.isDryRun = false;
+    this.minStateSeq = -1;
+    this.durability = DURABILITY.unset;
+    this.atEpochMillis = Number.NaN;
+    this.clientName = '';
+    this.clientVersion = '';
+    this.frame = frame;
+    this.rawStart = rawStart;
+    this.rawEnd = rawStart;
+  }
+
+  /** The profile key as text ('' when absent). Allocates; the hot path hashes the bytes instead. */
+  profileKey(): string {
+    return textDecoder.decode(this.keyBytes.subarray(this.keyStart, this.keyStart + this.keyLength));
+  }
+
+  /** A copy of this request's own bytes, a valid frame of its own in the same encoding. Only during `decode`. */
+  copyRaw(): Uint8Array {
+    // `slice` of a Node Buffer would be a view; the typed array's own makes a copy.
+    return Uint8Array.prototype.slice.call(this.frame, this.rawStart, this.rawEnd);
+  }
+}
