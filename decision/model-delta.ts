@@ -8,7 +8,8 @@
  * busy slot costs one entry however often it is learnt. When `room` is short the owner flushes (sends
  * and clears) before it learns on; nothing is ever dropped silently.
  */
-import { type DeltaSink, RESPONSE_SLOTS, type ResponseModel, TOUCHES_MAX } from './response-model.ts';
+import { type DeltaSink, TOUCHES_MAX } from './response-learning.ts';
+import { RESPONSE_SLOTS, type ResponseModel } from './response-model.ts';
 
 /** The plain arrays of a delta, as they travel between threads; entries from `count` on mean nothing. */
 export interface DeltaEntries {

@@ -18,7 +18,8 @@ import { countBits, setBit } from './eligibility-index.ts';
 import { buildFeatures, FeatureVector } from './features.ts';
 import { PART_KIND, type PartRegister } from './part-register.ts';
 import { drawUniform, PURPOSE } from './random.ts';
-import { featureEffects, predictAll, type ResponseModel, responseMoments } from './response-model.ts';
+import { featureEffects } from './response-learning.ts';
+import { predictAll, type ResponseModel, responseMoments } from './response-model.ts';
 import type { RuleScope } from './rule.ts';
 import { chooseSendTime, createSendTimeResult, type SendTimeInput, type SendTimeResult } from './send-time.ts';
 

@@ -19,7 +19,7 @@
  * feature for all actions of a catalog lie side by side: four of them are one cache line, and scoring many
  * candidates walks along rows instead of jumping about in 4 MB (a quarter of the misses).
  */
-import { FEATURES_MAX, type FeatureVector } from './features.ts';
+import type { FeatureVector } from './features.ts';
 import { exponential, logit, sigmoid } from './normal.ts';
 
 const SLOT_BITS = 18;
@@ -27,21 +27,16 @@ export const RESPONSE_SLOTS = 1 << SLOT_BITS;
 const SHIFT = 32 - SLOT_BITS;
 /** Size of a buffer for `ResponseModel`: a pair of doubles (mean, precision) a slot. */
 export const RESPONSE_MODEL_BYTES = RESPONSE_SLOTS * 16;
-/** Slots one observation touches at most: three crossed parts and the channel. */
-export const TOUCHES_MAX = 3 * FEATURES_MAX + 1;
-
 /** Everybody's part; others have numbers from 1, and 0 stands for "none" where a part may be missing. */
-const GLOBAL_PART = 0;
+export const GLOBAL_PART = 0;
 /** Rows begin at a cache line: 4 pairs of doubles. */
 const ROW_MASK = (RESPONSE_SLOTS - 1) & ~3;
-const SCALES = {
+export const SCALES = {
   global: { bias: 1, features: 0.35 },
   category: { bias: 0.5, features: 0.35 },
   channel: { bias: 0.5, features: 0 },
   action: { bias: 0.7, features: 0.5 },
 } as const;
-/** Linearisation points are kept within this logit, so that p(1-p) never vanishes. */
-const LOGIT_BOUND = 15;
 
 export interface ResponsePriors {
   /** Expected share of responses before any evidence, in (0, 1). */
@@ -101,16 +96,17 @@ export class ResponseModel {
 }
 
 /** First slot of a feature's row. The hash is mixed already; one multiplication spreads it. */
-function rowOf(featureHash: number): number {
+export function rowOf(featureHash: number): number {
   return (Math.imul(featureHash, 0x9e3779b1) >>> SHIFT) & ROW_MASK;
 }
 
 /** Twice the slot (the position of its mean) of a row's part; the table is a ring. */
-function placeIn(row: number, part: number): number {
+export function placeIn(row: number, part: number): number {
   return ((row + part) & (RESPONSE_SLOTS - 1)) << 1;
 }
 
-function norm(features: FeatureVector, scale: number): number {
+/** What a part's feature values are multiplied by. */
+export function norm(features: FeatureVector, scale: number): number {
   return features.squares > 0 ? scale / Math.sqrt(features.squares) : 0;
 }
 
@@ -360,153 +356,4 @@ export function responseMoments(logitMean: number, logitVariance: number, out: F
     0.011257411327720677 * ((p3 - m) * (p3 - m) + (p4 - m) * (p4 - m));
   out[0] = m;
   out[1] = Math.sqrt(square);
-}
-
-/**
- * How much each feature moves the logit of one candidate, all parts together; their sum is the
- * predicted mean minus `model.priorLogit`. The channel's share is the bias's.
- *
- * @param effects length >= features.count, overwritten; effect / value is the feature's weight
- */
-export function featureEffects(
-  model: ResponseModel,
-  features: FeatureVector,
-  actionPart: number,
-  categoryPart: number,
-  channelPart: number,
-  effects: Float64Array,
-): void {
-  const touches = gather(features, actionPart, categoryPart, channelPart);
-  effects.fill(0, 0, features.count);
-  for (let at = 0; at < touches; at += 1) {
-    const feature = touchFeature[at] as number; // at < touches
-    const weight = model.weights[touchPlace[at] as number] as number; // at < touches, a place
-    effects[feature] = (effects[feature] as number) + (touchValue[at] as number) * weight; // feature < features.count
-  }
-}
-
-/** Places, see `placeOf`. */
-const touchPlace = new Uint32Array(TOUCHES_MAX);
-const touchFeature = new Uint8Array(TOUCHES_MAX);
-const touchValue = new Float64Array(TOUCHES_MAX);
-const touchMean = new Float64Array(TOUCHES_MAX);
-
-function gatherPart(features: FeatureVector, part: number, biasScale: number, scale: number, from: number): number {
-  const { hashes, values, count } = features;
-  for (let index = 0; index < count; index += 1) {
-    touchPlace[from + index] = placeIn(rowOf(hashes[index] as number), part); // index < count
-    touchFeature[from + index] = index;
-    touchValue[from + index] = index === 0 ? biasScale : scale * (values[index] as number); // index < count
-  }
-  return from + count;
-}
-
-/** Lists the slots of one candidate and the x of each, in the order of `predict`; returns how many. */
-function gather(features: FeatureVector, actionPart: number, categoryPart: number, channelPart: number): number {
-  const { global, category, channel, action } = SCALES;
-  let at = gatherPart(features, GLOBAL_PART, global.bias, norm(features, global.features), 0);
-  if (categoryPart !== 0) at = gatherPart(features, categoryPart, category.bias, norm(features, category.features), at);
-  touchPlace[at] = placeIn(rowOf(features.hashes[0] as number), channelPart); // feature 0 is always there
-  touchFeature[at] = 0;
-  touchValue[at] = channel.bias;
-  return gatherPart(features, actionPart, action.bias, norm(features, action.features), at + 1);
-}
-
-/** Where learning also writes what it added, so that other shards can add it. `ModelDelta` is one. */
-export interface DeltaSink {
-  /** Entries that can still be added for certain. */
-  readonly room: number;
-  add(slot: number, precision: number, natural: number): void;
-}
-
-function checkSink(sink: DeltaSink | null): void {
-  if (sink !== null && sink.room < TOUCHES_MAX) throw new RangeError('delta full: flush before learning');
-}
-
-/**
- * Learns one trial of known label, or a first "no response yet" (response 0):
- * with p = sigmoid(predicted mean),  precision += w p(1-p) x^2,  mean += w (response - p) x / precision.
- *
- * A later response does not need the trial back. In natural parameters b = precision * mean the step is
- *   db = w p(1-p) x^2 mean + w (response - p) x,
- * where only the last term knows the label and is linear in it, and the precision does not know it at
- * all. So `learnResponse(w)` (db = w x) after a negative equals the negative never added and the
- * positive added at the same linearisation point, exactly but for rounding; -w takes it back again.
- * What it cannot undo: trials learnt in between were linearised at a model that had seen the negative.
- * Delay: call with w = P(delay <= age) grown so far and again with the increments; the response is then
- * `learnResponse(sum of w)` and `learnTrial(1, 1 - sum of w)`.
- *
- * @param weight w >= 0; 0 changes nothing
- * @param sink receives (slot, precision added, b added), or null
- * @returns p, the linearisation point
- * @throws RangeError before any change when the weight is not finite or negative, or the sink lacks
- *   TOUCHES_MAX of room
- * Cost: about 100 slots, 1 to 2 us with a sink.
- */
-export function learnTrial(
-  model: ResponseModel,
-  features: FeatureVector,
-  actionPart: number,
-  categoryPart: number,
-  channelPart: number,
-  response: 0 | 1,
-  weight: number,
-  sink: DeltaSink | null,
-): number {
-  if (!(weight >= 0 && weight < Infinity)) throw new RangeError(`trial weight ${weight}: finite and >= 0`);
-  checkSink(sink);
-  const { weights } = model;
-  const touches = gather(features, actionPart, categoryPart, channelPart);
-  let z = model.priorLogit;
-  for (let at = 0; at < touches; at += 1) {
-    const m = weights[touchPlace[at] as number] as number; // at < touches, a place
-    touchMean[at] = m;
-    z += (touchValue[at] as number) * m; // at < touches
-  }
-  const p = sigmoid(Math.min(Math.max(z, -LOGIT_BOUND), LOGIT_BOUND));
-  if (weight === 0) return p;
-  const curvature = weight * p * (1 - p);
-  const gradient = weight * (response - p);
-  for (let at = 0; at < touches; at += 1) {
-    const place = touchPlace[at] as number; // at < touches
-    const x = touchValue[at] as number; // at < touches
-    if (x === 0) continue;
-    const before = touchMean[at] as number; // at < touches
-    const added = curvature * x * x;
-    const q = (weights[place + 1] as number) + added; // place is even, < 2 RESPONSE_SLOTS
-    const m = weights[place] as number; // as above
-    // `before` and `m` differ only where two features of this trial share a slot: still linear in the label.
-    weights[place + 1] = q;
-    weights[place] = m + (added * (before - m) + gradient * x) / q;
-    if (sink !== null) sink.add(place >>> 1, added, added * before + gradient * x);
-  }
-  return p;
-}
-
-/**
- * A response to a trial that was learnt as a negative: mean += change x / precision, nothing else.
- *
- * @param change the weight of the trial(s) now answered (usually 1); negative takes a response back
- * @throws RangeError before any change when `change` is not finite or the sink lacks room
- */
-export function learnResponse(
-  model: ResponseModel,
-  features: FeatureVector,
-  actionPart: number,
-  categoryPart: number,
-  channelPart: number,
-  change: number,
-  sink: DeltaSink | null,
-): void {
-  if (!(change > -Infinity && change < Infinity)) throw new RangeError(`response change ${change}: finite`);
-  checkSink(sink);
-  const { weights } = model;
-  const touches = gather(features, actionPart, categoryPart, channelPart);
-  for (let at = 0; at < touches; at += 1) {
-    const place = touchPlace[at] as number; // at < touches
-    const natural = change * (touchValue[at] as number); // at < touches
-    if (natural === 0) continue;
-    weights[place] = (weights[place] as number) + natural / (weights[place + 1] as number); // place is even
-    if (sink !== null) sink.add(place >>> 1, 0, natural);
-  }
 }

@@ -18,7 +18,8 @@ import { dealParts, PART_KIND, type PartKeys, PartRegister } from '../decision/p
 import type { PricePoint } from '../decision/pipeline.ts';
 import { choosePrice, createPriceResult, DISPERSION_PROBABILITY, type PriceInput } from '../decision/price.ts';
 import { seedFrom } from '../decision/random.ts';
-import { learnResponse, learnTrial, RESPONSE_MODEL_BYTES, ResponseModel } from '../decision/response-model.ts';
+import { learnResponse, learnTrial } from '../decision/response-learning.ts';
+import { RESPONSE_MODEL_BYTES, ResponseModel } from '../decision/response-model.ts';
 import { addSendPrior, type SendTimeInput, TILT_SLOTS, WEEK_SLOTS } from '../decision/send-time.ts';
 import { murmur3Text } from '../proto/murmur3.ts';
 import type { PriceTable } from './price-table.ts';

@@ -8,13 +8,8 @@ import { ChoiceInput, ChoiceResult, chooseActions } from '../../decision/choice.
 import { FeatureVector, mixHash } from '../../decision/features.ts';
 import { sigmoid } from '../../decision/normal.ts';
 import { drawNormal, drawUniform } from '../../decision/random.ts';
-import {
-  learnTrial,
-  predictAll,
-  RESPONSE_PRIORS,
-  ResponseModel,
-  responseMoments,
-} from '../../decision/response-model.ts';
+import { learnTrial } from '../../decision/response-learning.ts';
+import { predictAll, RESPONSE_PRIORS, ResponseModel, responseMoments } from '../../decision/response-model.ts';
 
 interface World {
   readonly actions: number;

@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { FeatureVector, mixHash } from '../../decision/features.ts';
 import { applyDelta, ModelDelta } from '../../decision/model-delta.ts';
 import { drawUniform } from '../../decision/random.ts';
-import { learnResponse, learnTrial, predict, ResponseModel, TOUCHES_MAX } from '../../decision/response-model.ts';
+import { learnResponse, learnTrial, TOUCHES_MAX } from '../../decision/response-learning.ts';
+import { predict, ResponseModel } from '../../decision/response-model.ts';
 
 function person(seed: number): FeatureVector {
   const out = new FeatureVector();

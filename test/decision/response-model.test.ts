@@ -4,17 +4,14 @@ import { FEATURES_MAX, FeatureVector, mixHash } from '../../decision/features.ts
 import { ModelDelta } from '../../decision/model-delta.ts';
 import { sigmoid } from '../../decision/normal.ts';
 import { drawUniform } from '../../decision/random.ts';
+import { featureEffects, learnResponse, learnTrial, TOUCHES_MAX } from '../../decision/response-learning.ts';
 import {
-  featureEffects,
-  learnResponse,
-  learnTrial,
   predict,
   predictAll,
   RESPONSE_MODEL_BYTES,
   RESPONSE_SLOTS,
   ResponseModel,
   responseMoments,
-  TOUCHES_MAX,
 } from '../../decision/response-model.ts';
 
 /** Numbers of parts. Those that `train` teaches are 10 to 14 (actions), 20, 21 (categories), 30 to 32 (channels). */

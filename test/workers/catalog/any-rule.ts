@@ -1,4 +1,7 @@
-/** Random well-typed rules and random profiles for them: what differential tests are fed with. */
+/**
+ * Random well-typed rules and random profiles for them: what the differential tests of rules and of the
+ * eligibility index are fed with.
+ */
 import * as fc from 'fast-check';
 import { type ProfileState, traitSpecs } from './profile-scope.ts';
 
