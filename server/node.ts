@@ -9,39 +9,42 @@
  */
 import { type FSWatcher, watch } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { MessageChannel, Worker } from 'node:worker_threads';
+import { MessageChannel, type Worker } from 'node:worker_threads';
+import type { ZoneData } from '../decision/local-time.ts';
+import type { Catalog } from '../decision/catalog.ts';
 import type { ShardAddress } from '../proto/messages.ts';
 import { CatalogError } from '../workers/catalog/catalog-error.ts';
-import { type CatalogSource, readCatalogFile } from '../workers/catalog/catalog-file.ts';
+import { readCatalogFile } from '../workers/catalog/catalog-file.ts';
 import { catalogJsonSchema } from '../workers/catalog/catalog-schema.ts';
-import { compileCatalogSource } from '../workers/catalog/compile-catalog.ts';
+import { type CatalogSource, compileCatalogSource } from '../workers/catalog/catalog-source.ts';
 import { epochMillis, monotonicMillis } from '../workers/clock.ts';
 import { createMetricsBuffer, MetricsReader } from '../workers/metrics-layout.ts';
 import { createPriceMemory, PriceTable } from '../workers/price-table.ts';
 import { createLedgerMemory, dealSlots, type LedgerSubject } from '../workers/shared-ledger.ts';
 import { type DataFolder, openDataFolder } from '../workers/store/data-folder.ts';
 import { claimEpoch } from '../workers/store/node-epoch.ts';
+import { readZones } from '../workers/zone-table.ts';
 import { type AdminHttp, startAdminHttp } from './admin-http.ts';
 import type { ResolvedConfig } from './config.ts';
 import { assertPortFree } from './listen-port.ts';
 import { createLog, type Log } from './log.ts';
-import { type Metrics, startMetrics } from './metrics.ts';
+import type { Metrics } from './metrics.ts';
 import { ModelKeeper } from './model-keeper.ts';
 import type { NodeAddresses, NodeStatus, RunningNode, ShardState, ShardStatus, TransportNote } from './node-status.ts';
 import { OperatorError } from './operator-error.ts';
 import { type OtelSettings, readOtelEnvironment } from './otel-environment.ts';
 import { packageVersion } from './package-version.ts';
-import { selectTransport } from './select-transport.ts';
+import type { ShardCrew } from './shard-crew.ts';
 import { partitionsOf } from './shard-map.ts';
 import type { FromShard, ShardThreadData, ToShard } from './shard-messages.ts';
-import { createResource, forwardExportProblems, startTracing, type Tracing } from './telemetry.ts';
-import type { TransportFactory } from './transport.ts';
+import type { createResource, Tracing } from './telemetry.ts';
 
 const CATALOG_SETTLE_MILLIS = 100;
 const CATALOG_POLL_MILLIS = 2_000;
 const TRIM_MILLIS = 30_000;
 const STOP_MILLIS = 15_000;
+/** The spare is hired when a start or a replacement has settled, not in the middle of what follows it. */
+const SPARE_AFTER_MILLIS = 1_000;
 const TELEMETRY_STOP_MILLIS = 2_000;
 /** A worker that dies this often in this time is a fault that replacing does not mend. */
 const RESTARTS_MAX = 10;
@@ -60,9 +63,13 @@ interface ShardHandle {
   catalogVersion: string;
 }
 
-/** Starts the node. @throws OperatorError, CatalogError or DataFolderError, with what is wrong and what to do. */
-export async function startNode(config: ResolvedConfig): Promise<RunningNode> {
-  const node = new Node(config);
+/**
+ * Starts the node.
+ * @param crew threads for the workers, hired before this file was loaded, so that both load side by side
+ * @throws OperatorError, CatalogError or DataFolderError, with what is wrong and what to do.
+ */
+export async function startNode(config: ResolvedConfig, crew: ShardCrew): Promise<RunningNode> {
+  const node = new Node(config, crew);
   try {
     await node.start();
   } catch (error) {
@@ -86,26 +93,30 @@ class Node implements RunningNode {
   readonly #waiters: { matches: (shard: number, message: FromShard) => boolean; resolve: () => void }[] = [];
   #folder: DataFolder | null = null;
   #epoch = 0;
-  #factory: TransportFactory | null = null;
+  #canSharePort = false;
   #catalog: CatalogSource | null = null;
+  #zones: readonly ZoneData[] = [];
   #catalogRefused: string | null = null;
   #subjects: LedgerSubject[] = [];
   readonly #ledgerMemory;
   readonly #priceMemory = createPriceMemory();
   readonly #metricsBuffers: SharedArrayBuffer[];
-  #metrics: Metrics | null = null;
-  #tracing: Tracing | null = null;
+  #metrics: Promise<Metrics> | null = null;
+  #tracing: Promise<Tracing> | null = null;
   #admin: AdminHttp | null = null;
   #models: ModelKeeper | null = null;
   #watcher: FSWatcher | null = null;
   readonly #timers: NodeJS.Timeout[] = [];
+  readonly #crew: ShardCrew;
+  #spareTimer: NodeJS.Timeout | undefined;
   #sharedPort = 0;
   #isDraining = false;
   #isStopping = false;
   #stopped: Promise<void> | null = null;
 
-  constructor(config: ResolvedConfig) {
+  constructor(config: ResolvedConfig, crew: ShardCrew) {
     this.#config = config;
+    this.#crew = crew;
     this.#log = createLog(config.logLevel);
     this.#otel = readOtelEnvironment(process.env, config.traceSampleRatio);
     this.#ledgerMemory = createLedgerMemory(config.workers);
@@ -118,24 +129,22 @@ class Node implements RunningNode {
   async start(): Promise<void> {
     const config = this.#config;
     for (const warning of this.#otel.warnings) this.#log.warn(warning);
-    const selected = selectTransport(config.transport);
-    this.#factory = selected.factory;
-    this.transport = { name: selected.factory.name, note: selected.note };
     this.#catalog = await readCatalogFile(config.catalog);
-    this.#checkLeases(this.#catalog);
+    const compiled = compileCatalogSource(this.#catalog);
+    this.#checkLeases(this.#catalog.fileName, compiled);
+    this.#zones = readZones([compiled.timeZone]);
     if (config.port !== 0) await assertPortFree(config.host, config.port);
     this.#folder = await openDataFolder(config.data);
     this.isFirstStart = this.#folder.isNew;
     this.#epoch = await claimEpoch(this.#folder.storePath);
-    this.#subjects = dealSlots([], compileCatalogSource(this.#catalog));
+    this.#subjects = dealSlots([], compiled);
     this.#models = new ModelKeeper(join(this.#folder.path, 'models'), this.#log);
     this.#models.load();
-    this.#startTelemetry();
     this.#admin = await startAdminHttp(
       { host: config.host, port: config.adminPort, hosts: config.adminHosts },
       {
         status: () => this.status(),
-        metricsText: () => this.#metrics?.prometheusText() ?? Promise.resolve(''),
+        metricsText: async () => (await this.#loadMetrics()).prometheusText(),
         catalogSchema: async () => catalogJsonSchema(),
         ...(config.drills
           ? { drill: (drill: 'worker-error' | 'worker-exit', worker: number) => this.#drill(drill, worker) }
@@ -157,6 +166,9 @@ class Node implements RunningNode {
       setInterval(() => this.#tell(0, { kind: 'trim', keepBytes: config.journalKeepGigabytes * 1e9 }), TRIM_MILLIS),
     );
     this.#models.begin(() => this.#tell(0, { kind: 'snapshot' }));
+    this.#keepSpareSoon();
+    if (this.#otel.traces.isEnabled) this.#tracing = this.#loadTracing();
+    if (this.#otel.metrics !== null) void this.#loadMetrics();
   }
 
   // ── shards ─────────────────────────────────────────────────────────────────────────────────────
@@ -178,6 +190,7 @@ class Node implements RunningNode {
     return shard;
   }
 
+  /** Gives a waiting thread its shard. */
   #spawn(index: number): Worker {
     const config = this.#config;
     const folder = this.#folder as DataFolder; // opened before any worker
@@ -192,17 +205,23 @@ class Node implements RunningNode {
       ledgerSubjects: this.#subjects,
       priceMemory: this.#priceMemory,
       metrics: this.#metricsBuffers[index] as SharedArrayBuffer,
+      zones: this.#zones,
       snapshot: this.#models?.latest ?? null,
       memoryBytesMax: (config.profilesMemoryMegabytes * 1024 * 1024) / config.workers,
       idleMillis: config.idleMillis,
       traces: this.#otel.traces,
       slowMicros: config.slowMillis * 1000,
-      transport: (this.#factory as TransportFactory).name,
       host: config.host,
       serverName: `opportune/${packageVersion()}`,
     };
-    const file = fileURLToPath(new URL('./shard-thread.js', import.meta.url));
-    return new Worker(file, { workerData: data, name: `shard-${index}` });
+    const worker = this.#crew.take();
+    worker.postMessage({ kind: 'begin', data } satisfies ToShard);
+    return worker;
+  }
+
+  #keepSpareSoon(): void {
+    clearTimeout(this.#spareTimer);
+    this.#spareTimer = setTimeout(() => this.#crew.keepSpare(), SPARE_AFTER_MILLIS);
   }
 
   #attach(shard: ShardHandle): void {
@@ -218,6 +237,8 @@ class Node implements RunningNode {
   #onMessage(shard: ShardHandle, message: FromShard): void {
     switch (message.kind) {
       case 'recovered':
+        this.transport = message.transport;
+        this.#canSharePort = message.canSharePort;
         this.#log.info(
           { shard: shard.index, entries: message.applied, millis: Math.round(message.millis) },
           'shard recovered',
@@ -248,7 +269,7 @@ class Node implements RunningNode {
         );
         break;
       case 'traces':
-        this.#tracing?.export(message.records);
+        void this.#tracing?.then((tracing) => tracing.export(message.records));
         break;
       case 'checkpointed':
         shard.hasCheckpoint = true;
@@ -329,6 +350,7 @@ class Node implements RunningNode {
     });
     await this.#until(shard.index, (message) => message.kind === 'listening');
     this.#serve(shard.index);
+    this.#keepSpareSoon();
   }
 
   #rejectStart: (error: Error) => void = () => {};
@@ -361,7 +383,7 @@ class Node implements RunningNode {
   }
 
   #isShared(): boolean {
-    return this.#shards.length > 1 && (this.#factory?.canSharePort ?? false);
+    return this.#shards.length > 1 && this.#canSharePort;
   }
 
   /** Where a port cannot be shared, the first worker serves it and forwards what belongs to others. */
@@ -411,12 +433,12 @@ class Node implements RunningNode {
 
   // ── catalog ────────────────────────────────────────────────────────────────────────────────────
 
-  #checkLeases(catalog: CatalogSource): void {
-    const { leaseMillis } = compileCatalogSource(catalog).decision;
+  #checkLeases(fileName: string, catalog: Catalog): void {
+    const { leaseMillis } = catalog.decision;
     if (leaseMillis > this.#config.leaseMillisMax) {
       throw new OperatorError(
         'CATALOG_LEASE',
-        `${catalog.fileName}: decision.leaseMillis is ${leaseMillis}, above leaseMillisMax ${this.#config.leaseMillisMax}`,
+        `${fileName}: decision.leaseMillis is ${leaseMillis}, above leaseMillisMax ${this.#config.leaseMillisMax}`,
         {
           advice: 'Shorten the lease in the catalog or raise --lease-millis-max.',
         },
@@ -456,9 +478,10 @@ class Node implements RunningNode {
         return;
       }
       const compiled = compileCatalogSource(source);
-      this.#checkLeases(source);
+      this.#checkLeases(source.fileName, compiled);
       this.#subjects = dealSlots(this.#subjects, compiled);
       this.#catalog = source;
+      this.#zones = readZones([compiled.timeZone]);
       this.#catalogRefused = null;
       new PriceTable(this.#priceMemory).clear();
       for (const shard of this.#shards)
@@ -479,16 +502,36 @@ class Node implements RunningNode {
 
   // ── outside ────────────────────────────────────────────────────────────────────────────────────
 
-  #startTelemetry(): void {
-    const resource = createResource(packageVersion());
-    forwardExportProblems((message) => this.#log.warn(message));
-    if (this.#otel.traces.isEnabled) this.#tracing = startTracing(resource);
-    this.#metrics = startMetrics({
-      reader: new MetricsReader(this.#metricsBuffers),
-      status: () => this.status(),
-      resource,
-      otlp: this.#otel.metrics,
+  /**
+   * OpenTelemetry takes a quarter of a second to load, so nothing waits for it: it comes when the node is
+   * ready and something is exported, or with the first look at `/metrics`. The counters are in shared memory
+   * from the beginning, and spans wait for their exporter.
+   */
+  #loadMetrics(): Promise<Metrics> {
+    this.#metrics ??= Promise.all([import('./metrics.ts'), this.#loadResource()]).then(([{ startMetrics }, resource]) =>
+      startMetrics({
+        reader: new MetricsReader(this.#metricsBuffers),
+        status: () => this.status(),
+        resource,
+        otlp: this.#otel.metrics,
+      }),
+    );
+    return this.#metrics;
+  }
+
+  async #loadTracing(): Promise<Tracing> {
+    const { startTracing } = await import('./telemetry.ts');
+    return startTracing(await this.#loadResource());
+  }
+
+  #resource: Promise<ReturnType<typeof createResource>> | null = null;
+
+  #loadResource(): Promise<ReturnType<typeof createResource>> {
+    this.#resource ??= import('./telemetry.ts').then((telemetry) => {
+      telemetry.forwardExportProblems((message) => this.#log.warn(message));
+      return telemetry.createResource(packageVersion());
     });
+    return this.#resource;
   }
 
   status(): NodeStatus {
@@ -538,6 +581,7 @@ class Node implements RunningNode {
   async #stop(): Promise<void> {
     this.#watcher?.close();
     for (const timer of this.#timers) clearInterval(timer);
+    clearTimeout(this.#spareTimer);
     if (this.#models !== null && this.#shards[0]?.state === 'ready') {
       const snapshot = this.#until(0, (message) => message.kind === 'snapshot');
       this.#tell(0, { kind: 'snapshot' });
@@ -555,7 +599,9 @@ class Node implements RunningNode {
     await within(Promise.all(stopped), STOP_MILLIS);
     if (stopped.length < this.#shards.length) await Promise.all(this.#shards.map((shard) => shard.worker.terminate()));
     // A collector that is down is tried again for ten seconds by default; a stop does not wait for that.
-    await within(Promise.all([this.#tracing?.shutdown(), this.#metrics?.shutdown()]), TELEMETRY_STOP_MILLIS);
+    const telemetry = [this.#tracing, this.#metrics].map(async (part) => (await part)?.shutdown());
+    await within(Promise.all(telemetry), TELEMETRY_STOP_MILLIS);
+    await this.#crew.close();
     await this.#models?.close();
     await this.#admin?.close();
     await this.#folder?.close();
