@@ -10,8 +10,8 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { MessageChannel, type Worker } from 'node:worker_threads';
-import type { ZoneData } from '../decision/local-time.ts';
 import type { Catalog } from '../decision/catalog.ts';
+import type { ZoneData } from '../decision/local-time.ts';
 import type { ShardAddress } from '../proto/messages.ts';
 import { CatalogError } from '../workers/catalog/catalog-error.ts';
 import { readCatalogFile } from '../workers/catalog/catalog-file.ts';
@@ -20,6 +20,7 @@ import { type CatalogSource, compileCatalogSource } from '../workers/catalog/cat
 import { epochMillis, monotonicMillis } from '../workers/clock.ts';
 import { createMetricsBuffer, MetricsReader } from '../workers/metrics-layout.ts';
 import { createPriceMemory, PriceTable } from '../workers/price-table.ts';
+import { adoptStopped } from '../workers/recovery.ts';
 import { createLedgerMemory, dealSlots, type LedgerSubject } from '../workers/shared-ledger.ts';
 import { type DataFolder, openDataFolder } from '../workers/store/data-folder.ts';
 import { claimEpoch } from '../workers/store/node-epoch.ts';
@@ -43,6 +44,8 @@ const CATALOG_SETTLE_MILLIS = 100;
 const CATALOG_POLL_MILLIS = 2_000;
 const TRIM_MILLIS = 30_000;
 const STOP_MILLIS = 15_000;
+/** A replacement waits no longer for a fresher model than learning it again might take. */
+const FRESH_SNAPSHOT_MILLIS = 100;
 /** The spare is hired when a start or a replacement has settled, not in the middle of what follows it. */
 const SPARE_AFTER_MILLIS = 1_000;
 const TELEMETRY_STOP_MILLIS = 2_000;
@@ -60,6 +63,8 @@ interface ShardHandle {
   problem: string | null;
   port: number;
   hasCheckpoint: boolean;
+  /** Stopped, with everything in its records. */
+  isWritten: boolean;
   catalogVersion: string;
 }
 
@@ -184,6 +189,7 @@ class Node implements RunningNode {
       problem: null,
       port: 0,
       hasCheckpoint: false,
+      isWritten: false,
       catalogVersion: this.#catalog?.version ?? '',
     };
     this.#attach(shard);
@@ -275,6 +281,9 @@ class Node implements RunningNode {
         shard.hasCheckpoint = true;
         if (this.#shards.every((other) => other.hasCheckpoint)) this.#tell(0, { kind: 'adoptBase' });
         break;
+      case 'stopped':
+        shard.isWritten = message.isWritten;
+        break;
       case 'snapshot':
         if (message.snapshot !== null) void this.#models?.keep(message.snapshot);
         break;
@@ -310,7 +319,7 @@ class Node implements RunningNode {
   #onExit(shard: ShardHandle, worker: Worker): void {
     if (shard.worker !== worker) return;
     if (this.#isStopping) {
-      this.#settleWaiters(shard.index, { kind: 'stopped' });
+      this.#settleWaiters(shard.index, { kind: 'stopped', isWritten: false });
       return;
     }
     for (const other of this.#shards)
@@ -332,12 +341,14 @@ class Node implements RunningNode {
     shard.state = 'recovering';
     shard.isReadOnly = false;
     this.#log.warn({ shard: shard.index, restarts: shard.restarts }, 'replacing shard worker');
-    shard.worker = this.#spawn(shard.index);
-    this.#attach(shard);
-    void this.#rejoin(shard);
+    void this.#replace(shard);
   }
 
-  async #rejoin(shard: ShardHandle): Promise<void> {
+  async #replace(shard: ShardHandle): Promise<void> {
+    await this.#refreshSnapshot(shard);
+    if (this.#isStopping) return;
+    shard.worker = this.#spawn(shard.index);
+    this.#attach(shard);
     await this.#until(shard.index, (message) => message.kind === 'recovered');
     for (const other of this.#shards)
       if (other !== shard && other.state === 'ready') this.#link(shard.index, other.index);
@@ -351,6 +362,15 @@ class Node implements RunningNode {
     await this.#until(shard.index, (message) => message.kind === 'listening');
     this.#serve(shard.index);
     this.#keepSpareSoon();
+  }
+
+  /** What another worker knows now spares the new one from learning again what the last snapshot had not seen. */
+  async #refreshSnapshot(shard: ShardHandle): Promise<void> {
+    const other = this.#shards.find(({ index, state }) => index !== shard.index && state === 'ready');
+    if (other === undefined) return;
+    const told = this.#until(other.index, (message) => message.kind === 'snapshot');
+    this.#tell(other.index, { kind: 'snapshot' });
+    await within(told, FRESH_SNAPSHOT_MILLIS);
   }
 
   #rejectStart: (error: Error) => void = () => {};
@@ -598,6 +618,8 @@ class Node implements RunningNode {
     }
     await within(Promise.all(stopped), STOP_MILLIS);
     if (stopped.length < this.#shards.length) await Promise.all(this.#shards.map((shard) => shard.worker.terminate()));
+    if (this.#folder !== null && this.#shards.length > 0 && this.#shards.every((shard) => shard.isWritten))
+      await adoptStopped(this.#folder.storePath, { epoch: this.#epoch, streams: this.#shards.length });
     // A collector that is down is tried again for ten seconds by default; a stop does not wait for that.
     const telemetry = [this.#tracing, this.#metrics].map(async (part) => (await part)?.shutdown());
     await within(Promise.all(telemetry), TELEMETRY_STOP_MILLIS);

@@ -80,5 +80,6 @@ export type FromShard =
   | { readonly kind: 'catalogApplied'; readonly version: string; readonly reason: string | null }
   | { readonly kind: 'trimmed'; readonly batches: number }
   | { readonly kind: 'drained' }
-  | { readonly kind: 'stopped' }
+  /** `isWritten`: all records and a last checkpoint are on disk. */
+  | { readonly kind: 'stopped'; readonly isWritten: boolean }
   | { readonly kind: 'dying'; readonly code: string; readonly reason: string; readonly advice: string };

@@ -209,8 +209,8 @@ function delay(millis: number): Promise<void> {
 async function stop(): Promise<void> {
   for (const transport of transports) transport.closeAll(CLOSE_CODE.restarting, 'the server has stopped');
   for (const link of host.links) link?.fail();
-  await shard.stop();
-  tell({ kind: 'stopped' });
+  const isWritten = await shard.stop();
+  tell({ kind: 'stopped', isWritten });
   main.close();
 }
 
@@ -228,7 +228,7 @@ main.on('message', (message: ToShard) => {
   switch (message.kind) {
     case 'link':
       host.links[message.peer] = new ShardLink(message.port, host, (additions, upToBatch) => {
-        shard.models.addDelta(additions);
+        if (additions !== null) shard.models.addDelta(additions);
         peerBatches.set(message.peer, upToBatch);
       });
       return;

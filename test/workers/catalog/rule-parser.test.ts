@@ -36,7 +36,10 @@ function compiled(source: string, state: ProfileState): { readonly rule: Rule; r
   const { parser, counters } = setting();
   const check = parser.check(source);
   if (check.expression === null) throw new Error(`${source}: ${JSON.stringify(check.problems)}`);
-  return { rule: compileRule(source, check.expression, ZONE_OF), scope: new ProfileScope(SPECS, counters.counters, state) };
+  return {
+    rule: compileRule(source, check.expression, ZONE_OF),
+    scope: new ProfileScope(SPECS, counters.counters, state),
+  };
 }
 
 function evaluate(source: string, state: ProfileState = {}): boolean {
