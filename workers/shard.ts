@@ -185,22 +185,18 @@ export class Shard {
       row[1] = (row[1] as number) + spent;
     }
     const from = earlierOf(ownPositions(recordPositions, base, shard, shards), modelPositions);
-    let batch: JournalPosition | null = null;
-    let isNewToRecords = false;
-    let isNewToModels = false;
-    const applied = this.runtime.recoverFrom(from, (effect, position, isOwn) => {
-      // Asked once a batch: every entry of one is before or after.
-      if (batch === null || !isSameBatch(batch, position)) {
-        batch = { ...position };
-        isNewToRecords = isAfter(recordPositions, position);
-        isNewToModels = isAfter(modelPositions, position);
-      }
-      if (isOwn && isNewToRecords) {
+    let teaches = false;
+    const mayLack = (batch: JournalPosition): boolean => {
+      teaches = isAfter(modelPositions, batch);
+      return isAfter(recordPositions, batch);
+    };
+    const applied = this.runtime.recoverFrom(from, mayLack, (effect, isForRecord) => {
+      if (isForRecord) {
         for (let i = 0; i < effect.ledgerCount; i++) {
           moveOwn(ownOf(effect.ledgerSubject(i)), 0, effect.ledgerKind(i), effect.ledgerAmount(i));
         }
       }
-      if (isNewToModels) this.#learnAgain(effect);
+      if (teaches) this.#learnAgain(effect);
     });
     ledger.setShare(
       [...own].map(([subjectHash, row]) => ({ subjectHash, held: row[0] as number, spent: row[1] as number })),
@@ -359,10 +355,6 @@ export class Shard {
     this.requests.stop();
     return this.writer.stop();
   }
-}
-
-function isSameBatch(a: JournalPosition, b: JournalPosition): boolean {
-  return a.batch === b.batch && a.stream === b.stream && a.epoch === b.epoch;
 }
 
 /** Stats that are counters of the same name. */
