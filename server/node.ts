@@ -14,9 +14,9 @@ import type { Catalog } from '../decision/catalog.ts';
 import type { ZoneData } from '../decision/local-time.ts';
 import type { ShardAddress } from '../proto/messages.ts';
 import { CatalogError } from '../workers/catalog/catalog-error.ts';
-import { readCatalogFile } from '../workers/catalog/catalog-file.ts';
-import { catalogJsonSchema } from '../workers/catalog/catalog-schema.ts';
 import { type CatalogSource, compileCatalogSource } from '../workers/catalog/catalog-source.ts';
+import { catalogVersion, readCatalogText } from '../workers/catalog/catalog-text.ts';
+import { type KeptCatalog, keep, readKept } from '../workers/catalog/checked-catalog.ts';
 import { epochMillis, monotonicMillis } from '../workers/clock.ts';
 import { createMetricsBuffer, MetricsReader } from '../workers/metrics-layout.ts';
 import { createPriceMemory, PriceTable } from '../workers/price-table.ts';
@@ -24,7 +24,6 @@ import { adoptStopped } from '../workers/recovery.ts';
 import { createLedgerMemory, dealSlots, type LedgerSubject } from '../workers/shared-ledger.ts';
 import { type DataFolder, openDataFolder } from '../workers/store/data-folder.ts';
 import { claimEpoch } from '../workers/store/node-epoch.ts';
-import { readZones } from '../workers/zone-table.ts';
 import { type AdminHttp, startAdminHttp } from './admin-http.ts';
 import type { ResolvedConfig } from './config.ts';
 import { assertPortFree } from './listen-port.ts';
@@ -40,6 +39,7 @@ import { partitionsOf } from './shard-map.ts';
 import type { FromShard, ShardThreadData, ToShard } from './shard-messages.ts';
 import type { createResource, Tracing } from './telemetry.ts';
 
+const PROGRAM = `opportune/${packageVersion()}`;
 const CATALOG_SETTLE_MILLIS = 100;
 const CATALOG_POLL_MILLIS = 2_000;
 const TRIM_MILLIS = 30_000;
@@ -134,15 +134,13 @@ class Node implements RunningNode {
   async start(): Promise<void> {
     const config = this.#config;
     for (const warning of this.#otel.warnings) this.#log.warn(warning);
-    this.#catalog = await readCatalogFile(config.catalog);
-    const compiled = compileCatalogSource(this.#catalog);
-    this.#checkLeases(this.#catalog.fileName, compiled);
-    this.#zones = readZones([compiled.timeZone]);
+    const text = await readCatalogText(config.catalog);
+    const kept = readKept(this.#keptPath, text, basename(config.catalog), PROGRAM) ?? (await this.#checkCatalog(text));
+    this.#takeCatalog(kept);
     if (config.port !== 0) await assertPortFree(config.host, config.port);
     this.#folder = await openDataFolder(config.data);
     this.isFirstStart = this.#folder.isNew;
     this.#epoch = await claimEpoch(this.#folder.storePath);
-    this.#subjects = dealSlots([], compiled);
     this.#models = new ModelKeeper(join(this.#folder.path, 'models'), this.#log);
     this.#models.load();
     this.#admin = await startAdminHttp(
@@ -150,7 +148,7 @@ class Node implements RunningNode {
       {
         status: () => this.status(),
         metricsText: async () => (await this.#loadMetrics()).prometheusText(),
-        catalogSchema: async () => catalogJsonSchema(),
+        catalogSchema: async () => (await import('../workers/catalog/catalog-schema.ts')).catalogJsonSchema(),
         ...(config.drills
           ? { drill: (drill: 'worker-error' | 'worker-exit', worker: number) => this.#drill(drill, worker) }
           : {}),
@@ -166,6 +164,7 @@ class Node implements RunningNode {
         this.#until(shard.index, (message) => message.kind === 'ready', shard.state === 'ready'),
       ),
     );
+    keep(this.#keptPath, kept, PROGRAM);
     this.#watchCatalog();
     this.#timers.push(
       setInterval(() => this.#tell(0, { kind: 'trim', keepBytes: config.journalKeepGigabytes * 1e9 }), TRIM_MILLIS),
@@ -218,7 +217,7 @@ class Node implements RunningNode {
       traces: this.#otel.traces,
       slowMicros: config.slowMillis * 1000,
       host: config.host,
-      serverName: `opportune/${packageVersion()}`,
+      serverName: PROGRAM,
     };
     const worker = this.#crew.take();
     worker.postMessage({ kind: 'begin', data } satisfies ToShard);
@@ -453,6 +452,28 @@ class Node implements RunningNode {
 
   // ── catalog ────────────────────────────────────────────────────────────────────────────────────
 
+  get #keptPath(): string {
+    return join(this.#config.data, 'catalog.checked');
+  }
+
+  /** @throws CatalogError. What checking needs is loaded here, where there is something to check. */
+  async #checkCatalog(text: string): Promise<KeptCatalog> {
+    const [{ loadCatalogText }, { readZones }] = await Promise.all([
+      import('../workers/catalog/catalog-file.ts'),
+      import('../workers/zone-table.ts'),
+    ]);
+    const source = loadCatalogText(text, basename(this.#config.catalog));
+    return { source, zones: readZones([source.file.timeZone]) };
+  }
+
+  #takeCatalog({ source, zones }: KeptCatalog): void {
+    const compiled = compileCatalogSource(source);
+    this.#checkLeases(source.fileName, compiled);
+    this.#subjects = dealSlots(this.#subjects, compiled);
+    this.#catalog = source;
+    this.#zones = zones;
+  }
+
   #checkLeases(fileName: string, catalog: Catalog): void {
     const { leaseMillis } = catalog.decision;
     if (leaseMillis > this.#config.leaseMillisMax) {
@@ -492,16 +513,15 @@ class Node implements RunningNode {
     if (this.#isReloading || this.#isStopping) return;
     this.#isReloading = true;
     try {
-      const source = await readCatalogFile(this.#config.catalog);
-      if (source.version === this.#catalog?.version) {
+      const text = await readCatalogText(this.#config.catalog);
+      if (catalogVersion(text) === this.#catalog?.version) {
         this.#catalogRefused = null;
         return;
       }
-      const compiled = compileCatalogSource(source);
-      this.#checkLeases(source.fileName, compiled);
-      this.#subjects = dealSlots(this.#subjects, compiled);
-      this.#catalog = source;
-      this.#zones = readZones([compiled.timeZone]);
+      const kept = await this.#checkCatalog(text);
+      const { source } = kept;
+      this.#takeCatalog(kept);
+      keep(this.#keptPath, kept, PROGRAM);
       this.#catalogRefused = null;
       new PriceTable(this.#priceMemory).clear();
       for (const shard of this.#shards)

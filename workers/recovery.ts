@@ -62,8 +62,12 @@ export async function adoptStopped(storePath: string, base: Base): Promise<void>
   try {
     // A stream of its own: those of the workers end where their last batch does.
     const store = LmdbStore.open({ path: storePath, epoch: base.epoch, stream: base.streams });
-    writeBase(store, base);
-    await store.commit().finally(() => store.close());
+    try {
+      writeBase(store, base);
+      await store.commit();
+    } finally {
+      await store.close();
+    }
   } catch {
     // The base before stands, with its journal.
   }

@@ -5,7 +5,7 @@
  */
 import type { TraitSpec, TraitType } from '../../decision/catalog.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
-import { CATALOG_LIMITS } from './catalog-schema.ts';
+import { CATALOG_LIMITS } from './catalog-limits.ts';
 import type { CounterRegistry } from './counter-registry.ts';
 import { DURATION_PATTERN, parseDurationMillis, parseQuietHours, QUIET_HOURS_PATTERN } from './durations.ts';
 import { isTimeZone } from './local-hour.ts';

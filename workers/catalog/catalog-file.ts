@@ -5,13 +5,13 @@
  *
  *     file ─readCatalogFile─▶ CatalogSource ─postMessage─▶ worker: compileCatalogSource ─▶ Catalog
  */
-import { createHash } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { checkCatalog, readTraits } from './catalog-check.ts';
 import { CatalogError, type CatalogProblem } from './catalog-error.ts';
-import { CATALOG_LIMITS, type CatalogFile } from './catalog-schema.ts';
+import { CATALOG_LIMITS } from './catalog-limits.ts';
+import type { CatalogFile } from './catalog-schema.ts';
 import type { CatalogSource } from './catalog-source.ts';
+import { catalogVersion, readCatalogText } from './catalog-text.ts';
 import { CounterRegistry } from './counter-registry.ts';
 import { RuleParser } from './rule-parser.ts';
 import { shapeProblems } from './shape-problems.ts';
@@ -20,57 +20,12 @@ import { type DocumentPath, type Position, parseYamlSource } from './yaml-source
 /** Problems kept of one file; a file with more is told how many more. */
 const PROBLEMS_MAX = 200;
 
-function catalogVersion(text: string): string {
-  return createHash('sha256').update(text, 'utf8').digest('hex').slice(0, 12);
-}
-
 /**
  * Reads and checks a catalog file.
  * @throws CatalogError: `CATALOG_UNREADABLE` when there is no text to check, else as `loadCatalogText`.
  */
 export async function readCatalogFile(path: string): Promise<CatalogSource> {
-  const bytes = await readBounded(path);
-  let text: string;
-  try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch (cause) {
-    throw unreadable(path, 'is not UTF-8 text', cause);
-  }
-  return loadCatalogText(text, basename(path));
-}
-
-async function readBounded(path: string): Promise<Uint8Array> {
-  try {
-    // Asked before opening: to open a pipe would wait for its writer.
-    const facts = await stat(path);
-    if (facts.isDirectory()) throw unreadable(path, 'is a folder; name the catalog file inside it');
-    if (!facts.isFile()) throw unreadable(path, 'is not a regular file');
-    if (facts.size > CATALOG_LIMITS.fileBytesMax) {
-      throw unreadable(
-        path,
-        `has ${facts.size} bytes, more than the ${CATALOG_LIMITS.fileBytesMax} a catalog may have`,
-      );
-    }
-    return await readFile(path);
-  } catch (cause) {
-    if (cause instanceof CatalogError) throw cause;
-    const code = (cause as { readonly code?: unknown }).code; // Node's file errors carry a code
-    throw unreadable(path, REASON_BY_CODE[String(code)] ?? `cannot be read (${String(code)})`, cause);
-  }
-}
-
-const REASON_BY_CODE: Readonly<Record<string, string>> = {
-  ENOENT: 'does not exist',
-  ENOTDIR: 'does not exist: a part of its path is a file',
-  EACCES: 'may not be read by this user',
-  EPERM: 'may not be read by this user',
-  EISDIR: 'is a folder; name the catalog file inside it',
-  ELOOP: 'is a link that leads back to itself',
-};
-
-function unreadable(path: string, reason: string, cause?: unknown): CatalogError {
-  const problem: CatalogProblem = { file: path, line: 1, column: 1, path: '', reason };
-  return new CatalogError('CATALOG_UNREADABLE', [problem], cause === undefined ? undefined : { cause });
+  return loadCatalogText(await readCatalogText(path), basename(path));
 }
 
 /**
