@@ -5,7 +5,7 @@
  *
  *   hired ─▸ loads its modules, waits ─▸ taken by the node ─▸ begin(data) ─▸ the shard's life
  *
- * Traded away: the memory of one idle thread (about 10 MB). A thread that ends while it waits is forgotten;
+ * Traded away: the memory of one idle thread (20 to 30 MB). A thread that ends while it waits is forgotten;
  * the one that is hired when it would have been taken then says what is wrong.
  */
 import { fileURLToPath } from 'node:url';
