@@ -513,13 +513,15 @@ export class ActorRuntime implements EffectContext {
   }
 
   /**
-   * Applies the journal from the given positions on to the records it is about, as far as they belong to
-   * this shard. `visit` sees every entry of every shard, for the ledger and the models.
-   * Returns the number of entries applied.
+   * Reads the journal from the given positions on, and applies it to the records it is about, as far as they
+   * belong to this shard and `mayLack` says of the batch that they may not hold it yet: a record is loaded for
+   * such entries only. `visit` sees every entry of every shard, for the ledger and the models, and whether it
+   * was one of those. Returns the number of entries applied.
    */
   recoverFrom(
     positions: readonly JournalPosition[],
-    visit: (effect: Effect, position: EntryPosition, isOwn: boolean) => void,
+    mayLack: (batch: JournalPosition) => boolean,
+    visit: (effect: Effect, isForRecord: boolean) => void,
   ): number {
     const effect = this.effect;
     const position: EntryPosition = { epoch: 0, stream: 0, batch: 0, offset: 0 };
@@ -528,13 +530,14 @@ export class ActorRuntime implements EffectContext {
       position.epoch = batch.epoch;
       position.stream = batch.stream;
       position.batch = batch.batch;
+      const isForRecords = mayLack(position);
       for (let offset = 0; ; ) {
         const next = effect.load(batch.bytes, offset);
         if (next < 0) break;
         position.offset = offset;
-        const isOwn = this.options.ownsPartition(effect.partition);
-        if (isOwn && this.#replay(effect, position)) applied++;
-        visit(effect, position, isOwn);
+        const isForRecord = isForRecords && this.options.ownsPartition(effect.partition);
+        if (isForRecord && this.#replay(effect, position)) applied++;
+        visit(effect, isForRecord);
         offset = next;
       }
     });

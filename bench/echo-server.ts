@@ -113,7 +113,7 @@ async function echoThroughAdapter(port: number, reply: Buffer): Promise<Echo> {
     onDrain: () => undefined,
     onClose: () => undefined,
   };
-  const transport = selectTransport('ws').factory.create(handler, ECHO_LIMITS);
+  const transport = (await selectTransport('ws')).factory.create(handler, ECHO_LIMITS);
   const bound = await transport.listen({ host: '127.0.0.1', port, isShared: false });
   return { port: bound, stop: () => transport.closeAll(1001, 'the echo server ends') };
 }

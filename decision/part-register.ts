@@ -31,6 +31,12 @@ export function dealParts(previous: PartKeys, catalog: Catalog): PartKeys {
   return added.length === 0 ? previous : Uint32Array.of(...previous, ...added);
 }
 
+/** `previous` with those of `others` behind it that it lacks. */
+export function joinParts(previous: PartKeys, others: PartKeys): PartKeys {
+  const known = new Set(previous);
+  return Uint32Array.of(...previous, ...others.filter((key) => !known.has(key)));
+}
+
 /** The look-up from what a catalog or the journal names. */
 export class PartRegister {
   readonly keys: PartKeys;

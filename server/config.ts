@@ -5,8 +5,8 @@
  * with the nearest name: a misspelt option that is silently ignored is the worst kind of default.
  */
 import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { isIP } from 'node:net';
-import { parseDocument } from 'yaml';
 import { nearestMatch } from '../workers/catalog/nearest-match.ts';
 import {
   CONFIG_KEYS,
@@ -63,16 +63,14 @@ export function resolveConfig(flags: FlagValues, environment: Environment, file?
   for (const key of CONFIG_KEYS) {
     const spec = OPTIONS[key];
     const found = find(key, spec, flags, environment, fromFile, file?.path);
-    const checked = spec.schema.safeParse(found.value);
-    if (!checked.success) {
+    const problem = spec.check(found.value);
+    if (problem !== null) {
       const shown = spec.isSecret === true ? '' : `, not ${JSON.stringify(found.raw)}`;
-      throw new OperatorError(
-        'CONFIG_INVALID',
-        `${found.source}: ${key} ${checked.error.issues[0]?.message ?? 'is invalid'}${shown}`,
-        { advice: `${spec.description} See \`opportune config\`.` },
-      );
+      throw new OperatorError('CONFIG_INVALID', `${found.source}: ${key} ${problem}${shown}`, {
+        advice: `${spec.description} See \`opportune config\`.`,
+      });
     }
-    values[key] = checked.data;
+    values[key] = found.value;
     sources[key] = found.source;
   }
   const config = { ...values, sources } as unknown as ResolvedConfig; // every key was just checked by its schema
@@ -166,6 +164,8 @@ function readSecret(name: string, path: string): string {
 }
 
 function parseConfigFile(file: ConfigFile): Record<string, unknown> {
+  // Loaded where there is a file to read: most starts have none, and it takes longer than everything else here.
+  const { parseDocument } = createRequire(import.meta.url)('yaml') as typeof import('yaml'); // its CommonJS form
   let content: unknown;
   try {
     const document = parseDocument(file.text, { prettyErrors: true });

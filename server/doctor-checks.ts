@@ -94,9 +94,9 @@ export function judgeSystem(platform: string, arch: string, glibc: string | null
   return ok(found);
 }
 
-function lookAtTransport(config: ResolvedConfig): Finding {
+async function lookAtTransport(config: ResolvedConfig): Promise<Finding> {
   try {
-    const { factory, note } = selectTransport(config.transport);
+    const { factory, note } = await selectTransport(config.transport);
     if (factory.name === 'ws' && config.transport === 'auto') {
       return warn(
         note,

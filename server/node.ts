@@ -9,17 +9,19 @@
  */
 import { type FSWatcher, watch } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { MessageChannel, Worker } from 'node:worker_threads';
-import { dealParts, type PartKeys } from '../decision/part-register.ts';
+import { MessageChannel, type Worker } from 'node:worker_threads';
+import type { Catalog } from '../decision/catalog.ts';
+import type { ZoneData } from '../decision/local-time.ts';
+import { dealParts, joinParts, type PartKeys } from '../decision/part-register.ts';
 import type { ShardAddress } from '../proto/messages.ts';
 import { CatalogError } from '../workers/catalog/catalog-error.ts';
-import { type CatalogSource, readCatalogFile } from '../workers/catalog/catalog-file.ts';
-import { catalogJsonSchema } from '../workers/catalog/catalog-schema.ts';
-import { compileCatalogSource } from '../workers/catalog/compile-catalog.ts';
+import { type CatalogSource, compileCatalogSource } from '../workers/catalog/catalog-source.ts';
+import { catalogVersion, readCatalogText } from '../workers/catalog/catalog-text.ts';
+import { type KeptCatalog, keep, readKept } from '../workers/catalog/checked-catalog.ts';
 import { epochMillis, monotonicMillis } from '../workers/clock.ts';
 import { createMetricsBuffer, MetricsReader } from '../workers/metrics-layout.ts';
 import { createPriceMemory, PriceTable } from '../workers/price-table.ts';
+import { adoptStopped } from '../workers/recovery.ts';
 import { createLedgerMemory, dealSlots, type LedgerSubject } from '../workers/shared-ledger.ts';
 import { type DataFolder, openDataFolder } from '../workers/store/data-folder.ts';
 import { claimEpoch } from '../workers/store/node-epoch.ts';
@@ -27,22 +29,26 @@ import { type AdminHttp, startAdminHttp } from './admin-http.ts';
 import type { ResolvedConfig } from './config.ts';
 import { assertPortFree } from './listen-port.ts';
 import { createLog, type Log } from './log.ts';
-import { type Metrics, startMetrics } from './metrics.ts';
+import type { Metrics } from './metrics.ts';
 import { ModelKeeper } from './model-keeper.ts';
 import type { NodeAddresses, NodeStatus, RunningNode, ShardState, ShardStatus, TransportNote } from './node-status.ts';
 import { OperatorError } from './operator-error.ts';
 import { type OtelSettings, readOtelEnvironment } from './otel-environment.ts';
 import { packageVersion } from './package-version.ts';
-import { selectTransport } from './select-transport.ts';
+import type { ShardCrew } from './shard-crew.ts';
 import { partitionsOf } from './shard-map.ts';
 import type { FromShard, ShardThreadData, ToShard } from './shard-messages.ts';
-import { createResource, forwardExportProblems, startTracing, type Tracing } from './telemetry.ts';
-import type { TransportFactory } from './transport.ts';
+import type { createResource, Tracing } from './telemetry.ts';
 
+const PROGRAM = `opportune/${packageVersion()}`;
 const CATALOG_SETTLE_MILLIS = 100;
 const CATALOG_POLL_MILLIS = 2_000;
 const TRIM_MILLIS = 30_000;
 const STOP_MILLIS = 15_000;
+/** A replacement waits no longer for a fresher model than learning it again might take. */
+const FRESH_SNAPSHOT_MILLIS = 100;
+/** The spare is hired when the first answers are out: at a start, a replacement, a restart. */
+const SPARE_AFTER_MILLIS = 250;
 const TELEMETRY_STOP_MILLIS = 2_000;
 /** A worker that dies this often in this time is a fault that replacing does not mend. */
 const RESTARTS_MAX = 10;
@@ -58,12 +64,18 @@ interface ShardHandle {
   problem: string | null;
   port: number;
   hasCheckpoint: boolean;
+  /** Stopped, with everything in its records. */
+  isWritten: boolean;
   catalogVersion: string;
 }
 
-/** Starts the node. @throws OperatorError, CatalogError or DataFolderError, with what is wrong and what to do. */
-export async function startNode(config: ResolvedConfig): Promise<RunningNode> {
-  const node = new Node(config);
+/**
+ * Starts the node.
+ * @param crew threads for the workers, hired before this file was loaded, so that both load side by side
+ * @throws OperatorError, CatalogError or DataFolderError, with what is wrong and what to do.
+ */
+export async function startNode(config: ResolvedConfig, crew: ShardCrew): Promise<RunningNode> {
+  const node = new Node(config, crew);
   try {
     await node.start();
   } catch (error) {
@@ -87,27 +99,31 @@ class Node implements RunningNode {
   readonly #waiters: { matches: (shard: number, message: FromShard) => boolean; resolve: () => void }[] = [];
   #folder: DataFolder | null = null;
   #epoch = 0;
-  #factory: TransportFactory | null = null;
+  #canSharePort = false;
   #catalog: CatalogSource | null = null;
+  #zones: readonly ZoneData[] = [];
   #catalogRefused: string | null = null;
   #subjects: LedgerSubject[] = [];
   #parts: PartKeys = new Uint32Array(0);
   readonly #ledgerMemory;
   readonly #priceMemory = createPriceMemory();
   readonly #metricsBuffers: SharedArrayBuffer[];
-  #metrics: Metrics | null = null;
-  #tracing: Tracing | null = null;
+  #metrics: Promise<Metrics> | null = null;
+  #tracing: Promise<Tracing> | null = null;
   #admin: AdminHttp | null = null;
   #models: ModelKeeper | null = null;
   #watcher: FSWatcher | null = null;
   readonly #timers: NodeJS.Timeout[] = [];
+  readonly #crew: ShardCrew;
+  #spareTimer: NodeJS.Timeout | undefined;
   #sharedPort = 0;
   #isDraining = false;
   #isStopping = false;
   #stopped: Promise<void> | null = null;
 
-  constructor(config: ResolvedConfig) {
+  constructor(config: ResolvedConfig, crew: ShardCrew) {
     this.#config = config;
+    this.#crew = crew;
     this.#log = createLog(config.logLevel);
     this.#otel = readOtelEnvironment(process.env, config.traceSampleRatio);
     this.#ledgerMemory = createLedgerMemory(config.workers);
@@ -120,27 +136,22 @@ class Node implements RunningNode {
   async start(): Promise<void> {
     const config = this.#config;
     for (const warning of this.#otel.warnings) this.#log.warn(warning);
-    const selected = selectTransport(config.transport);
-    this.#factory = selected.factory;
-    this.transport = { name: selected.factory.name, note: selected.note };
-    this.#catalog = await readCatalogFile(config.catalog);
-    this.#checkLeases(this.#catalog);
+    const text = await readCatalogText(config.catalog);
+    const kept = readKept(this.#keptPath, text, basename(config.catalog), PROGRAM) ?? (await this.#checkCatalog(text));
+    this.#takeCatalog(kept);
     if (config.port !== 0) await assertPortFree(config.host, config.port);
     this.#folder = await openDataFolder(config.data);
     this.isFirstStart = this.#folder.isNew;
     this.#epoch = await claimEpoch(this.#folder.storePath);
-    const compiled = compileCatalogSource(this.#catalog);
-    this.#subjects = dealSlots([], compiled);
     this.#models = new ModelKeeper(join(this.#folder.path, 'models'), this.#log);
     this.#models.load();
-    this.#parts = dealParts(this.#models.latest?.state.parts ?? this.#parts, compiled);
-    this.#startTelemetry();
+    this.#parts = joinParts(this.#models.latest?.state.parts ?? this.#parts, this.#parts);
     this.#admin = await startAdminHttp(
       { host: config.host, port: config.adminPort, hosts: config.adminHosts },
       {
         status: () => this.status(),
-        metricsText: () => this.#metrics?.prometheusText() ?? Promise.resolve(''),
-        catalogSchema: async () => catalogJsonSchema(),
+        metricsText: async () => (await this.#loadMetrics()).prometheusText(),
+        catalogSchema: async () => (await import('../workers/catalog/catalog-schema.ts')).catalogJsonSchema(),
         ...(config.drills
           ? { drill: (drill: 'worker-error' | 'worker-exit', worker: number) => this.#drill(drill, worker) }
           : {}),
@@ -156,11 +167,15 @@ class Node implements RunningNode {
         this.#until(shard.index, (message) => message.kind === 'ready', shard.state === 'ready'),
       ),
     );
+    keep(this.#keptPath, kept, PROGRAM);
     this.#watchCatalog();
     this.#timers.push(
       setInterval(() => this.#tell(0, { kind: 'trim', keepBytes: config.journalKeepGigabytes * 1e9 }), TRIM_MILLIS),
     );
     this.#models.begin(() => this.#tell(0, { kind: 'snapshot' }));
+    this.#keepSpareSoon();
+    if (this.#otel.traces.isEnabled) this.#tracing = this.#loadTracing();
+    if (this.#otel.metrics !== null) void this.#loadMetrics();
   }
 
   // ── shards ─────────────────────────────────────────────────────────────────────────────────────
@@ -176,12 +191,14 @@ class Node implements RunningNode {
       problem: null,
       port: 0,
       hasCheckpoint: false,
+      isWritten: false,
       catalogVersion: this.#catalog?.version ?? '',
     };
     this.#attach(shard);
     return shard;
   }
 
+  /** Gives a waiting thread its shard. */
   #spawn(index: number): Worker {
     const config = this.#config;
     const folder = this.#folder as DataFolder; // opened before any worker
@@ -197,17 +214,23 @@ class Node implements RunningNode {
       parts: this.#parts,
       priceMemory: this.#priceMemory,
       metrics: this.#metricsBuffers[index] as SharedArrayBuffer,
+      zones: this.#zones,
       snapshot: this.#models?.latest ?? null,
       memoryBytesMax: (config.profilesMemoryMegabytes * 1024 * 1024) / config.workers,
       idleMillis: config.idleMillis,
       traces: this.#otel.traces,
       slowMicros: config.slowMillis * 1000,
-      transport: (this.#factory as TransportFactory).name,
       host: config.host,
-      serverName: `opportune/${packageVersion()}`,
+      serverName: PROGRAM,
     };
-    const file = fileURLToPath(new URL('./shard-thread.js', import.meta.url));
-    return new Worker(file, { workerData: data, name: `shard-${index}` });
+    const worker = this.#crew.take();
+    worker.postMessage({ kind: 'begin', data } satisfies ToShard);
+    return worker;
+  }
+
+  #keepSpareSoon(): void {
+    clearTimeout(this.#spareTimer);
+    this.#spareTimer = setTimeout(() => this.#crew.keepSpare(), SPARE_AFTER_MILLIS);
   }
 
   #attach(shard: ShardHandle): void {
@@ -223,6 +246,8 @@ class Node implements RunningNode {
   #onMessage(shard: ShardHandle, message: FromShard): void {
     switch (message.kind) {
       case 'recovered':
+        this.transport = message.transport;
+        this.#canSharePort = message.canSharePort;
         this.#log.info(
           { shard: shard.index, entries: message.applied, millis: Math.round(message.millis) },
           'shard recovered',
@@ -253,11 +278,14 @@ class Node implements RunningNode {
         );
         break;
       case 'traces':
-        this.#tracing?.export(message.records);
+        void this.#tracing?.then((tracing) => tracing.export(message.records));
         break;
       case 'checkpointed':
         shard.hasCheckpoint = true;
         if (this.#shards.every((other) => other.hasCheckpoint)) this.#tell(0, { kind: 'adoptBase' });
+        break;
+      case 'stopped':
+        shard.isWritten = message.isWritten;
         break;
       case 'snapshot':
         if (message.snapshot !== null) void this.#models?.keep(message.snapshot);
@@ -294,7 +322,7 @@ class Node implements RunningNode {
   #onExit(shard: ShardHandle, worker: Worker): void {
     if (shard.worker !== worker) return;
     if (this.#isStopping) {
-      this.#settleWaiters(shard.index, { kind: 'stopped' });
+      this.#settleWaiters(shard.index, { kind: 'stopped', isWritten: false });
       return;
     }
     for (const other of this.#shards)
@@ -316,12 +344,14 @@ class Node implements RunningNode {
     shard.state = 'recovering';
     shard.isReadOnly = false;
     this.#log.warn({ shard: shard.index, restarts: shard.restarts }, 'replacing shard worker');
-    shard.worker = this.#spawn(shard.index);
-    this.#attach(shard);
-    void this.#rejoin(shard);
+    void this.#replace(shard);
   }
 
-  async #rejoin(shard: ShardHandle): Promise<void> {
+  async #replace(shard: ShardHandle): Promise<void> {
+    await this.#refreshSnapshot(shard);
+    if (this.#isStopping) return;
+    shard.worker = this.#spawn(shard.index);
+    this.#attach(shard);
     await this.#until(shard.index, (message) => message.kind === 'recovered');
     for (const other of this.#shards)
       if (other !== shard && other.state === 'ready') this.#link(shard.index, other.index);
@@ -334,6 +364,16 @@ class Node implements RunningNode {
     });
     await this.#until(shard.index, (message) => message.kind === 'listening');
     this.#serve(shard.index);
+    this.#keepSpareSoon();
+  }
+
+  /** What another worker knows now spares the new one from learning again what the last snapshot had not seen. */
+  async #refreshSnapshot(shard: ShardHandle): Promise<void> {
+    const other = this.#shards.find(({ index, state }) => index !== shard.index && state === 'ready');
+    if (other === undefined) return;
+    const told = this.#until(other.index, (message) => message.kind === 'snapshot');
+    this.#tell(other.index, { kind: 'snapshot' });
+    await within(told, FRESH_SNAPSHOT_MILLIS);
   }
 
   #rejectStart: (error: Error) => void = () => {};
@@ -366,7 +406,7 @@ class Node implements RunningNode {
   }
 
   #isShared(): boolean {
-    return this.#shards.length > 1 && (this.#factory?.canSharePort ?? false);
+    return this.#shards.length > 1 && this.#canSharePort;
   }
 
   /** Where a port cannot be shared, the first worker serves it and forwards what belongs to others. */
@@ -416,12 +456,35 @@ class Node implements RunningNode {
 
   // ── catalog ────────────────────────────────────────────────────────────────────────────────────
 
-  #checkLeases(catalog: CatalogSource): void {
-    const { leaseMillis } = compileCatalogSource(catalog).decision;
+  get #keptPath(): string {
+    return join(this.#config.data, 'catalog.checked');
+  }
+
+  /** @throws CatalogError. What checking needs is loaded here, where there is something to check. */
+  async #checkCatalog(text: string): Promise<KeptCatalog> {
+    const [{ loadCatalogText }, { readZones }] = await Promise.all([
+      import('../workers/catalog/catalog-file.ts'),
+      import('../workers/zone-table.ts'),
+    ]);
+    const source = loadCatalogText(text, basename(this.#config.catalog));
+    return { source, zones: readZones([source.file.timeZone]) };
+  }
+
+  #takeCatalog({ source, zones }: KeptCatalog): void {
+    const compiled = compileCatalogSource(source);
+    this.#checkLeases(source.fileName, compiled);
+    this.#subjects = dealSlots(this.#subjects, compiled);
+    this.#parts = dealParts(this.#parts, compiled);
+    this.#catalog = source;
+    this.#zones = zones;
+  }
+
+  #checkLeases(fileName: string, catalog: Catalog): void {
+    const { leaseMillis } = catalog.decision;
     if (leaseMillis > this.#config.leaseMillisMax) {
       throw new OperatorError(
         'CATALOG_LEASE',
-        `${catalog.fileName}: decision.leaseMillis is ${leaseMillis}, above leaseMillisMax ${this.#config.leaseMillisMax}`,
+        `${fileName}: decision.leaseMillis is ${leaseMillis}, above leaseMillisMax ${this.#config.leaseMillisMax}`,
         {
           advice: 'Shorten the lease in the catalog or raise --lease-millis-max.',
         },
@@ -455,16 +518,15 @@ class Node implements RunningNode {
     if (this.#isReloading || this.#isStopping) return;
     this.#isReloading = true;
     try {
-      const source = await readCatalogFile(this.#config.catalog);
-      if (source.version === this.#catalog?.version) {
+      const text = await readCatalogText(this.#config.catalog);
+      if (catalogVersion(text) === this.#catalog?.version) {
         this.#catalogRefused = null;
         return;
       }
-      const compiled = compileCatalogSource(source);
-      this.#checkLeases(source);
-      this.#subjects = dealSlots(this.#subjects, compiled);
-      this.#parts = dealParts(this.#parts, compiled);
-      this.#catalog = source;
+      const kept = await this.#checkCatalog(text);
+      const { source } = kept;
+      this.#takeCatalog(kept);
+      keep(this.#keptPath, kept, PROGRAM);
       this.#catalogRefused = null;
       new PriceTable(this.#priceMemory).clear();
       for (const shard of this.#shards)
@@ -490,16 +552,36 @@ class Node implements RunningNode {
 
   // ── outside ────────────────────────────────────────────────────────────────────────────────────
 
-  #startTelemetry(): void {
-    const resource = createResource(packageVersion());
-    forwardExportProblems((message) => this.#log.warn(message));
-    if (this.#otel.traces.isEnabled) this.#tracing = startTracing(resource);
-    this.#metrics = startMetrics({
-      reader: new MetricsReader(this.#metricsBuffers),
-      status: () => this.status(),
-      resource,
-      otlp: this.#otel.metrics,
+  /**
+   * OpenTelemetry takes a quarter of a second to load, so nothing waits for it: it comes when the node is
+   * ready and something is exported, or with the first look at `/metrics`. The counters are in shared memory
+   * from the beginning, and spans wait for their exporter.
+   */
+  #loadMetrics(): Promise<Metrics> {
+    this.#metrics ??= Promise.all([import('./metrics.ts'), this.#loadResource()]).then(([{ startMetrics }, resource]) =>
+      startMetrics({
+        reader: new MetricsReader(this.#metricsBuffers),
+        status: () => this.status(),
+        resource,
+        otlp: this.#otel.metrics,
+      }),
+    );
+    return this.#metrics;
+  }
+
+  async #loadTracing(): Promise<Tracing> {
+    const { startTracing } = await import('./telemetry.ts');
+    return startTracing(await this.#loadResource());
+  }
+
+  #resource: Promise<ReturnType<typeof createResource>> | null = null;
+
+  #loadResource(): Promise<ReturnType<typeof createResource>> {
+    this.#resource ??= import('./telemetry.ts').then((telemetry) => {
+      telemetry.forwardExportProblems((message) => this.#log.warn(message));
+      return telemetry.createResource(packageVersion());
     });
+    return this.#resource;
   }
 
   status(): NodeStatus {
@@ -549,6 +631,7 @@ class Node implements RunningNode {
   async #stop(): Promise<void> {
     this.#watcher?.close();
     for (const timer of this.#timers) clearInterval(timer);
+    clearTimeout(this.#spareTimer);
     if (this.#models !== null && this.#shards[0]?.state === 'ready') {
       const snapshot = this.#until(0, (message) => message.kind === 'snapshot');
       this.#tell(0, { kind: 'snapshot' });
@@ -565,8 +648,12 @@ class Node implements RunningNode {
     }
     await within(Promise.all(stopped), STOP_MILLIS);
     if (stopped.length < this.#shards.length) await Promise.all(this.#shards.map((shard) => shard.worker.terminate()));
+    if (this.#folder !== null && this.#shards.length > 0 && this.#shards.every((shard) => shard.isWritten))
+      await adoptStopped(this.#folder.storePath, { epoch: this.#epoch, streams: this.#shards.length });
     // A collector that is down is tried again for ten seconds by default; a stop does not wait for that.
-    await within(Promise.all([this.#tracing?.shutdown(), this.#metrics?.shutdown()]), TELEMETRY_STOP_MILLIS);
+    const telemetry = [this.#tracing, this.#metrics].map(async (part) => (await part)?.shutdown());
+    await within(Promise.all(telemetry), TELEMETRY_STOP_MILLIS);
+    await this.#crew.close();
     await this.#models?.close();
     await this.#admin?.close();
     await this.#folder?.close();

@@ -7,7 +7,6 @@ import type { TransportFactory } from './transport.ts';
 import { TransportError } from './transport-error.ts';
 import { loadNative } from './uws-native.ts';
 import { uwsTransportFactory } from './uws-transport.ts';
-import { wsTransportFactory } from './ws-transport.ts';
 
 export type TransportPreference = 'auto' | 'uws' | 'ws';
 
@@ -18,18 +17,24 @@ export interface SelectedTransport {
 }
 
 /**
- * Picks the transport of this thread.
+ * Picks the transport of this thread and loads it.
  *
- * @throws TransportError TRANSPORT_UNAVAILABLE when `uws` is asked for by name and cannot be loaded.
+ * Rejects with TransportError TRANSPORT_UNAVAILABLE when `uws` is asked for by name and cannot be loaded.
  */
-export function selectTransport(preference: TransportPreference): SelectedTransport {
-  if (preference === 'ws') return { factory: wsTransportFactory(), note: 'ws, as asked' };
+export async function selectTransport(preference: TransportPreference): Promise<SelectedTransport> {
+  if (preference === 'ws') return { factory: await loadWs(), note: 'ws, as asked' };
   const load = loadNative();
   if (load.library !== undefined) {
     return { factory: uwsTransportFactory(load.library, load.provenance), note: `uws: ${load.provenance}` };
   }
   if (preference === 'auto') {
-    return { factory: wsTransportFactory(), note: `ws, because uws cannot be used: ${load.reason}` };
+    return { factory: await loadWs(), note: `ws, because uws cannot be used: ${load.reason}` };
   }
   throw new TransportError('TRANSPORT_UNAVAILABLE', `transport uws: ${load.reason}`, 'use --transport ws or auto');
+}
+
+/** Loaded on demand: with Node's HTTP server below it, it takes a thread longer than the native one. */
+async function loadWs(): Promise<TransportFactory> {
+  const { wsTransportFactory } = await import('./ws-transport.ts');
+  return wsTransportFactory();
 }

@@ -34,7 +34,8 @@ interface Answers {
 }
 interface Learnt {
   readonly kind: 'learnt';
-  readonly additions: ModelAdditions;
+  /** Null: nothing was learnt up to there. */
+  readonly additions: ModelAdditions | null;
   readonly upToBatch: number;
 }
 type LinkMessage = Requests | Answers | Learnt;
@@ -72,7 +73,11 @@ export class ShardLink {
   #answers: Answers = emptyAnswers();
   #isFlushScheduled = false;
 
-  constructor(port: MessagePort, host: LinkHost, onLearnt: (additions: ModelAdditions, upToBatch: number) => void) {
+  constructor(
+    port: MessagePort,
+    host: LinkHost,
+    onLearnt: (additions: ModelAdditions | null, upToBatch: number) => void,
+  ) {
     this.#port = port;
     this.#host = host;
     this.#responders = { msgpack: this.#responder('msgpack'), json: this.#responder('json') };
@@ -98,7 +103,7 @@ export class ShardLink {
     return true;
   }
 
-  shareLearnt(additions: ModelAdditions, upToBatch: number): void {
+  shareLearnt(additions: ModelAdditions | null, upToBatch: number): void {
     this.#port.postMessage({ kind: 'learnt', additions, upToBatch } satisfies Learnt);
   }
 

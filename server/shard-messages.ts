@@ -2,18 +2,27 @@
  * What the main thread and a shard worker say to each other. Start goes in steps, so that budgets are
  * complete before the first decision and every `hello` names every shard:
  *
- *   worker: recovered ─▸ main (waits for all) ─▸ listen ─▸ worker: listening(port) ─▸ main ─▸ serve(map) ─▸ worker: ready
+ *   main: begin ─▸ worker: recovered ─▸ main (waits for all) ─▸ listen ─▸ worker: listening(port) ─▸ main ─▸ serve(map) ─▸ worker: ready
  */
 import type { MessagePort } from 'node:worker_threads';
+import type { ZoneData } from '../decision/local-time.ts';
 import type { PartKeys } from '../decision/part-register.ts';
 import type { ShardAddress } from '../proto/messages.ts';
-import type { CatalogSource } from '../workers/catalog/catalog-file.ts';
+import type { CatalogSource } from '../workers/catalog/catalog-source.ts';
 import type { ModelSnapshot } from '../workers/jobs/model-snapshot-file.ts';
 import type { PriceMemory } from '../workers/price-table.ts';
 import type { LedgerMemory, LedgerSubject } from '../workers/shared-ledger.ts';
 import type { TraceRecord } from '../workers/trace-record.ts';
+import type { TransportNote } from './node-status.ts';
 import type { TraceGate } from './otel-environment.ts';
+import type { TransportPreference } from './select-transport.ts';
 
+/** What a thread is born with: enough to load its modules and its transport. All else comes with `begin`. */
+export interface ShardThreadStart {
+  readonly transport: TransportPreference;
+}
+
+/** What makes a waiting thread the worker of a shard. */
 export interface ShardThreadData {
   readonly shard: number;
   readonly shards: number;
@@ -21,6 +30,8 @@ export interface ShardThreadData {
   readonly storePath: string;
   readonly secret: Uint8Array;
   readonly catalog: CatalogSource;
+  /** Zones to know before the first request, read once for all workers. */
+  readonly zones: readonly ZoneData[];
   readonly ledgerMemory: LedgerMemory;
   readonly ledgerSubjects: readonly LedgerSubject[];
   readonly parts: PartKeys;
@@ -31,12 +42,13 @@ export interface ShardThreadData {
   readonly idleMillis: number;
   readonly traces: TraceGate;
   readonly slowMicros: number;
-  readonly transport: 'auto' | 'uws' | 'ws';
   readonly host: string;
   readonly serverName: string;
 }
 
 export type ToShard =
+  /** The first message a thread gets. */
+  | { readonly kind: 'begin'; readonly data: ShardThreadData }
   | { readonly kind: 'link'; readonly peer: number; readonly port: MessagePort }
   | { readonly kind: 'unlink'; readonly peer: number }
   /** `port`: the shard's own; `sharedPort`: the node's, or null when another shard serves it alone. */
@@ -57,7 +69,14 @@ export type ToShard =
   | { readonly kind: 'drill'; readonly drill: 'worker-error' | 'worker-exit' };
 
 export type FromShard =
-  | { readonly kind: 'recovered'; readonly applied: number; readonly millis: number }
+  | {
+      readonly kind: 'recovered';
+      readonly applied: number;
+      readonly millis: number;
+      /** The same in every worker of a node. */
+      readonly transport: TransportNote;
+      readonly canSharePort: boolean;
+    }
   | { readonly kind: 'listening'; readonly port: number; readonly sharedPort: number | null }
   | { readonly kind: 'ready' }
   | { readonly kind: 'readOnly'; readonly isReadOnly: boolean; readonly problem: string | null }
@@ -68,5 +87,6 @@ export type FromShard =
   | { readonly kind: 'catalogApplied'; readonly version: string; readonly reason: string | null }
   | { readonly kind: 'trimmed'; readonly batches: number }
   | { readonly kind: 'drained' }
-  | { readonly kind: 'stopped' }
+  /** `isWritten`: all records and a last checkpoint are on disk. */
+  | { readonly kind: 'stopped'; readonly isWritten: boolean }
   | { readonly kind: 'dying'; readonly code: string; readonly reason: string; readonly advice: string };

@@ -3,10 +3,11 @@
  * thread says. An error that nobody caught ends the thread, but its sockets first: the native transport
  * would otherwise take the whole process with it. The main thread then starts a replacement.
  */
+import { once } from 'node:events';
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { CLOSE_CODE, LIMITS } from '../proto/limits.ts';
 import { textHash } from '../proto/murmur3.ts';
-import { compileCatalogSource } from '../workers/catalog/compile-catalog.ts';
+import { compileCatalogSource } from '../workers/catalog/catalog-source.ts';
 import { monotonicMillis } from '../workers/clock.ts';
 import { COUNTER, GAUGE, MetricsWriter } from '../workers/metrics-layout.ts';
 import { deriveSecret } from '../workers/node-secret.ts';
@@ -20,7 +21,7 @@ import { selectTransport } from './select-transport.ts';
 import { chooseSubprotocol, Session, SessionHost } from './session.ts';
 import { ShardLink } from './shard-link.ts';
 import { ownersOf } from './shard-map.ts';
-import type { FromShard, ShardThreadData, ToShard } from './shard-messages.ts';
+import type { FromShard, ShardThreadStart, ToShard } from './shard-messages.ts';
 import type { Connection, Transport, TransportHandler, UpgradeRequest, UpgradeVerdict } from './transport.ts';
 
 const SEND_BUFFER_BYTES_MAX = 4 * 1024 * 1024;
@@ -34,17 +35,38 @@ const LINGER_MILLIS = 200;
 
 if (isMainThread || parentPort === null) throw new Error('shard-thread.ts runs as a worker thread only');
 const main = parentPort;
-const data = workerData as ShardThreadData; // posted by the composition root only
 function tell(message: FromShard): void {
   main.postMessage(message);
 }
+const transports: Transport[] = [];
+
+process.on('uncaughtException', (error) => {
+  const advice = error instanceof OperatorError ? error.advice : 'the worker is replaced; see the log';
+  const code = error instanceof OperatorError ? error.code : 'WORKER_ERROR';
+  tell({
+    kind: 'dying',
+    code,
+    reason: error instanceof OperatorError ? error.message : (error.stack ?? error.message),
+    advice,
+  });
+  for (const transport of transports) transport.closeAll(CLOSE_CODE.restarting, 'the worker is restarting');
+  process.exit(1);
+});
+process.on('unhandledRejection', (reason) => {
+  throw reason instanceof Error ? reason : new Error(String(reason));
+});
+
+const { factory, note } = await selectTransport((workerData as ShardThreadStart).transport); // given by ShardCrew only
+// Here a thread may wait for long: as one of a start, or as the spare.
+const [begin] = (await once(main, 'message')) as [Extract<ToShard, { kind: 'begin' }>]; // the first message, always
+const { data } = begin;
 
 const metrics = new MetricsWriter(data.metrics);
 metrics.clearGauges();
 const owners = ownersOf(data.shards);
-const zones = createZoneTable(textHash);
+const zones = createZoneTable(textHash, data.zones);
 const catalog = compileCatalogSource(data.catalog);
-prebuildZones(zones, [catalog.timeZone, 'UTC']);
+prebuildZones(zones, [...data.zones.map((zone) => zone.name), 'UTC']);
 const peerBatches = new Map<number, number>();
 
 const store = LmdbStore.open({ path: data.storePath, epoch: data.epoch, stream: data.shard });
@@ -85,23 +107,6 @@ const shard = new Shard({
   },
 });
 const host = new SessionHost(shard.requests, data.shard, owners, metrics, data.serverName);
-const transports: Transport[] = [];
-
-process.on('uncaughtException', (error) => {
-  const advice = error instanceof OperatorError ? error.advice : 'the worker is replaced; see the log';
-  const code = error instanceof OperatorError ? error.code : 'WORKER_ERROR';
-  tell({
-    kind: 'dying',
-    code,
-    reason: error instanceof OperatorError ? error.message : (error.stack ?? error.message),
-    advice,
-  });
-  for (const transport of transports) transport.closeAll(CLOSE_CODE.restarting, 'the worker is restarting');
-  process.exit(1);
-});
-process.on('unhandledRejection', (reason) => {
-  throw reason instanceof Error ? reason : new Error(String(reason));
-});
 
 const handler: TransportHandler = {
   onUpgrade(request: UpgradeRequest): UpgradeVerdict {
@@ -145,7 +150,6 @@ function isLoopbackOrigin(origin: string): boolean {
 }
 
 async function listen(port: number, sharedPort: number | null, isShared: boolean): Promise<void> {
-  const { factory } = selectTransport(data.transport);
   const limits = {
     frameBytesMax: LIMITS.frameBytesMax,
     sendBufferBytesMax: SEND_BUFFER_BYTES_MAX,
@@ -206,8 +210,8 @@ function delay(millis: number): Promise<void> {
 async function stop(): Promise<void> {
   for (const transport of transports) transport.closeAll(CLOSE_CODE.restarting, 'the server has stopped');
   for (const link of host.links) link?.fail();
-  await shard.stop();
-  tell({ kind: 'stopped' });
+  const isWritten = await shard.stop();
+  tell({ kind: 'stopped', isWritten });
   main.close();
 }
 
@@ -230,7 +234,7 @@ main.on('message', (message: ToShard) => {
   switch (message.kind) {
     case 'link':
       host.links[message.peer] = new ShardLink(message.port, host, (additions, upToBatch) => {
-        shard.models.addDelta(additions);
+        if (additions !== null) shard.models.addDelta(additions);
         peerBatches.set(message.peer, upToBatch);
       });
       return;
@@ -267,6 +271,8 @@ main.on('message', (message: ToShard) => {
     case 'stop':
       void stop();
       return;
+    case 'begin':
+      return; // read above, once
     case 'drill':
       if (message.drill === 'worker-exit') process.exit(1);
       setImmediate(() => {
@@ -279,4 +285,10 @@ const startedMillis = monotonicMillis();
 const applied = shard.recover();
 shard.start();
 host.mapEpoch = data.epoch;
-tell({ kind: 'recovered', applied, millis: monotonicMillis() - startedMillis });
+tell({
+  kind: 'recovered',
+  applied,
+  millis: monotonicMillis() - startedMillis,
+  transport: { name: factory.name, note },
+  canSharePort: factory.canSharePort,
+});

@@ -11,6 +11,7 @@
 
 import type { JournalPosition, Store } from '../actors/store.ts';
 import type { LedgerShare } from './shared-ledger.ts';
+import { LmdbStore } from './store/lmdb-store.ts';
 
 export interface Checkpoint {
   /** First batch whose entries may not be in the records. */
@@ -52,6 +53,26 @@ export function writeCatalogText(store: Store, version: string, text: string): v
   if (store.getMeta(name) === undefined) store.putMeta(name, encoder.encode(text));
 }
 
+/**
+ * Makes the epoch of a node that stopped in order the base: each worker has written all its records and a last
+ * checkpoint, so the next start need not read its journal. For the main thread, when the workers have closed
+ * their stores. Never rejects: not done, it costs the next start that reading.
+ */
+export async function adoptStopped(storePath: string, base: Base): Promise<void> {
+  try {
+    // A stream of its own: those of the workers end where their last batch does.
+    const store = LmdbStore.open({ path: storePath, epoch: base.epoch, stream: base.streams });
+    try {
+      writeBase(store, base);
+      await store.commit();
+    } finally {
+      await store.close();
+    }
+  } catch {
+    // The base before stands, with its journal.
+  }
+}
+
 /** Checkpoints of every stream of the base, as positions in the journal. */
 export function basePositions(store: Store, base: Base | undefined): JournalPosition[] {
   const positions: JournalPosition[] = [];
@@ -60,6 +81,23 @@ export function basePositions(store: Store, base: Base | undefined): JournalPosi
     positions.push({ epoch: base.epoch, stream, batch: readCheckpoint(store, base.epoch, stream)?.batch ?? 1 });
   }
   return positions;
+}
+
+/**
+ * Where `shard` of `shards` begins to read for the records of its own partitions: at the base's positions,
+ * but for streams that cannot hold any. With the base's number of workers each stream has the partitions of
+ * one shard, and those of the others need not be read for records at all.
+ */
+export function ownPositions(
+  positions: readonly JournalPosition[],
+  base: Base | undefined,
+  shard: number,
+  shards: number,
+): readonly JournalPosition[] {
+  if (base?.streams !== shards) return positions;
+  return positions.map((position) =>
+    position.stream === shard ? position : { ...position, batch: Number.POSITIVE_INFINITY },
+  );
 }
 
 /**

@@ -31,8 +31,8 @@ const CYCLE_PAUSE_MILLIS = 1_000;
 /** Records put into one commit, so that a reply behind it waits little; fewer than the least share a page poorly. */
 const RECORDS_A_COMMIT_MIN = 32;
 const RECORDS_A_COMMIT_MAX = 128;
-/** Never slower than this, so that a quiet node is soon wholly in its records. */
-const RECORDS_A_SECOND_MIN = 400;
+/** Never slower than this, so that a quiet node is soon wholly in its records, and a restart reads back little. */
+const RECORDS_A_SECOND_MIN = 1_000;
 const RECORDS_A_COMMIT_WHEN_STOPPING = 4_096;
 const RETRY_MILLIS = 1_000;
 
@@ -220,17 +220,25 @@ export class ShardWriter {
 
   // ── end ────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Answers what waits, writes every record and a checkpoint, and closes the store. Never rejects. */
-  async stop(): Promise<void> {
+  /**
+   * Answers what waits, writes every record and a checkpoint, and closes the store. Resolves to whether that
+   * checkpoint is on disk; if not, the journal has it all, and the next start reads it from there. Never rejects.
+   */
+  async stop(): Promise<boolean> {
     clearInterval(this.#timer);
     clearInterval(this.#retry);
+    let isWritten = false;
     try {
-      if (!this.isReadOnly) await this.#writeOut();
+      if (!this.isReadOnly) {
+        await this.#writeOut();
+        isWritten = true;
+      }
     } catch {
-      // The journal has it all: the next start reads it from there.
+      // Told by the result.
     }
     this.#gate.breakAll();
     await this.#store.close();
+    return isWritten;
   }
 
   async #writeOut(): Promise<void> {

@@ -27,6 +27,7 @@ import {
   earlierOf,
   inheritedLedger,
   isAfter,
+  ownPositions,
   readBase,
   writeBase,
   writeCatalogText,
@@ -42,6 +43,8 @@ const EXCHANGE_MILLIS = 200;
 const TICK_MILLIS = 100;
 /** Gauges that cost a system call are read every so many ticks. */
 const SLOW_GAUGES_TICKS = 10;
+/** Journal batches without anything learnt after which a snapshot is taken all the same. */
+const SNAPSHOT_BATCHES_MAX = 64;
 const TIMERS_A_TICK = 20_000;
 const STORED_LEASES_A_STEP = 256;
 
@@ -73,7 +76,8 @@ export interface ShardOptions {
 export interface ShardEvents {
   readOnlyChanged(isReadOnly: boolean, problem: string | null): void;
   turnFailed(error: unknown, effectType: number, profileHash: string): void;
-  modelsLearnt(additions: ModelAdditions, upToBatch: number): void;
+  /** `additions` is null when nothing was learnt; the others may then still count the journal up to there as seen. */
+  modelsLearnt(additions: ModelAdditions | null, upToBatch: number): void;
   traced(records: TraceRecord[]): void;
   /** Many answers follow until `false`: each connection's may leave together. */
   burst(isOn: boolean): void;
@@ -95,6 +99,8 @@ export class Shard {
   #published = new Map<string, number>();
   #isStopping = false;
   #ticks = 0;
+  /** Sum of the batch numbers of all streams at the last snapshot. */
+  #snapshotBatches = 0;
 
   constructor(options: ShardOptions) {
     this.#options = options;
@@ -182,13 +188,19 @@ export class Shard {
       row[0] = (row[0] as number) + held;
       row[1] = (row[1] as number) + spent;
     }
-    const applied = this.runtime.recoverFrom(earlierOf(recordPositions, modelPositions), (effect, position, isOwn) => {
-      if (isOwn && isAfter(recordPositions, position)) {
+    const from = earlierOf(ownPositions(recordPositions, base, shard, shards), modelPositions);
+    let teaches = false;
+    const mayLack = (batch: JournalPosition): boolean => {
+      teaches = isAfter(modelPositions, batch);
+      return isAfter(recordPositions, batch);
+    };
+    const applied = this.runtime.recoverFrom(from, mayLack, (effect, isForRecord) => {
+      if (isForRecord) {
         for (let i = 0; i < effect.ledgerCount; i++) {
           moveOwn(ownOf(effect.ledgerSubject(i)), 0, effect.ledgerKind(i), effect.ledgerAmount(i));
         }
       }
-      if (isAfter(modelPositions, position)) this.#learnAgain(effect);
+      if (teaches) this.#learnAgain(effect);
     });
     ledger.setShare(
       [...own].map(([subjectHash, row]) => ({ subjectHash, held: row[0] as number, spent: row[1] as number })),
@@ -225,18 +237,22 @@ export class Shard {
 
   #exchange(): void {
     this.#exchangedAt = monotonicMillis();
-    const additions = this.models.takeDelta();
-    if (additions !== null) this.#options.events.modelsLearnt(additions, this.#store.openBatch);
+    this.#options.events.modelsLearnt(this.models.takeDelta(), this.#store.openBatch);
   }
 
   /**
    * The models as they are, and where in the journal that is: right behind a closed batch for this shard,
-   * where their last additions stood for the others. Null when nothing was learnt since the last one.
+   * where their last additions stood for the others. Null when nothing was learnt since the last one and the
+   * journal is not much longer: a start reads it from there, learnt from or not.
    */
   takeSnapshot(peerBatches: ReadonlyMap<number, number>): ModelSnapshot | null {
-    if (!this.models.hasNews || this.writer.isReadOnly) return null;
+    if (this.writer.isReadOnly) return null;
+    let batches = this.#store.openBatch;
+    for (const batch of peerBatches.values()) batches += batch;
+    if (!this.models.hasNews && batches - this.#snapshotBatches < SNAPSHOT_BATCHES_MAX) return null;
     if (this.#store.openBatchBytes > 0) this.writer.commit();
     this.models.hasNews = false;
+    this.#snapshotBatches = batches;
     const { epoch, shards, shard } = this.#options;
     const positions: JournalPosition[] = [];
     for (let stream = 0; stream < shards; stream++) {
@@ -336,12 +352,12 @@ export class Shard {
     this.#metrics.add(COUNTER.catalogReloads, 1);
   }
 
-  /** Writes everything out and stops. What waits in the gate is answered first. */
-  async stop(): Promise<void> {
+  /** Writes everything out and stops; whether it could. What waits in the gate is answered first. */
+  stop(): Promise<boolean> {
     this.#isStopping = true;
     for (const timer of this.#timers) clearInterval(timer);
     this.requests.stop();
-    await this.writer.stop();
+    return this.writer.stop();
   }
 }
 

@@ -23,9 +23,17 @@ const DAY_SECONDS = 86_400;
  */
 const SCAN_STEP_SECONDS = 6 * DAY_SECONDS;
 
-/** A zone table that fills itself from this runtime's time zone data. */
-export function createZoneTable(hashName?: (name: string) => number): ZoneTable {
-  return new ZoneTable(createZoneFill(), hashName);
+/**
+ * A zone table that fills itself from this runtime's time zone data.
+ * @param known zones another thread has read already
+ */
+export function createZoneTable(hashName?: (name: string) => number, known?: readonly ZoneData[]): ZoneTable {
+  return new ZoneTable(createZoneFill(known), hashName);
+}
+
+/** The data of the zones of these names, for `createZoneTable` in another thread; what is no zone is left out. */
+export function readZones(names: readonly string[]): ZoneData[] {
+  return names.map(createZoneFill()).filter((zone) => zone !== undefined);
 }
 
 /** Fills the given zones now rather than at their first use; returns the names that are no zones. */
@@ -43,9 +51,12 @@ export function supportedZoneNames(): string[] {
 }
 
 /** A source of zone data that keeps one copy of each zone, whatever its names. Never throws. */
-export function createZoneFill(): ZoneFill {
+export function createZoneFill(known: readonly ZoneData[] = []): ZoneFill {
   const byPrimaryName = new Map<string, ZoneData>();
+  const byName = new Map(known.map((zone) => [zone.name, zone]));
   return (name) => {
+    const carried = byName.get(name);
+    if (carried !== undefined) return carried;
     const spelling = zoneSpelling(name);
     if (spelling === undefined) return undefined;
     // Everything as one pattern: `1/1/1970, GMT-00:44:30`. Offsets in seconds survive in `longOffset`.
@@ -76,6 +87,7 @@ function zoneSpelling(name: string): string | undefined {
 }
 
 function readZone(name: string, format: Intl.DateTimeFormat): ZoneData {
+  if (name === 'UTC') return { name, transitions: new Float64Array(0), offsets: Int32Array.of(0) };
   const startSeconds = ZONE_SPAN_START_EPOCH_MILLIS / 1000;
   const endSeconds = ZONE_SPAN_END_EPOCH_MILLIS / 1000;
   const transitions: number[] = [];

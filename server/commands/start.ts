@@ -7,6 +7,7 @@
 import { monotonicMillis } from '../../workers/clock.ts';
 import { bannerLines } from '../banner.ts';
 import type { RunningNode } from '../node-status.ts';
+import { ShardCrew } from '../shard-crew.ts';
 import { supervise } from '../supervise.ts';
 import { type CommandCall, EXIT } from './command.ts';
 import { configOf } from './node-options.ts';
@@ -28,8 +29,9 @@ export async function run(call: CommandCall): Promise<number> {
   const stop = listenForStop(call);
   // Each worker's commit occupies one thread of libuv's pool; it is sized before its first use.
   process.env.UV_THREADPOOL_SIZE ??= String(Math.max(THREADPOOL_MIN, config.workers + 2));
+  const crew = new ShardCrew({ transport: config.transport }, config.workers);
   const { startNode } = await import('../node.ts');
-  const node = await startNode(config);
+  const node = await startNode(config, crew);
   const lines = bannerLines({
     config,
     addresses: node.addresses,

@@ -10,6 +10,7 @@ import { EventTurn } from '../../actors/event-turn.ts';
 import type { Models } from '../../actors/ports.ts';
 import { ProfileTurn } from '../../actors/profile-turn.ts';
 import { FIELD } from '../../actors/record-layout.ts';
+import type { JournalPosition } from '../../actors/store.ts';
 import { CatalogIndex } from '../../decision/catalog-index.ts';
 import type { DecideReply, Plain } from '../../proto/messages.ts';
 import { textHash } from '../../proto/murmur3.ts';
@@ -225,8 +226,9 @@ export class OneShard {
       row[1] = (row[1] as number) + spent;
     }
     // Models begin without a snapshot, so every event there is teaches them.
-    const applied = this.runtime.recoverFrom([], (effect, position, isOwn) => {
-      if (isOwn && isAfter(positions, position)) {
+    const mayLack = (batch: JournalPosition): boolean => isAfter(positions, batch);
+    const applied = this.runtime.recoverFrom([], mayLack, (effect, isForRecord) => {
+      if (isForRecord) {
         for (let i = 0; i < effect.ledgerCount; i++) {
           moveOwn(ownOf(effect.ledgerSubject(i)), 0, effect.ledgerKind(i), effect.ledgerAmount(i));
         }

@@ -24,7 +24,7 @@ import {
 } from '../../actors/record-layout.ts';
 import { NO_HANDLE, RECORD_BYTES_MAX, SIZE_CLASSES, Slab } from '../../actors/slab.ts';
 import { MOMENT } from '../../decision/catalog.ts';
-import { CATALOG_LIMITS } from '../../workers/catalog/catalog-schema.ts';
+import { CATALOG_LIMITS } from '../../workers/catalog/catalog-limits.ts';
 
 const NOW = 1_790_000_000_000;
 const keepAll = (): number => Number.POSITIVE_INFINITY;

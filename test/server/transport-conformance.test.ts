@@ -700,7 +700,7 @@ describe.each(adapters)('transport %s', (adapter) => {
   describe('listening', () => {
     it('rejects with PORT_IN_USE and the port when another listens there', async () => {
       const first = await start(adapter);
-      const second = selectTransport(adapter).factory.create(noHandler, TEST_LIMITS);
+      const second = (await selectTransport(adapter)).factory.create(noHandler, TEST_LIMITS);
       const failure = await second
         .listen({ host: '127.0.0.1', port: first.port, isShared: false })
         .catch((error) => error);
@@ -710,14 +710,14 @@ describe.each(adapters)('transport %s', (adapter) => {
     });
 
     it('rejects with ADDRESS_UNAVAILABLE when the address is not ours', async () => {
-      const transport = selectTransport(adapter).factory.create(noHandler, TEST_LIMITS);
+      const transport = (await selectTransport(adapter)).factory.create(noHandler, TEST_LIMITS);
       const failure = await transport.listen({ host: '192.0.2.1', port: 0, isShared: false }).catch((error) => error);
       expect(failure).toMatchObject({ code: 'ADDRESS_UNAVAILABLE' });
       transport.closeAll(1001, '');
     });
 
     it('shares a port between listeners where the factory says so, and is refused where not', async () => {
-      const { canSharePort } = selectTransport(adapter).factory;
+      const { canSharePort } = (await selectTransport(adapter)).factory;
       if (!canSharePort) {
         await expect(start(adapter, {}, { isShared: true })).rejects.toMatchObject({ code: 'PORT_NOT_SHAREABLE' });
         return;
@@ -752,7 +752,7 @@ describe.each(adapters)('transport %s', (adapter) => {
       await upgraded(again);
       await until(() => peer.isEnded);
       again.transport.closeAll(CLOSE_CODE.restarting, '');
-      const { canSharePort } = selectTransport(adapter).factory;
+      const { canSharePort } = (await selectTransport(adapter)).factory;
       await start(adapter, {}, { port: server.port, isShared: canSharePort });
     });
 

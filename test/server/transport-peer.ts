@@ -70,7 +70,7 @@ export async function startRecorded(
       recorded.closes.push(code);
     },
   };
-  const transport = selectTransport(adapter).factory.create(handler, { ...TEST_LIMITS, ...limits });
+  const transport = (await selectTransport(adapter)).factory.create(handler, { ...TEST_LIMITS, ...limits });
   const recorded: Recorded = {
     transport,
     port: await transport.listen({ host: '127.0.0.1', port: address.port ?? 0, isShared: address.isShared ?? false }),

@@ -45,7 +45,7 @@ const handler: TransportHandler = {
   onClose: () => undefined,
 };
 
-const transport = selectTransport(adapter).factory.create(handler, {
+const transport = (await selectTransport(adapter)).factory.create(handler, {
   frameBytesMax: LIMITS.frameBytesMax,
   sendBufferBytesMax: 1024 * 1024,
   idleTimeoutSeconds: 60,

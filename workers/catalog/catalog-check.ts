@@ -5,13 +5,13 @@
  */
 import type { TraitSpec, TraitType } from '../../decision/catalog.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
-import { CATALOG_LIMITS } from './catalog-schema.ts';
+import { CATALOG_LIMITS } from './catalog-limits.ts';
 import type { CounterRegistry } from './counter-registry.ts';
 import { DURATION_PATTERN, parseDurationMillis, parseQuietHours, QUIET_HOURS_PATTERN } from './durations.ts';
 import { isTimeZone } from './local-hour.ts';
 import { nearestMatch } from './nearest-match.ts';
 import type { TraitTable } from './rule-check.ts';
-import type { RuleCompiler } from './rule-compiler.ts';
+import type { RuleParser } from './rule-parser.ts';
 import type { DocumentPath } from './yaml-source.ts';
 
 type RawMap = Readonly<Record<string, unknown>>;
@@ -78,7 +78,7 @@ export function readTraits(root: unknown): TraitTable {
 }
 
 /** Reports everything about `root` that the shape check cannot see. */
-export function checkCatalog(root: unknown, rules: RuleCompiler, counters: CounterRegistry, sink: FindingSink): void {
+export function checkCatalog(root: unknown, rules: RuleParser, counters: CounterRegistry, sink: FindingSink): void {
   const catalog = mapOf(root);
   const channels = Object.keys(mapOf(catalog.channels));
   const slots = mapOf(catalog.slots);
@@ -215,7 +215,7 @@ function checkAction(
   action: RawMap,
   channels: readonly string[],
   slots: RawMap,
-  rules: RuleCompiler,
+  rules: RuleParser,
   sink: FindingSink,
 ): void {
   checkNames([...path, 'channels'], action.channels, channels, 'channel', sink);
@@ -241,7 +241,7 @@ function checkAction(
   }
 }
 
-function checkRule(path: DocumentPath, source: unknown, rules: RuleCompiler, sink: FindingSink): void {
+function checkRule(path: DocumentPath, source: unknown, rules: RuleParser, sink: FindingSink): void {
   // An empty or overlong rule is a matter of shape.
   if (typeof source !== 'string' || source === '' || source.length > CATALOG_LIMITS.ruleLengthMax) return;
   for (const { offset, reason, nearest } of rules.check(source).problems ?? []) {

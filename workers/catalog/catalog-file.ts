@@ -5,103 +5,27 @@
  *
  *     file ─readCatalogFile─▶ CatalogSource ─postMessage─▶ worker: compileCatalogSource ─▶ Catalog
  */
-import { createHash } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { checkCatalog, readTraits } from './catalog-check.ts';
 import { CatalogError, type CatalogProblem } from './catalog-error.ts';
-import { CATALOG_LIMITS, type CatalogFile } from './catalog-schema.ts';
+import { CATALOG_LIMITS } from './catalog-limits.ts';
+import type { CatalogFile } from './catalog-schema.ts';
+import type { CatalogSource } from './catalog-source.ts';
+import { catalogVersion, readCatalogText } from './catalog-text.ts';
 import { CounterRegistry } from './counter-registry.ts';
-import { isTimeZone } from './local-hour.ts';
-import type { TraitTable } from './rule-check.ts';
-import { RuleCompiler } from './rule-compiler.ts';
-import { zoneReader } from './rule-explanation.ts';
+import { RuleParser } from './rule-parser.ts';
 import { shapeProblems } from './shape-problems.ts';
 import { type DocumentPath, type Position, parseYamlSource } from './yaml-source.ts';
 
-/** A valid catalog as plain, cloneable data: what the main thread posts to its workers. */
-export interface CatalogSource {
-  /** Name for messages: the last part of the path. */
-  readonly fileName: string;
-  readonly text: string;
-  /** First 12 hex digits of the SHA-256 of `text` in UTF-8. */
-  readonly version: string;
-  /** What `text` says, checked: compiling from it spares each worker two thirds of the work, the YAML. */
-  readonly file: CatalogFile;
-}
-
-/** The traits and rules of one catalog, as checking and compiling both need them. */
-export interface RuleSetting {
-  readonly traits: TraitTable;
-  readonly counters: CounterRegistry;
-  readonly rules: RuleCompiler;
-}
-
-/** @param root a catalog's plain values, sound or not. */
-export function ruleSettingOf(root: unknown): RuleSetting {
-  const traits = readTraits(root);
-  const counters = new CounterRegistry();
-  return {
-    traits,
-    counters,
-    rules: new RuleCompiler(traits, counters, zoneReader(timeZoneTraitOf(traits), defaultZoneOf(root))),
-  };
-}
-
 /** Problems kept of one file; a file with more is told how many more. */
 const PROBLEMS_MAX = 200;
-
-function catalogVersion(text: string): string {
-  return createHash('sha256').update(text, 'utf8').digest('hex').slice(0, 12);
-}
 
 /**
  * Reads and checks a catalog file.
  * @throws CatalogError: `CATALOG_UNREADABLE` when there is no text to check, else as `loadCatalogText`.
  */
 export async function readCatalogFile(path: string): Promise<CatalogSource> {
-  const bytes = await readBounded(path);
-  let text: string;
-  try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-  } catch (cause) {
-    throw unreadable(path, 'is not UTF-8 text', cause);
-  }
-  return loadCatalogText(text, basename(path));
-}
-
-async function readBounded(path: string): Promise<Uint8Array> {
-  try {
-    // Asked before opening: to open a pipe would wait for its writer.
-    const facts = await stat(path);
-    if (facts.isDirectory()) throw unreadable(path, 'is a folder; name the catalog file inside it');
-    if (!facts.isFile()) throw unreadable(path, 'is not a regular file');
-    if (facts.size > CATALOG_LIMITS.fileBytesMax) {
-      throw unreadable(
-        path,
-        `has ${facts.size} bytes, more than the ${CATALOG_LIMITS.fileBytesMax} a catalog may have`,
-      );
-    }
-    return await readFile(path);
-  } catch (cause) {
-    if (cause instanceof CatalogError) throw cause;
-    const code = (cause as { readonly code?: unknown }).code; // Node's file errors carry a code
-    throw unreadable(path, REASON_BY_CODE[String(code)] ?? `cannot be read (${String(code)})`, cause);
-  }
-}
-
-const REASON_BY_CODE: Readonly<Record<string, string>> = {
-  ENOENT: 'does not exist',
-  ENOTDIR: 'does not exist: a part of its path is a file',
-  EACCES: 'may not be read by this user',
-  EPERM: 'may not be read by this user',
-  EISDIR: 'is a folder; name the catalog file inside it',
-  ELOOP: 'is a link that leads back to itself',
-};
-
-function unreadable(path: string, reason: string, cause?: unknown): CatalogError {
-  const problem: CatalogProblem = { file: path, line: 1, column: 1, path: '', reason };
-  return new CatalogError('CATALOG_UNREADABLE', [problem], cause === undefined ? undefined : { cause });
+  return loadCatalogText(await readCatalogText(path), basename(path));
 }
 
 /**
@@ -137,7 +61,9 @@ export function loadCatalogText(text: string, fileName: string): CatalogSource {
   for (const { path, part, reason, nearest } of shapeProblems(source.value)) {
     report(source.locate(path, part), path, reason, nearest);
   }
-  const { rules, counters } = ruleSettingOf(source.value);
+  const traits = readTraits(source.value);
+  const counters = new CounterRegistry();
+  const rules = new RuleParser(traits, counters);
   checkCatalog(source.value, rules, counters, {
     find(path, reason, details) {
       const isRule = details?.ruleOffset !== undefined;
@@ -148,8 +74,16 @@ export function loadCatalogText(text: string, fileName: string): CatalogSource {
     },
   });
   if (problems.length > 0) throw catalogError(problems);
-  // No shape problem: the value is a CatalogFile.
-  return { fileName, text, version: catalogVersion(text), file: source.value as CatalogFile };
+  return {
+    fileName,
+    text,
+    version: catalogVersion(text),
+    file: source.value as CatalogFile, // it has no shape problem
+    traits: [...traits.values()].filter((trait) => trait !== null), // null only where the shape is wrong
+    rules: rules.checked(),
+    counters: counters.counters,
+    retentions: counters.retentions(),
+  };
 }
 
 function catalogError(problems: CatalogProblem[]): CatalogError {
@@ -160,17 +94,6 @@ function catalogError(problems: CatalogProblem[]): CatalogError {
     kept.push({ ...last, path: '', reason: `and ${problems.length - PROBLEMS_MAX} more problems` });
   }
   return new CatalogError('CATALOG_INVALID', kept);
-}
-
-/** Index of the trait that holds the person's zone, or -1. */
-export function timeZoneTraitOf(traits: TraitTable): number {
-  for (const trait of traits.values()) if (trait?.type === 'timeZone') return trait.index;
-  return -1;
-}
-
-function defaultZoneOf(root: unknown): string {
-  const zone = (root as { readonly timeZone?: unknown }).timeZone; // not null; a scalar or list has no such key
-  return typeof zone === 'string' && isTimeZone(zone) ? zone : 'UTC';
 }
 
 /** `['actions', 3, 'slots', 0]` as `actions[3].slots[0]`. */

@@ -1,6 +1,6 @@
 /**
  * A checked rule as a tree of our own: names resolved to indices, types known, only the supported part
- * of CEL. The parser's tree (`CelNode`, the shape `rule-compiler.ts` adapts) goes in, `Expression` comes
+ * of CEL. The parser's tree (`CelNode`, the shape `rule-parser.ts` adapts) goes in, `Expression` comes
  * out of `rule-check.ts`, and `rule-code.ts` turns it into JavaScript. Offsets count UTF-16 units in
  * the rule's source.
  */

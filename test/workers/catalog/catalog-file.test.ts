@@ -6,7 +6,8 @@ import { MOMENT } from '../../../decision/catalog.ts';
 import { murmur3Text } from '../../../proto/murmur3.ts';
 import { CatalogError } from '../../../workers/catalog/catalog-error.ts';
 import { loadCatalogText, readCatalogFile } from '../../../workers/catalog/catalog-file.ts';
-import { compileCatalog, compileCatalogSource } from '../../../workers/catalog/compile-catalog.ts';
+import { compileCatalogSource } from '../../../workers/catalog/catalog-source.ts';
+import { compileCatalog } from '../../../workers/catalog/compile-catalog.ts';
 import { DOCUMENTED_EXAMPLE, EXAMPLE_WITHOUT_FALLBACK } from './documented-example.ts';
 
 describe('readCatalogFile', () => {

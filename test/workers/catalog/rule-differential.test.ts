@@ -1,7 +1,8 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CounterRegistry } from '../../../workers/catalog/counter-registry.ts';
-import { RuleCompiler } from '../../../workers/catalog/rule-compiler.ts';
+import { compileRule } from '../../../workers/catalog/rule-function.ts';
+import { RuleParser } from '../../../workers/catalog/rule-parser.ts';
 import { anyRule, anyState, SPECS } from './any-rule.ts';
 import { CelOracle, type Verdict } from './cel-oracle.ts';
 import { ProfileScope, type ProfileState } from './profile-scope.ts';
@@ -12,12 +13,12 @@ describe('compiled rules', () => {
 
   function verdictOf(source: string, state: ProfileState): Verdict {
     const counters = new CounterRegistry();
-    const compiler = new RuleCompiler(traits, counters, () => 'UTC');
+    const parser = new RuleParser(traits, counters);
     const evaluate = (text: string): boolean => {
-      const check = compiler.check(text);
-      if (check.rule === null) throw new Error(`${text} is refused: ${JSON.stringify(check.problems)}`);
+      const check = parser.check(text);
+      if (check.expression === null) throw new Error(`${text} is refused: ${JSON.stringify(check.problems)}`);
       const scope = new ProfileScope(SPECS, counters.counters, state);
-      const rule = compiler.compile(check.rule);
+      const rule = compileRule(text, check.expression, () => 'UTC');
       const answer = rule.evaluate(scope);
       expect(rule.clauses.every((clause) => clause.evaluate(scope))).toBe(answer);
       for (const clause of rule.clauses) clause.explain(scope);

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import type { Rule } from '../../../decision/rule.ts';
 import { CounterRegistry } from '../../../workers/catalog/counter-registry.ts';
-import { RuleCompiler } from '../../../workers/catalog/rule-compiler.ts';
 import { zoneReader } from '../../../workers/catalog/rule-explanation.ts';
+import { compileRule } from '../../../workers/catalog/rule-function.ts';
+import { RuleParser } from '../../../workers/catalog/rule-parser.ts';
 import type { RuleProblem } from '../../../workers/catalog/rule-syntax.ts';
 import { ProfileScope, type ProfileState, traitSpecs } from './profile-scope.ts';
 
@@ -20,20 +21,25 @@ const SPECS = traitSpecs({
 const TRAITS = new Map(SPECS.map((spec) => [spec.name, spec]));
 const ZONE_TRAIT = SPECS.findIndex((spec) => spec.type === 'timeZone');
 
-function setting(): { readonly compiler: RuleCompiler; readonly counters: CounterRegistry } {
+const ZONE_OF = zoneReader(ZONE_TRAIT, 'Asia/Shanghai');
+
+function setting(): { readonly parser: RuleParser; readonly counters: CounterRegistry } {
   const counters = new CounterRegistry();
-  return { counters, compiler: new RuleCompiler(TRAITS, counters, zoneReader(ZONE_TRAIT, 'Asia/Shanghai')) };
+  return { counters, parser: new RuleParser(TRAITS, counters) };
 }
 
 function problemsOf(source: string): readonly RuleProblem[] {
-  return setting().compiler.check(source).problems ?? [];
+  return setting().parser.check(source).problems ?? [];
 }
 
 function compiled(source: string, state: ProfileState): { readonly rule: Rule; readonly scope: ProfileScope } {
-  const { compiler, counters } = setting();
-  const check = compiler.check(source);
-  if (check.rule === null) throw new Error(`${source}: ${JSON.stringify(check.problems)}`);
-  return { rule: compiler.compile(check.rule), scope: new ProfileScope(SPECS, counters.counters, state) };
+  const { parser, counters } = setting();
+  const check = parser.check(source);
+  if (check.expression === null) throw new Error(`${source}: ${JSON.stringify(check.problems)}`);
+  return {
+    rule: compileRule(source, check.expression, ZONE_OF),
+    scope: new ProfileScope(SPECS, counters.counters, state),
+  };
 }
 
 function evaluate(source: string, state: ProfileState = {}): boolean {
@@ -130,8 +136,8 @@ describe('a rule that cannot be', () => {
   });
 
   it('check: stays quiet about a trait when its own declaration is wrong', () => {
-    const compiler = new RuleCompiler(new Map([['age', null]]), new CounterRegistry(), () => 'UTC');
-    expect(compiler.check('profile.age > 1 && profile.age == "x"').problems).toBeNull();
+    const parser = new RuleParser(new Map([['age', null]]), new CounterRegistry());
+    expect(parser.check('profile.age > 1 && profile.age == "x"').problems).toBeNull();
   });
 });
 
@@ -221,11 +227,13 @@ describe('a compiled rule', () => {
     }
   });
 
-  it('compile: gives one rule object when the same text is compiled twice', () => {
-    const { compiler } = setting();
-    const [one, other] = ['profile.age > 1', 'profile.age > 1'].map((source) => compiler.check(source).rule);
-    if (one === null || one === undefined || other === null || other === undefined) throw new Error('refused');
-    expect(compiler.compile(one)).toBe(compiler.compile(other));
+  it('check: gives one tree when the same text is checked twice, and keeps only what passed', () => {
+    const { parser } = setting();
+    const [one, other] = ['profile.age > 1', 'profile.age > 1'].map((source) => parser.check(source).expression);
+    expect(one).not.toBeNull();
+    expect(other).toBe(one);
+    expect(parser.check('profile.agee > 1').expression).toBeNull();
+    expect(parser.checked()).toEqual(new Map([['profile.age > 1', one]]));
   });
 
   it('compile: stays linear in the rule when conditions are nested 40 deep', () => {
@@ -233,10 +241,8 @@ describe('a compiled rule', () => {
       (inner) => `(${inner} ? profile.member : !profile.member)`,
       'profile.member',
     );
-    const { compiler } = setting();
-    const check = compiler.check(nested.replaceAll('?', '== true ?'));
-    if (check.rule === null) throw new Error(JSON.stringify(check.problems));
-    expect(compiler.compile(check.rule).evaluate(new ProfileScope(SPECS, [], { traits: { member: true } }))).toBe(true);
+    const { rule, scope } = compiled(nested.replaceAll('?', '== true ?'), { traits: { member: true } });
+    expect(rule.evaluate(scope)).toBe(true);
   });
 
   it('clauses: are the operands of the top-level "&&" as written when brackets and "||" stand between', () => {

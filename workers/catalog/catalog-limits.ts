@@ -1,0 +1,23 @@
+/** The bounds of a catalog, for the schema that states them and for all that is held to them. */
+export const CATALOG_LIMITS = {
+  /** Largest catalog file, in bytes. */
+  fileBytesMax: 8 * 1024 * 1024,
+  actionsMax: 2_500,
+  productsMax: 10_000,
+  slotsMax: 256,
+  channelsMax: 32,
+  traitsMax: 128,
+  enumValuesMax: 256,
+  creativesMax: 64,
+  capsMax: 8,
+  contextWeightsMax: 16,
+  /** Longest rule, in UTF-16 units. */
+  ruleLengthMax: 4_096,
+  /** Largest count of one cap: every counted moment is remembered exactly. */
+  capCountMax: 1_000,
+  /** Money, in minor units: far inside the integers a double holds exactly. */
+  moneyMinorMax: 1_000_000_000_000,
+  leverMax: 1_000,
+  leaseMillisMax: 7 * 86_400_000,
+  quoteTtlMillisMax: 7 * 86_400_000,
+} as const;

@@ -1,0 +1,222 @@
+/**
+ * A catalog that has passed every check, as plain data, and the catalog the decision functions see, built
+ * from it: names become indices, durations milliseconds, rules functions, and what the file leaves out
+ * gets its default. Compiled once in every worker for each version; the result is never changed.
+ *
+ *     catalog-file.ts: text ─▶ CatalogSource ─postMessage─▶ compileCatalogSource ─▶ Catalog
+ *
+ * Rules are in it as checked trees, so that this file needs no YAML, no schema and no CEL: loading those
+ * took a worker longer than everything else between its start and its first decision.
+ */
+import type {
+  Action,
+  Cap,
+  Catalog,
+  Channel,
+  EventCounter,
+  EventRetention,
+  MomentKind,
+  Product,
+  Slot,
+  TraitSpec,
+} from '../../decision/catalog.ts';
+import { MOMENT } from '../../decision/catalog.ts';
+import type { Rule } from '../../decision/rule.ts';
+import { murmur3Text } from '../../proto/murmur3.ts';
+import type { CapFile, CatalogFile } from './catalog-schema.ts';
+import { parseCapPeriod, parseDurationMillis, parseQuietHours } from './durations.ts';
+import { type ZoneOf, zoneReader } from './rule-explanation.ts';
+import { compileRule } from './rule-function.ts';
+import type { Expression } from './rule-syntax.ts';
+
+/** A valid catalog as plain, cloneable data: what the main thread posts to its workers. */
+export interface CatalogSource {
+  /** Name for messages: the last part of the path. */
+  readonly fileName: string;
+  readonly text: string;
+  /** First 12 hex digits of the SHA-256 of `text` in UTF-8. */
+  readonly version: string;
+  /** What `text` says, checked. */
+  readonly file: CatalogFile;
+  /** Declared traits, in the order of the file. */
+  readonly traits: readonly TraitSpec[];
+  /** Every rule of the file, by its text. */
+  readonly rules: ReadonlyMap<string, Expression>;
+  /** The event counters of all rules, and how long each event must be remembered for them. */
+  readonly counters: readonly EventCounter[];
+  readonly retentions: ReadonlyMap<number, EventRetention>;
+}
+
+/** What holds when the file does not say. */
+const CATALOG_DEFAULTS = {
+  explorationProbability: 0.02,
+  holdoutProbability: 0,
+  rewardWindow: '7d',
+  leaseMillis: 120_000,
+  quoteTtlMillis: 900_000,
+  lever: 1,
+  capOn: 'decision',
+} as const;
+
+/**
+ * Compiles what `loadCatalogText` has accepted, in this thread or another. Does not fail.
+ */
+export function compileCatalogSource(source: CatalogSource): Catalog {
+  const { file, version, traits } = source;
+  const timeZoneTrait = timeZoneTraitOf(traits);
+  const ruleOf = ruleReader(source.rules, zoneReader(timeZoneTrait, file.timeZone));
+  const channels = Object.entries(file.channels).map(([key, channel], index) => compileChannel(key, channel, index));
+  const channelByKey = new Map(channels.map((channel) => [channel.key, channel]));
+  const slots = Object.entries(file.slots ?? {}).map(
+    ([key, slot], index): Slot => ({ index, key, hash: hashOf(key), channels: indicesOf(slot.channels, channelByKey) }),
+  );
+  const slotByKey = new Map(slots.map((slot) => [slot.key, slot]));
+  const products = (file.products ?? []).map((product, index) => compileProduct(product, file.currency, index));
+  const actions = file.actions.map((action, index) => compileAction(action, index, ruleOf, channelByKey, slotByKey));
+  const actionByKey = new Map(actions.map((action) => [action.key, action]));
+  const decision = file.decision ?? {};
+  return {
+    version,
+    versionHash: Number.parseInt(version.slice(0, 8), 16),
+    name: file.name,
+    currency: file.currency,
+    timeZone: file.timeZone,
+    decision: {
+      explorationProbability: decision.explorationProbability ?? CATALOG_DEFAULTS.explorationProbability,
+      holdoutProbability: decision.holdoutProbability ?? CATALOG_DEFAULTS.holdoutProbability,
+      rewardWindowMillis: sound(parseDurationMillis(decision.rewardWindow ?? CATALOG_DEFAULTS.rewardWindow)),
+      leaseMillis: decision.leaseMillis ?? CATALOG_DEFAULTS.leaseMillis,
+      fallbackAction: decision.fallback === undefined ? -1 : sound(actionByKey.get(decision.fallback)).index,
+    },
+    keepsAdditionalTraits: file.profile?.additionalTraits === 'keep',
+    traits,
+    traitSchemaHash: traitSchemaHash(traits),
+    channels,
+    slots,
+    products,
+    actions,
+    counters: source.counters,
+    retentions: source.retentions,
+    timeZoneTrait,
+    traitByName: new Map(traits.map((trait) => [trait.name, trait])),
+    channelByKey,
+    slotByKey,
+    productBySku: new Map(products.map((product) => [product.sku, product])),
+    actionByKey,
+    actionByHash: new Map(actions.map((action) => [action.hash, action])),
+    channelByHash: new Map(channels.map((channel) => [channel.hash, channel])),
+    productByHash: new Map(products.map((product) => [product.hash, product])),
+  };
+}
+
+function compileChannel(key: string, channel: CatalogFile['channels'][string], index: number): Channel {
+  return {
+    index,
+    key,
+    hash: hashOf(key),
+    costMinor: channel.costMinor ?? 0,
+    quietHours: channel.quietHours === undefined ? null : sound(parseQuietHours(channel.quietHours)),
+    caps: (channel.caps ?? []).map(compileCap),
+  };
+}
+
+function compileProduct(
+  product: NonNullable<CatalogFile['products']>[number],
+  currency: string,
+  index: number,
+): Product {
+  return {
+    index,
+    sku: product.sku,
+    hash: hashOf(product.sku),
+    currency,
+    listMinor: product.listMinor,
+    floorMinor: product.floorMinor,
+    ceilingMinor: product.ceilingMinor,
+    costMinor: product.costMinor,
+    stepMinor: product.stepMinor,
+    stock: product.stock ?? null,
+    quoteTtlMillis: product.quoteTtlMillis ?? CATALOG_DEFAULTS.quoteTtlMillis,
+  };
+}
+
+function compileAction(
+  action: CatalogFile['actions'][number],
+  index: number,
+  ruleOf: (text: string) => Rule,
+  channels: ReadonlyMap<string, Channel>,
+  slots: ReadonlyMap<string, Slot>,
+): Action {
+  return {
+    index,
+    key: action.key,
+    hash: hashOf(action.key),
+    category: action.category ?? null,
+    categoryHash: action.category === undefined ? 0 : hashOf(action.category),
+    channels: indicesOf(action.channels, channels),
+    slots: indicesOf(action.slots ?? [], slots),
+    valueMinor: action.valueMinor,
+    costMinor: action.costMinor ?? 0,
+    lever: action.lever ?? CATALOG_DEFAULTS.lever,
+    eligibility: action.eligibility === undefined ? null : ruleOf(action.eligibility),
+    contextWeights: (action.contextWeights ?? []).map(({ when, weight }) => ({ when: ruleOf(when), weight })),
+    caps: (action.caps ?? []).map(compileCap),
+    budgetMinor: action.budgetMinor ?? null,
+    creatives: action.creatives ?? [],
+  };
+}
+
+/** The same text is compiled once. */
+function ruleReader(expressions: CatalogSource['rules'], zoneOf: ZoneOf): (text: string) => Rule {
+  const compiled = new Map<string, Rule>();
+  return (text) => {
+    const rule = compiled.get(text) ?? compileRule(text, sound(expressions.get(text)), zoneOf);
+    compiled.set(text, rule);
+    return rule;
+  };
+}
+
+/** Index of the trait that holds the person's zone, or -1. */
+function timeZoneTraitOf(traits: readonly TraitSpec[]): number {
+  return traits.find((trait) => trait.type === 'timeZone')?.index ?? -1;
+}
+
+function compileCap(cap: CapFile): Cap {
+  const on = cap.on ?? CATALOG_DEFAULTS.capOn;
+  const moment: MomentKind = MOMENT[on];
+  return {
+    count: cap.count,
+    period: sound(parseCapPeriod(cap.per)),
+    on: moment,
+    text: `${cap.count} per ${cap.per} on ${on}`,
+  };
+}
+
+/** Two catalogs whose traits are declared alike, in the same order, have the same hash. */
+function traitSchemaHash(traits: readonly TraitSpec[]): number {
+  const declared = traits.map(({ name, type, min, max, values, isProtected, isSensitive }) => [
+    name,
+    type,
+    min,
+    max,
+    values,
+    isProtected,
+    isSensitive,
+  ]);
+  return hashOf(JSON.stringify(declared));
+}
+
+function hashOf(text: string): number {
+  return murmur3Text(text, 0);
+}
+
+function indicesOf(keys: readonly string[], byKey: ReadonlyMap<string, { readonly index: number }>): readonly number[] {
+  return keys.map((key) => sound(byKey.get(key)).index);
+}
+
+/** What the check has made sure of; anything else is our bug. */
+function sound<Value>(value: Value | null | undefined): Value {
+  if (value === null || value === undefined)
+    throw new Error('the catalog check let an unresolved name or value through');
+  return value;
+}

@@ -1,0 +1,131 @@
+/**
+ * Eligibility rules, from CEL text to checked trees. Sole importer of cel-js, which parses and then checks
+ * types against the declared environment; our own checker resolves names and gives the better messages.
+ * What becomes of a tree is `rule-function.ts`: some ten times faster than the library's evaluator, and
+ * free of its `matches`. A differential test holds both to the same answers.
+ *
+ *     text ─cel-js parse─▶ CelNode ─rule-check─▶ Expression ─cel-js check─▶   ─rule-code─▶ Rule
+ */
+import { Environment, ParseError } from '@marcbachmann/cel-js';
+import type { TraitSpec } from '../../decision/catalog.ts';
+import type { CounterRegistry } from './counter-registry.ts';
+import { checkRule, type TraitTable } from './rule-check.ts';
+import type { CelNode, Expression, RuleProblem } from './rule-syntax.ts';
+
+/** Bounds of one rule, given to the parser; a rule a person can read is far inside them. */
+const RULE_LIMITS = { maxAstNodes: 1_000, maxDepth: 48, maxListElements: 500, maxMapEntries: 1, maxCallArguments: 8 };
+
+/** The tree of a rule that has passed every check and can be compiled, or what is wrong with it. */
+export type RuleCheck =
+  | { readonly expression: Expression; readonly problems: null }
+  | { readonly expression: null; readonly problems: readonly RuleProblem[] };
+
+/** Checks the rules of one catalog; the same text is checked once. */
+export class RuleParser {
+  readonly #traits: TraitTable;
+  readonly #counters: CounterRegistry;
+  readonly #environment: Environment;
+  readonly #checks = new Map<string, RuleCheck>();
+
+  constructor(traits: TraitTable, counters: CounterRegistry) {
+    this.#traits = traits;
+    this.#counters = counters;
+    this.#environment = declaredEnvironment(traits);
+  }
+
+  /** Parses and checks one rule; all of its problems, with offsets into `source`. Never throws. */
+  check(source: string): RuleCheck {
+    let check = this.#checks.get(source);
+    if (check === undefined) {
+      check = this.#check(source);
+      this.#checks.set(source, check);
+    }
+    return check;
+  }
+
+  /** The rules that have passed, by their text. */
+  checked(): Map<string, Expression> {
+    const expressions = new Map<string, Expression>();
+    for (const [source, { expression }] of this.#checks) if (expression !== null) expressions.set(source, expression);
+    return expressions;
+  }
+
+  #check(source: string): RuleCheck {
+    let parsed: ReturnType<Environment['parse']>;
+    try {
+      parsed = this.#environment.parse(source);
+    } catch (error) {
+      if (error instanceof ParseError)
+        return failed([{ offset: error.range?.start ?? 0, reason: `is not CEL: ${error.summary}` }]);
+      if (error instanceof RangeError) return failed([{ offset: 0, reason: 'is nested too deeply' }]);
+      throw error;
+    }
+    const { expression, problems } = checkRule(parsed.ast as CelNode, this.#traits, this.#counters); // the parser's node has these fields
+    if (problems.length > 0) return failed(problems);
+    const verdict = parsed.check();
+    if (!verdict.valid) {
+      return failed([
+        {
+          offset: verdict.error?.range?.start ?? 0,
+          reason: `is not valid CEL: ${verdict.error?.summary ?? 'type error'}`,
+        },
+      ]);
+    }
+    return { expression, problems: null };
+  }
+}
+
+function failed(problems: readonly RuleProblem[]): RuleCheck {
+  return { expression: null, problems };
+}
+
+/**
+ * What rules may name, declared to cel-js. Traits of type number are `dyn` here, and mixed arithmetic is
+ * registered, because our rules mix integers and doubles freely where CEL would ask for a conversion.
+ */
+function declaredEnvironment(traits: TraitTable): Environment {
+  const schema: Record<string, string> = {};
+  for (const [name, trait] of traits) schema[name] = trait === null ? 'dyn' : CEL_TYPE[trait.type];
+  const environment = new Environment({ homogeneousAggregateLiterals: false, limits: RULE_LIMITS })
+    .registerVariable({ name: 'profile', schema })
+    .registerVariable('context', 'map')
+    .registerVariable({ name: 'now', schema: { hour: 'int', weekday: 'int' } })
+    .registerFunction('count(string, string): int', unevaluated)
+    .registerFunction('sum(string, string, string): dyn', unevaluated)
+    .registerFunction('lastSeen(string): dyn', unevaluated);
+  const mixed = [
+    ['int', 'double'],
+    ['double', 'int'],
+    ['int', 'uint'],
+    ['uint', 'int'],
+    ['uint', 'double'],
+    ['double', 'uint'],
+  ];
+  for (const [left, right] of mixed) {
+    for (const operator of ['+', '-', '*', '/', '%'])
+      environment.registerOperator(`${left} ${operator} ${right}: double`, unevaluated);
+  }
+  environment.registerOperator('double % double: double', unevaluated);
+  for (const [left, right] of [
+    ['int', 'double'],
+    ['int', 'uint'],
+    ['uint', 'double'],
+  ]) {
+    environment.registerOperator(`${left} == ${right}: bool`, unevaluated);
+  }
+  return environment;
+}
+
+const CEL_TYPE: Readonly<Record<TraitSpec['type'], string>> = {
+  integer: 'int',
+  number: 'dyn',
+  boolean: 'bool',
+  string: 'string',
+  enum: 'string',
+  timeZone: 'string',
+};
+
+/** Stands where cel-js wants an implementation: rules are never evaluated by cel-js. */
+function unevaluated(): never {
+  throw new Error('rules are evaluated by generated code only');
+}
