@@ -24,7 +24,8 @@ import { FrameDecoder, type FrameSink, type Request } from '../proto/request.ts'
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import { epochMillis, monotonicMicros } from '../workers/clock.ts';
 import { COUNTER, GAUGE, type MetricsWriter, STATUS_INDEX } from '../workers/metrics-layout.ts';
-import type { RequestRunner, Responder } from '../workers/request-runner.ts';
+import type { RequestRunner } from '../workers/request-runner.ts';
+import type { Responder } from '../workers/responder.ts';
 import type { LinkHost, ShardLink } from './shard-link.ts';
 import type { Connection } from './transport.ts';
 
@@ -232,6 +233,10 @@ export class Session implements Responder, FrameSink {
     const kept = this.#kept;
     this.#kept = [];
     if (!this.connection.isOpen) return;
+    if (kept.length === 1) {
+      this.#transmitNow(kept[0] as Uint8Array); // there is one
+      return;
+    }
     this.connection.cork(() => {
       for (const bytes of kept) this.#transmitNow(bytes);
     });

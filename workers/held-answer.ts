@@ -6,7 +6,7 @@
 import type { HeldReply } from '../actors/output-gate.ts';
 import { OP, type OpNumber } from '../proto/messages.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
-import type { Responder } from './request-runner.ts';
+import type { Responder } from './responder.ts';
 
 /** Who sends it in the end: the answer when `fault` is null, the fault otherwise. */
 export interface HeldAnswerOwner {

@@ -15,12 +15,13 @@ import type { ProfileTurn } from '../actors/profile-turn.ts';
 import type { PhaseClock } from '../decision/pipeline.ts';
 import { OP, type OpNumber, type Plain } from '../proto/messages.ts';
 import { type DocumentWriter, writeDecide, writeError, writeProfile, writeState, writeTrack } from '../proto/reply.ts';
-import { DURABILITY, type FrameDecoder, type FrameSink, type Request } from '../proto/request.ts';
+import { DURABILITY, type FrameSink, type Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import { epochMicrosOf, epochMillis, monotonicMicros } from './clock.ts';
 import { HeldAnswer, type HeldAnswerOwner } from './held-answer.ts';
 import { COUNTER, HISTOGRAM, type MetricsWriter, STATUS_INDEX } from './metrics-layout.ts';
 import { PassBudget } from './pass-budget.ts';
+import type { Responder } from './responder.ts';
 import type { ShardModels } from './shard-models.ts';
 import type { ShardWriter } from './shard-writer.ts';
 import type { TraceReason, TraceRecord } from './trace-record.ts';
@@ -31,18 +32,6 @@ const DRAIN_MICROS = 12_000;
 const MAILBOX_DEPTH_MAX = 32_768;
 const MAILBOX_DEPTH_PER_PROFILE_MAX = 1_024;
 const TRACES_PENDING_MAX = 1_000;
-
-/** Somebody to answer. Lives as long as the connection (or the forwarding link) it stands for. */
-export interface Responder {
-  /** Writer of the encoding the answer must have; shared, so fill and send it in one go. */
-  readonly writer: DocumentWriter;
-  /** Sends what the writer holds; `slot` is what the caller of `handle` gave. */
-  send(slot: number): void;
-  /** Sends a document made earlier. */
-  sendBytes(slot: number, bytes: Uint8Array): void;
-  /** Decoder that can read this responder's requests again (queued ones are kept as bytes). */
-  readonly decoder: FrameDecoder;
-}
 
 export interface TraceSettings {
   readonly isEnabled: boolean;
