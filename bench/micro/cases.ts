@@ -1,4 +1,5 @@
 /** The registry: add a file with a list of cases, add the list here. Order is the order of the report. */
+import { CHECKPOINT_CASES } from './checkpoint-cases.ts';
 import { CODEC_CASES } from './codec-cases.ts';
 import type { MicroCase } from './micro-case.ts';
 import { PRICE_CASES } from './price-cases.ts';
@@ -14,4 +15,5 @@ export const MICRO_CASES: readonly MicroCase[] = [
   ...PRICE_CASES,
   ...SEND_TIME_CASES,
   ...TURN_CASES,
+  ...CHECKPOINT_CASES,
 ];
