@@ -12,7 +12,8 @@
  */
 import { strict as assert } from 'node:assert';
 
-const CAPACITY_BYTES = 1024 * 1024;
+/** A few hundred requests or answers: it stays in a cache, and 64 workers have 4,032 of them. */
+const CAPACITY_BYTES = 256 * 1024;
 /** A record this large fits once the reader has caught up, wherever the end is. */
 export const RING_RECORD_BYTES_MAX = CAPACITY_BYTES / 2 - 16;
 
