@@ -20,6 +20,7 @@ import { partitionOf } from '../proto/partition.ts';
 import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import { applyEffect, type EffectContext, type EntryPosition, HOLDING } from './apply-effect.ts';
+import { DirtyRecords } from './dirty-records.ts';
 import { DECISION, EFFECT, Effect, IDENTIFY, LEDGER } from './effect.ts';
 import { keyHash } from './key-hash.ts';
 import { LeaseWheel } from './lease-wheel.ts';
@@ -98,10 +99,7 @@ export class ActorRuntime implements EffectContext {
   readonly #quarantined = new Set<string>();
   readonly #faults = new Map<string, number>();
   readonly #position: EntryPosition;
-  #dirty: Uint32Array = new Uint32Array(3 * 1024);
-  #dirtyCount = 0;
-  #cycle: Uint32Array = new Uint32Array(0);
-  #cycleCount = 0;
+  readonly #dirty = new DirtyRecords();
   #isReplaying = false;
   #sweepChunk = 0;
   #sweepSlot = 0;
@@ -351,16 +349,7 @@ export class ActorRuntime implements EffectContext {
     const { record } = this;
     if (record.getU32(FIELD.dirtySinceBatch) !== 0) return;
     record.setU32(FIELD.dirtySinceBatch, this.store.openBatch);
-    if ((this.#dirtyCount + 1) * 3 > this.#dirty.length) {
-      const larger = new Uint32Array(this.#dirty.length * 2);
-      larger.set(this.#dirty);
-      this.#dirty = larger;
-    }
-    const at = this.#dirtyCount * 3;
-    this.#dirty[at] = record.partition;
-    this.#dirty[at + 1] = record.hashLow;
-    this.#dirty[at + 2] = record.hashHigh;
-    this.#dirtyCount++;
+    this.#dirty.add(record.partition, record.hashLow, record.hashHigh);
   }
 
   /** Ends the bound record's leases that are due, as an effect of its own. */
@@ -399,41 +388,26 @@ export class ActorRuntime implements EffectContext {
   // ── writing records, passivation ───────────────────────────────────────────────────────────────
 
   get dirtyCount(): number {
-    return this.#dirtyCount + this.#cycleCount;
+    return this.#dirty.count;
   }
   get dirtyInCycle(): number {
-    return this.#cycleCount;
+    return this.#dirty.cycleCount;
   }
   get isCycleDone(): boolean {
-    return this.#cycleCount === 0;
+    return this.#dirty.cycleCount === 0;
   }
 
   /** Begins a checkpoint: everything dirty now is to be written. Call with an empty open batch. */
   beginCycle(): void {
-    // What an unfinished cycle still owes belongs to this one: its checkpoint will claim those records too.
-    if (this.#cycleCount > 0) {
-      const merged = new Uint32Array((this.#cycleCount + this.#dirtyCount) * 3);
-      merged.set(this.#cycle.subarray(0, this.#cycleCount * 3));
-      merged.set(this.#dirty.subarray(0, this.#dirtyCount * 3), this.#cycleCount * 3);
-      this.#dirty = merged;
-      this.#dirtyCount += this.#cycleCount;
-    }
-    this.#cycle = this.#dirty;
-    this.#cycleCount = this.#dirtyCount;
-    this.#dirty = new Uint32Array(3 * 1024);
-    this.#dirtyCount = 0;
+    this.#dirty.beginCycle();
   }
 
-  /** Puts up to `limit` records of the cycle into the open batch. */
+  /** Puts up to `limit` records of the cycle into the open batch, neighbours in the store together. */
   writeRecords(limit: number): void {
-    for (let n = 0; n < limit && this.#cycleCount > 0; n++) {
-      this.#cycleCount--;
-      const at = this.#cycleCount * 3;
-      const handle = this.profiles.find(
-        this.#cycle[at] as number,
-        this.#cycle[at + 1] as number,
-        this.#cycle[at + 2] as number,
-      );
+    for (let n = 0; n < limit; n++) {
+      const dirty = this.#dirty.take();
+      if (dirty === null) return;
+      const handle = this.profiles.find(dirty.partition, dirty.low, dirty.high);
       if (handle === NO_HANDLE) continue;
       this.record.bind(handle);
       this.#putBound();
@@ -507,8 +481,7 @@ export class ActorRuntime implements EffectContext {
         }
       }
     }
-    this.#dirtyCount = 0;
-    this.#cycleCount = 0;
+    this.#dirty.clear();
     this.wheel.clear();
   }
 

@@ -24,9 +24,14 @@ import { FrameDecoder, type FrameSink, type Request } from '../proto/request.ts'
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import { epochMillis, monotonicMicros } from '../workers/clock.ts';
 import { COUNTER, GAUGE, type MetricsWriter, STATUS_INDEX } from '../workers/metrics-layout.ts';
-import type { RequestRunner, Responder } from '../workers/request-runner.ts';
+import type { RequestRunner } from '../workers/request-runner.ts';
+import type { Responder } from '../workers/responder.ts';
 import type { LinkHost, ShardLink } from './shard-link.ts';
 import type { Connection } from './transport.ts';
+
+/** Memory for the answers of one burst; what it grew beyond the second bound is let go again. */
+const BURST_BYTES_INITIAL = 64 * 1024;
+const BURST_BYTES_KEPT = 4 * 1024 * 1024;
 
 /** What all sessions of one thread share. */
 export class SessionHost implements LinkHost {
@@ -41,8 +46,12 @@ export class SessionHost implements LinkHost {
   addresses: readonly ShardAddress[] = [];
   mapEpoch = 1;
   isDraining = false;
-  /** Sessions with answers kept for the end of a burst, or null outside one. */
-  #burst: Session[] | null = null;
+  /** Sessions with answers kept for the end of a burst. */
+  readonly #burst: Session[] = [];
+  isBursting = false;
+  /** The answers kept, one behind the other; copies of their own would each be an allocation. */
+  #kept = new Uint8Array(BURST_BYTES_INITIAL);
+  #keptBytes = 0;
   readonly #writers: Record<Encoding, DocumentWriter>;
   readonly #decoders: Record<Encoding, FrameDecoder>;
 
@@ -56,23 +65,33 @@ export class SessionHost implements LinkHost {
     this.#decoders = { msgpack: new FrameDecoder('msgpack'), json: new FrameDecoder('json') };
   }
 
-  get isBursting(): boolean {
-    return this.#burst !== null;
-  }
-
   /** Between `true` and `false` answers are kept back, then leave in one system call a connection. */
   burst(isOn: boolean): void {
-    if (isOn) {
-      this.#burst ??= [];
-      return;
-    }
-    const sessions = this.#burst ?? [];
-    this.#burst = null;
-    for (const session of sessions) session.flush();
+    this.isBursting = isOn;
+    if (isOn) return;
+    for (const session of this.#burst) session.flush(this.#kept);
+    this.#burst.length = 0;
+    this.#keptBytes = 0;
+    if (this.#kept.length > BURST_BYTES_KEPT) this.#kept = new Uint8Array(BURST_BYTES_INITIAL);
   }
 
+  /** From now on the session has answers to flush. */
   joinBurst(session: Session): void {
-    this.#burst?.push(session);
+    this.#burst.push(session);
+  }
+
+  /** Copies an answer to the others of the burst; returns where it begins. */
+  keep(bytes: Uint8Array): number {
+    const start = this.#keptBytes;
+    const end = start + bytes.length;
+    if (end > this.#kept.length) {
+      const larger = new Uint8Array(Math.max(end, 2 * this.#kept.length));
+      larger.set(this.#kept.subarray(0, start));
+      this.#kept = larger;
+    }
+    this.#kept.set(bytes, start);
+    this.#keptBytes = end;
+    return start;
   }
 
   writer(encoding: Encoding): DocumentWriter {
@@ -106,7 +125,8 @@ export class Session implements Responder, FrameSink {
   isClosing = false;
   #isAnswered = false;
   #arrivedMicros = 0;
-  #kept: Uint8Array[] = [];
+  /** Where the answers kept in a burst begin and end, in pairs. */
+  readonly #kept: number[] = [];
 
   constructor(host: SessionHost, connection: Connection) {
     this.#host = host;
@@ -227,14 +247,17 @@ export class Session implements Responder, FrameSink {
     this.#host.metrics.recordDuration(request.op, STATUS_INDEX[fault.status], monotonicMicros() - this.#arrivedMicros);
   }
 
-  /** Sends what a burst kept back. */
-  flush(): void {
-    const kept = this.#kept;
-    this.#kept = [];
-    if (!this.connection.isOpen) return;
-    this.connection.cork(() => {
-      for (const bytes of kept) this.#transmitNow(bytes);
-    });
+  /** Sends what a burst kept back, which is in `kept`. */
+  flush(kept: Uint8Array): void {
+    if (this.#kept.length === 2) this.#transmitKept(kept);
+    else this.connection.cork(() => this.#transmitKept(kept));
+    this.#kept.length = 0;
+  }
+
+  #transmitKept(kept: Uint8Array): void {
+    for (let i = 0; i < this.#kept.length; i += 2) {
+      this.#transmitNow(kept.subarray(this.#kept[i], this.#kept[i + 1]));
+    }
   }
 
   #transmit(bytes: Uint8Array): void {
@@ -243,7 +266,8 @@ export class Session implements Responder, FrameSink {
       return;
     }
     if (this.#kept.length === 0) this.#host.joinBurst(this);
-    this.#kept.push(bytes.slice());
+    const start = this.#host.keep(bytes);
+    this.#kept.push(start, start + bytes.length);
   }
 
   #transmitNow(bytes: Uint8Array): void {

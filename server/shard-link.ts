@@ -1,36 +1,50 @@
 /**
- * The way from one shard worker to another: a message port that carries requests one way and answers
- * the other, and what the models have learnt. Requests of one pass of the event loop travel in one
- * message, each as the bytes the client sent, so the owner decodes them as if they had come to it.
+ * The way from one shard worker to another: two rings of shared memory, requests one way and answers the
+ * other, and a message port for what is rare: waking the other thread, and what the models have learnt.
+ * A request travels as the bytes the client sent, so the owner decodes it as if it had come to it; its
+ * answer comes back as the bytes the client gets.
  *
- *   session ─forward─▸ [ (slot, encoding, bytes) … ] ─port─▸ owner's shard ─▸ [ (slot, bytes) … ] ─port─▸ session
+ *   session ─forward─▸ [ slot, arrival, bytes │ … ] ─▸ owner's shard ─▸ [ slot, bytes │ … ] ─▸ session
+ *                        └ wake, if it sleeps ──port──▸       └ wake, at the end of its batch
  *
- * Bounded: at most FORWARDED_MAX requests wait for answers; then `forward` says no. When the other
- * worker dies, `fail` answers everything that waits with UNAVAILABLE: it may or may not have been done.
+ * Bounded: at most FORWARDED_MAX requests wait for answers; then `forward` says no. What finds its ring
+ * full is kept here, in order, until the other thread has read. When the other worker dies, `fail`
+ * answers everything that waits with UNAVAILABLE: it may or may not have been done.
  */
+import { strict as assert } from 'node:assert';
 import type { MessagePort } from 'node:worker_threads';
+import { LIMITS } from '../proto/limits.ts';
 import type { DocumentWriter, Encoding } from '../proto/reply.ts';
-import type { FrameDecoder, Request } from '../proto/request.ts';
+import type { FrameDecoder, FrameSink, Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import { epochMicrosOf, monotonicMicros, monotonicMicrosOf } from '../workers/clock.ts';
 import { COUNTER, HISTOGRAM, type MetricsWriter } from '../workers/metrics-layout.ts';
-import type { RequestRunner, Responder } from '../workers/request-runner.ts';
+import type { RequestRunner } from '../workers/request-runner.ts';
+import type { Responder } from '../workers/responder.ts';
 import type { ModelAdditions } from '../workers/shard-models.ts';
+import { createRingMemory, RING_RECORD_BYTES_MAX, RingReader, RingWriter } from './shared-ring.ts';
 
 const FORWARDED_MAX = 16_384;
 
-interface Requests {
-  readonly kind: 'requests';
-  readonly slots: number[];
-  readonly encodings: Encoding[];
-  readonly frames: Uint8Array[];
-  /** When each arrived at the first worker, epoch microseconds: deadlines and durations count from there. */
-  readonly arrivals: number[];
+/** Tag of a record: the slot, and whether it is an answer and which encoding it has. */
+const TAG_JSON = 1 << 29;
+const TAG_ANSWER = 1 << 30;
+const SLOT_MASK = FORWARDED_MAX - 1;
+assert(FORWARDED_MAX <= TAG_JSON && (FORWARDED_MAX & SLOT_MASK) === 0, 'a slot is the low bits of a tag');
+assert(LIMITS.frameBytesMax <= RING_RECORD_BYTES_MAX, 'a request always fits into a ring');
+
+/** The ring this worker writes to: the first message on a port. */
+interface Ring {
+  readonly kind: 'ring';
+  readonly memory: SharedArrayBuffer;
 }
-interface Answers {
-  readonly kind: 'answers';
-  readonly slots: number[];
-  readonly frames: Uint8Array[];
+/** There are records to read, or there is room to write. */
+const WAKE = 'wake';
+/** An answer too large for a ring. */
+interface Large {
+  readonly kind: 'large';
+  readonly tag: number;
+  readonly bytes: Uint8Array;
 }
 interface Learnt {
   readonly kind: 'learnt';
@@ -38,7 +52,7 @@ interface Learnt {
   readonly additions: ModelAdditions | null;
   readonly upToBatch: number;
 }
-type LinkMessage = Requests | Answers | Learnt;
+type LinkMessage = typeof WAKE | Ring | Large | Learnt;
 
 /** Who waits for an answer from the other worker. */
 export interface ForwardOrigin {
@@ -57,21 +71,44 @@ export interface LinkHost {
   burst(isOn: boolean): void;
 }
 
-interface Waiting {
-  readonly origin: ForwardOrigin;
-  readonly id: number;
-  readonly sentMicros: number;
+/** A record that found its ring full. */
+interface Kept {
+  readonly tag: number;
+  readonly number: number;
+  readonly bytes: Uint8Array;
 }
 
 export class ShardLink {
   readonly #port: MessagePort;
   readonly #host: LinkHost;
-  readonly #waiting = new Map<number, Waiting>();
+  readonly #writer: RingWriter;
+  #reader: RingReader | null = null;
+  /** By slot: who waits, for which of its requests, since when. */
+  readonly #origins: (ForwardOrigin | null)[] = [];
+  readonly #ids: number[] = [];
+  readonly #sentMicros: number[] = [];
+  readonly #freeSlots: number[] = [];
+  #waiting = 0;
+  readonly #kept: Kept[] = [];
   readonly #responders: Record<Encoding, Responder>;
-  #nextSlot = 1;
-  #requests: Requests = emptyRequests();
-  #answers: Answers = emptyAnswers();
-  #isFlushScheduled = false;
+  /** The forwarded request being decoded; for one at a time. */
+  #takenSlot = 0;
+  #takenMicros = 0;
+  #takenResponder: Responder;
+  readonly #sink: FrameSink = {
+    onRequest: (request) => {
+      const { requests } = this.#host;
+      requests.markDecoded(this.#takenMicros);
+      requests.handle(request, this.#takenResponder, this.#takenSlot, this.#takenMicros, true);
+    },
+    // The first worker decoded the same bytes as valid.
+    onInvalid: () => {},
+  };
+  #isTaking = false;
+  /** Something was written that the other thread has not been told of. */
+  #hasNews = false;
+  #isWakeScheduled = false;
+  #isClosed = false;
 
   constructor(
     port: MessagePort,
@@ -81,25 +118,32 @@ export class ShardLink {
     this.#port = port;
     this.#host = host;
     this.#responders = { msgpack: this.#responder('msgpack'), json: this.#responder('json') };
+    this.#takenResponder = this.#responders.msgpack;
+    const memory = createRingMemory();
+    this.#writer = new RingWriter(memory);
     port.on('message', (message: LinkMessage) => {
-      if (message.kind === 'requests') this.#takeRequests(message);
-      else if (message.kind === 'answers') this.#takeAnswers(message);
+      if (message === WAKE) this.#take();
+      else if (message.kind === 'ring') this.#reader = new RingReader(message.memory);
+      else if (message.kind === 'large') this.#takeAnswer(message.tag & SLOT_MASK, message.bytes);
       else onLearnt(message.additions, message.upToBatch);
     });
+    port.postMessage({ kind: 'ring', memory } satisfies Ring);
   }
 
   /** Hands a request to the owner; false when too many wait. Call only while its frame is being decoded. */
   forward(request: Request, origin: ForwardOrigin, arrivedMicros: number): boolean {
-    if (this.#waiting.size >= FORWARDED_MAX) return false;
-    const slot = this.#nextSlot;
-    this.#nextSlot = (this.#nextSlot + 1) >>> 0;
-    this.#waiting.set(slot, { origin, id: request.id, sentMicros: monotonicMicros() });
-    this.#requests.slots.push(slot);
-    this.#requests.encodings.push(origin.encoding);
-    this.#requests.frames.push(request.copyRaw());
-    this.#requests.arrivals.push(epochMicrosOf(arrivedMicros));
+    if (this.#waiting >= FORWARDED_MAX) return false;
+    const slot = this.#freeSlots.pop() ?? this.#origins.length;
+    this.#waiting++;
+    this.#origins[slot] = origin;
+    this.#ids[slot] = request.id;
+    this.#sentMicros[slot] = monotonicMicros();
+    const tag = origin.encoding === 'json' ? slot | TAG_JSON : slot;
+    // The instant is the wall clock's: deadlines and durations count from there, and each thread has its own.
+    this.#put(tag, epochMicrosOf(arrivedMicros), request.frame, request.rawStart, request.rawEnd);
     this.#host.metrics.add(COUNTER.forwardsSent, 1);
-    this.#scheduleFlush();
+    // At once: the owner can begin while this thread decodes what came with it.
+    this.#wake();
     return true;
   }
 
@@ -109,49 +153,58 @@ export class ShardLink {
 
   /** Answers everything that waits with UNAVAILABLE and closes. */
   fail(): void {
-    for (const { origin, id } of this.#waiting.values()) {
+    this.#isClosed = true;
+    for (let slot = 0; slot < this.#origins.length; slot++) {
+      const origin = this.#origins[slot] ?? null;
+      if (origin === null) continue;
+      this.#origins[slot] = null;
+      const id = this.#ids[slot] as number; // set with the origin
       origin.failForwarded(id, FAULT.shardRecovering, "shard: the partition's worker stopped before it answered");
     }
-    this.#waiting.clear();
+    this.#waiting = 0;
+    this.#kept.length = 0;
     this.#port.close();
   }
 
   get waiting(): number {
-    return this.#waiting.size;
+    return this.#waiting;
   }
 
-  #takeRequests(message: Requests): void {
-    const { requests, metrics } = this.#host;
-    metrics.add(COUNTER.forwardsReceived, message.slots.length);
-    for (let i = 0; i < message.slots.length; i++) {
-      const slot = message.slots[i] as number;
-      const arrivedMicros = monotonicMicrosOf(message.arrivals[i] as number);
-      const responder = this.#responders[message.encodings[i] as Encoding];
-      const decoder: FrameDecoder = responder.decoder;
-      decoder.decode(message.frames[i] as Uint8Array, {
-        onRequest: (request) => {
-          requests.markDecoded(arrivedMicros);
-          requests.handle(request, responder, slot, arrivedMicros, true);
-        },
-        // The first worker decoded the same bytes as valid.
-        onInvalid: () => {},
-      });
-    }
-    requests.endFrame();
-  }
-
-  #takeAnswers(message: Answers): void {
-    const now = monotonicMicros();
+  /** Everything the other worker has written; then what waited here for room. */
+  #take(): void {
+    if (this.#reader === null) return;
+    this.#isTaking = true;
     this.#host.burst(true);
-    for (let i = 0; i < message.slots.length; i++) {
-      const slot = message.slots[i] as number;
-      const waiting = this.#waiting.get(slot);
-      if (waiting === undefined) continue;
-      this.#waiting.delete(slot);
-      this.#host.metrics.recordHistogram(HISTOGRAM.forwardDuration, now - waiting.sentMicros);
-      waiting.origin.sendBytes(waiting.id, message.frames[i] as Uint8Array);
-    }
+    const isPeerStarved = this.#reader.drain(this.#visit);
     this.#host.burst(false);
+    this.#isTaking = false;
+    this.#host.requests.endFrame();
+    this.#putKept();
+    if (isPeerStarved) this.#port.postMessage(WAKE);
+    this.#wake();
+  }
+
+  readonly #visit = (tag: number, number: number, bytes: Uint8Array): void => {
+    if (tag & TAG_ANSWER) {
+      this.#takeAnswer(tag & SLOT_MASK, bytes);
+      return;
+    }
+    this.#host.metrics.add(COUNTER.forwardsReceived, 1);
+    this.#takenSlot = tag & SLOT_MASK;
+    this.#takenMicros = monotonicMicrosOf(number);
+    this.#takenResponder = tag & TAG_JSON ? this.#responders.json : this.#responders.msgpack;
+    this.#takenResponder.decoder.decode(bytes, this.#sink);
+  };
+
+  #takeAnswer(slot: number, bytes: Uint8Array): void {
+    const origin = this.#origins[slot] ?? null;
+    if (origin === null) return;
+    this.#origins[slot] = null;
+    this.#freeSlots.push(slot);
+    this.#waiting--;
+    const sentMicros = this.#sentMicros[slot] as number; // set with the origin
+    this.#host.metrics.recordHistogram(HISTOGRAM.forwardDuration, monotonicMicros() - sentMicros);
+    origin.sendBytes(this.#ids[slot] as number, bytes); // likewise
   }
 
   #responder(encoding: Encoding): Responder {
@@ -159,39 +212,49 @@ export class ShardLink {
     return {
       writer,
       decoder: this.#host.decoder(encoding),
-      send: (slot) => this.#answer(slot, writer.finish().slice()),
+      send: (slot) => this.#answer(slot, writer.finish()),
       sendBytes: (slot, bytes) => this.#answer(slot, bytes),
     };
   }
 
   #answer(slot: number, bytes: Uint8Array): void {
-    this.#answers.slots.push(slot);
-    this.#answers.frames.push(bytes);
-    this.#scheduleFlush();
+    if (this.#isClosed) return;
+    const tag = slot | TAG_ANSWER;
+    if (bytes.length > RING_RECORD_BYTES_MAX) {
+      this.#port.postMessage({ kind: 'large', tag, bytes: bytes.slice() } satisfies Large);
+      return;
+    }
+    this.#put(tag, 0, bytes, 0, bytes.length);
+    // The answers of one batch wake the other thread once, at its end.
+    if (this.#isTaking || this.#isWakeScheduled) return;
+    this.#isWakeScheduled = true;
+    setImmediate(this.#wakeForAnswers);
   }
 
-  #scheduleFlush(): void {
-    if (this.#isFlushScheduled) return;
-    this.#isFlushScheduled = true;
-    setImmediate(this.#flush);
+  #put(tag: number, number: number, bytes: Uint8Array, start: number, end: number): void {
+    if (this.#kept.length === 0 && this.#writer.write(tag, number, bytes, start, end)) this.#hasNews = true;
+    // The typed array's own `slice`: a Node Buffer's would be a view.
+    else this.#kept.push({ tag, number, bytes: Uint8Array.prototype.slice.call(bytes, start, end) });
   }
 
-  readonly #flush = (): void => {
-    this.#isFlushScheduled = false;
-    if (this.#requests.slots.length > 0) {
-      this.#port.postMessage(this.#requests);
-      this.#requests = emptyRequests();
+  #putKept(): void {
+    let count = 0;
+    for (const { tag, number, bytes } of this.#kept) {
+      if (!this.#writer.write(tag, number, bytes, 0, bytes.length)) break;
+      count++;
     }
-    if (this.#answers.slots.length > 0) {
-      this.#port.postMessage(this.#answers);
-      this.#answers = emptyAnswers();
-    }
+    if (count === 0) return;
+    this.#kept.splice(0, count);
+    this.#hasNews = true;
+  }
+
+  #wake(): void {
+    if (!this.#hasNews) return;
+    this.#hasNews = false;
+    if (this.#writer.takeWake()) this.#port.postMessage(WAKE);
+  }
+  readonly #wakeForAnswers = (): void => {
+    this.#isWakeScheduled = false;
+    if (!this.#isClosed) this.#wake();
   };
-}
-
-function emptyRequests(): Requests {
-  return { kind: 'requests', slots: [], encodings: [], frames: [], arrivals: [] };
-}
-function emptyAnswers(): Answers {
-  return { kind: 'answers', slots: [], frames: [] };
 }

@@ -4,51 +4,34 @@
  * tracing those that are worth it. It knows no socket: a `Responder` is somebody to answer, on this
  * thread or on another.
  *
- *   request ─▸ handle ─┬─▸ turn ─▸ reply                         (idle)
+ *   request ─▸ handle ─┬─▸ turn ─▸ reply                         (keeping up)
  *                      └─▸ mailbox ─▸ next pass of the loop      (this pass has used its time slice)
  */
 import type { ActorRuntime } from '../actors/actor-runtime.ts';
 import type { DecideTurn } from '../actors/decide-turn.ts';
 import type { EventTurn } from '../actors/event-turn.ts';
 import { Mailboxes } from '../actors/mailbox.ts';
-import type { HeldReply } from '../actors/output-gate.ts';
 import type { ProfileTurn } from '../actors/profile-turn.ts';
 import type { PhaseClock } from '../decision/pipeline.ts';
 import { OP, type OpNumber, type Plain } from '../proto/messages.ts';
 import { type DocumentWriter, writeDecide, writeError, writeProfile, writeState, writeTrack } from '../proto/reply.ts';
-import { DURABILITY, type FrameDecoder, type Request } from '../proto/request.ts';
+import { DURABILITY, type FrameSink, type Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import { epochMicrosOf, epochMillis, monotonicMicros } from './clock.ts';
+import { HeldAnswer, type HeldAnswerOwner } from './held-answer.ts';
 import { COUNTER, HISTOGRAM, type MetricsWriter, STATUS_INDEX } from './metrics-layout.ts';
+import { PassBudget } from './pass-budget.ts';
+import type { Responder } from './responder.ts';
 import type { ShardModels } from './shard-models.ts';
 import type { ShardWriter } from './shard-writer.ts';
 import type { TraceReason, TraceRecord } from './trace-record.ts';
 import { TurnPhases } from './turn-phases.ts';
 
-/**
- * Work one pass of the event loop does before the rest of its messages are queued. Long enough that a
- * full window of requests on many connections is answered straight from their own frames.
- */
-const SLICE_MICROS = 12_000;
-/** How often a pass of the loop is noticed. */
-const PASS_MILLIS = 4;
-/** Turns of a slice between two looks at the clock, a power of two. */
-const TURNS_A_LOOK = 16;
+/** What one pass of the event loop runs from the mailbox before sockets, commits and timers have their turn. */
+const DRAIN_MICROS = 12_000;
 const MAILBOX_DEPTH_MAX = 32_768;
 const MAILBOX_DEPTH_PER_PROFILE_MAX = 1_024;
 const TRACES_PENDING_MAX = 1_000;
-
-/** Somebody to answer. Lives as long as the connection (or the forwarding link) it stands for. */
-export interface Responder {
-  /** Writer of the encoding the answer must have; shared, so fill and send it in one go. */
-  readonly writer: DocumentWriter;
-  /** Sends what the writer holds; `slot` is what the caller of `handle` gave. */
-  send(slot: number): void;
-  /** Sends a document made earlier. */
-  sendBytes(slot: number, bytes: Uint8Array): void;
-  /** Decoder that can read this responder's requests again (queued ones are kept as bytes). */
-  readonly decoder: FrameDecoder;
-}
 
 export interface TraceSettings {
   readonly isEnabled: boolean;
@@ -79,7 +62,7 @@ export interface RequestRunnerOptions {
   burst(isOn: boolean): void;
 }
 
-export class RequestRunner {
+export class RequestRunner implements HeldAnswerOwner {
   readonly #options: RequestRunnerOptions;
   readonly #runtime: ActorRuntime;
   readonly #writer: ShardWriter;
@@ -91,9 +74,16 @@ export class RequestRunner {
   readonly #phases: TurnPhases;
   #traces: TraceRecord[] = [];
   #traceCount = 0;
-  #passedAt = monotonicMicros();
-  #passTimer: NodeJS.Timeout | undefined;
-  #turns = 0;
+  readonly #pass = new PassBudget();
+  /** The queued message that is being decoded again, and what is done with it; both for one message at a time. */
+  #late: Message | null = null;
+  readonly #lateSink: FrameSink = {
+    onRequest: (request) => this.#runLate(request),
+    // It was valid when it came in; the same bytes cannot be invalid now.
+    onInvalid: (id, fault, text) => {
+      if (this.#late !== null) this.#send(this.#late.responder, this.#late.slot, id, fault, text);
+    },
+  };
   #isDrainScheduled = false;
   #described: Record<string, Plain> = {};
 
@@ -124,7 +114,7 @@ export class RequestRunner {
    * or later. `slot` is handed back with it.
    */
   handle(request: Request, responder: Responder, slot: number, arrivedMicros: number, isForwarded: boolean): void {
-    if (this.#mailboxes.depth === 0 && this.#hasTime(arrivedMicros)) {
+    if (this.#mailboxes.depth === 0 && this.#pass.hasTime(arrivedMicros)) {
       this.#run(request, responder, slot, arrivedMicros, isForwarded);
       return;
     }
@@ -154,29 +144,10 @@ export class RequestRunner {
     return hash;
   }
 
-  /** Begins watching the event loop's passes. */
-  start(): void {
-    this.#passTimer = setInterval(this.#passed, PASS_MILLIS);
-  }
-
-  /** Ends the watch and runs what is queued. */
+  /** Runs what is queued. */
   stop(): void {
-    clearInterval(this.#passTimer);
     while (this.#mailboxes.depth > 0) this.#drain();
   }
-
-  /**
-   * Whether this pass of the event loop may work on. A timer says when a pass has ended: it costs nothing
-   * a request, and where it is late, the loop is.
-   */
-  #hasTime(arrivedMicros: number): boolean {
-    // The requests of one frame arrived at one instant: what its first ones took, only the clock knows.
-    const isLook = (++this.#turns & (TURNS_A_LOOK - 1)) === 0;
-    return (isLook ? monotonicMicros() : arrivedMicros) - this.#passedAt < SLICE_MICROS;
-  }
-  readonly #passed = (): void => {
-    this.#passedAt = monotonicMicros();
-  };
 
   #scheduleDrain(): void {
     if (this.#isDrainScheduled) return;
@@ -187,10 +158,9 @@ export class RequestRunner {
   readonly #drain = (): void => {
     this.#isDrainScheduled = false;
     const start = monotonicMicros();
-    this.#passedAt = start;
     this.#options.burst(true);
     for (let n = 0; this.#mailboxes.depth > 0; n++) {
-      if ((n & 15) === 15 && monotonicMicros() - start > SLICE_MICROS) break;
+      if ((n & 15) === 15 && monotonicMicros() - start > DRAIN_MICROS) break;
       const message = this.#mailboxes.shift();
       if (message !== undefined) this.#runQueued(message);
     }
@@ -200,28 +170,29 @@ export class RequestRunner {
   };
 
   #runQueued(message: Message): void {
-    const { responder, slot, arrivedMicros, isForwarded } = message;
-    responder.decoder.decode(message.bytes, {
-      onRequest: (request) => {
-        const now = monotonicMicros();
-        this.#metrics.recordHistogram(HISTOGRAM.mailboxWait, now - arrivedMicros);
-        if (request.deadlineMillis > 0 && now - arrivedMicros > request.deadlineMillis * 1000) {
-          this.#metrics.add(COUNTER.shedDeadline, 1);
-          this.#answerFault(
-            request,
-            responder,
-            slot,
-            arrivedMicros,
-            FAULT.deadlineExceeded,
-            'deadlineMillis: passed while the message waited',
-          );
-          return;
-        }
-        this.#run(request, responder, slot, arrivedMicros, isForwarded);
-      },
-      // It was valid when it came in; the same bytes cannot be invalid now.
-      onInvalid: (id, fault, text) => this.#send(responder, slot, id, fault, text),
-    });
+    this.#late = message;
+    message.responder.decoder.decode(message.bytes, this.#lateSink);
+    this.#late = null;
+  }
+
+  #runLate(request: Request): void {
+    if (this.#late === null) return;
+    const { responder, slot, arrivedMicros, isForwarded } = this.#late;
+    const waitedMicros = monotonicMicros() - arrivedMicros;
+    this.#metrics.recordHistogram(HISTOGRAM.mailboxWait, waitedMicros);
+    if (request.deadlineMillis > 0 && waitedMicros > request.deadlineMillis * 1000) {
+      this.#metrics.add(COUNTER.shedDeadline, 1);
+      this.#answerFault(
+        request,
+        responder,
+        slot,
+        arrivedMicros,
+        FAULT.deadlineExceeded,
+        'deadlineMillis: passed while the message waited',
+      );
+      return;
+    }
+    this.#run(request, responder, slot, arrivedMicros, isForwarded);
   }
 
   #run(request: Request, responder: Responder, slot: number, arrivedMicros: number, isForwarded: boolean): void {
@@ -358,70 +329,43 @@ export class RequestRunner {
     batch: number,
     isForwarded: boolean,
   ): void {
-    const { id, op, traceparent } = request;
-    const deadlineMicros =
-      request.deadlineMillis > 0 ? arrivedMicros + request.deadlineMillis * 1000 : Number.POSITIVE_INFINITY;
-    const isDuplicate = this.#eventTurn.isDuplicate;
-    const { stateSeq } = this.#runtime.record;
-    const heldMicros = monotonicMicros();
-    const bytes = op === OP.decide ? this.#writtenDecide(responder, id, arrivedMicros) : null;
-    const held: HeldReply = {
-      deadlineMicros,
-      onCommitted: () => {
-        const nowMicros = monotonicMicros();
-        const micros = nowMicros - arrivedMicros;
-        if (bytes !== null) responder.sendBytes(slot, bytes);
-        else {
-          const { writer } = responder;
-          writer.reset();
-          if (op === OP.track) {
-            writeTrack(writer, {
-              id,
-              ok: true,
-              serverMicros: Math.round(micros),
-              stateSeq,
-              durability: 'committed',
-              duplicate: isDuplicate,
-            });
-          } else writeState(writer, { id, ok: true, serverMicros: Math.round(micros), stateSeq });
-          responder.send(slot);
-        }
-        this.#phases.commit(heldMicros - arrivedMicros, micros);
-        this.#finish(op, 0, null, micros, arrivedMicros, traceparent, isForwarded);
-      },
-      onFailed: () => {
-        this.#send(responder, slot, id, FAULT.writeFailed, 'store: the write failed; nothing of this request was kept');
-        this.#finish(
-          op,
-          FAULT.writeFailed.code,
-          FAULT.writeFailed,
-          monotonicMicros() - arrivedMicros,
-          arrivedMicros,
-          traceparent,
-          isForwarded,
-        );
-      },
-      onExpired: () => {
-        this.#metrics.add(COUNTER.shedDeadline, 1);
-        this.#send(
-          responder,
-          slot,
-          id,
-          FAULT.deadlineExceeded,
-          'deadlineMillis: passed while waiting for the disk; the write goes on',
-        );
-        this.#finish(
-          op,
-          FAULT.deadlineExceeded.code,
-          FAULT.deadlineExceeded,
-          monotonicMicros() - arrivedMicros,
-          arrivedMicros,
-          traceparent,
-          isForwarded,
-        );
-      },
-    };
+    const held = new HeldAnswer(this, responder, slot);
+    held.id = request.id;
+    held.op = request.op;
+    held.traceparent = request.traceparent;
+    held.isForwarded = isForwarded;
+    held.arrivedMicros = arrivedMicros;
+    held.heldMicros = monotonicMicros();
+    if (request.deadlineMillis > 0) held.deadlineMicros = arrivedMicros + request.deadlineMillis * 1000;
+    held.stateSeq = this.#runtime.record.stateSeq;
+    held.isDuplicate = this.#eventTurn.isDuplicate;
+    if (request.op === OP.decide) held.bytes = this.#writtenDecide(responder, request.id, arrivedMicros);
     this.#writer.hold(batch, held);
+  }
+
+  /** Sends an answer that was held; called by it, when its fate is known. */
+  release(held: HeldAnswer, fault: Fault | null, message: string): void {
+    const { responder, slot, id, op, arrivedMicros, stateSeq } = held;
+    const micros = monotonicMicros() - arrivedMicros;
+    if (fault === null) {
+      if (held.bytes !== null) responder.sendBytes(slot, held.bytes);
+      else {
+        const { writer } = responder;
+        const serverMicros = Math.round(micros);
+        writer.reset();
+        if (op === OP.track) {
+          const duplicate = held.isDuplicate;
+          writeTrack(writer, { id, ok: true, serverMicros, stateSeq, durability: 'committed', duplicate });
+        } else writeState(writer, { id, ok: true, serverMicros, stateSeq });
+        responder.send(slot);
+      }
+      this.#phases.commit(held.heldMicros - arrivedMicros, micros);
+    } else {
+      if (fault === FAULT.deadlineExceeded) this.#metrics.add(COUNTER.shedDeadline, 1);
+      this.#send(responder, slot, id, fault, message);
+    }
+    const code = fault === null ? 0 : fault.code;
+    this.#finish(op, code, fault, micros, arrivedMicros, held.traceparent, held.isForwarded);
   }
 
   #writtenDecide(responder: Responder, id: number, arrivedMicros: number): Uint8Array {

@@ -222,7 +222,6 @@ export class Shard {
   start(): void {
     writeCatalogText(this.#store, this.#options.catalog.version, this.#options.catalogText);
     this.writer.start();
-    this.requests.start();
     this.#timers.push(setInterval(() => this.#tick(), TICK_MILLIS));
     this.#watchStoredLeases();
   }

@@ -1,4 +1,5 @@
 /** The registry: add a file with a list of cases, add the list here. Order is the order of the report. */
+import { CHECKPOINT_CASES } from './checkpoint-cases.ts';
 import { CODEC_CASES } from './codec-cases.ts';
 import type { MicroCase } from './micro-case.ts';
 import { PRICE_CASES } from './price-cases.ts';
@@ -16,4 +17,5 @@ export const MICRO_CASES: readonly MicroCase[] = [
   ...SEND_TIME_CASES,
   ...TURN_CASES,
   ...SCALE_CASES,
+  ...CHECKPOINT_CASES,
 ];

@@ -3,36 +3,18 @@
  * JavaScript, so the fixture and what it imports are compiled first, into a folder that is removed again.
  * If the native code aborted, this whole test process would die, which no report can overlook.
  */
-import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { loadNative } from '../../server/uws-native.ts';
+import { compileForWorker } from './compile-for-worker.ts';
 import { clientFrame, RawPeer, until } from './transport-peer.ts';
 
-const root = fileURLToPath(new URL('../..', import.meta.url));
 let outputFolder = '';
 
 beforeAll(() => {
-  // Below node_modules, so that the compiled files find the same packages and no tool looks at them.
-  const parent = join(root, 'node_modules', '.cache');
-  mkdirSync(parent, { recursive: true });
-  outputFolder = mkdtempSync(join(parent, 'transport-worker-'));
-  writeFileSync(join(outputFolder, 'package.json'), '{"type":"module"}');
-  const config = {
-    extends: join(root, 'tsconfig.json'),
-    compilerOptions: { noEmit: false, rootDir: root, outDir: outputFolder, rewriteRelativeImportExtensions: true },
-    include: [],
-    files: [join(root, 'test/server/transport-worker.ts')],
-  };
-  const configFile = join(outputFolder, 'tsconfig.json');
-  writeFileSync(
-    configFile,
-    JSON.stringify({ ...config, compilerOptions: { ...config.compilerOptions, noCheck: true } }),
-  );
-  execFileSync(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-p', configFile], { cwd: root });
+  outputFolder = compileForWorker('test/server/transport-worker.ts');
 }, 60_000);
 
 afterAll(() => rmSync(outputFolder, { recursive: true, force: true }));

@@ -9,7 +9,7 @@ import { monotonicMicros } from '../../workers/clock.ts';
 import { createMetricsBuffer, MetricsWriter } from '../../workers/metrics-layout.ts';
 import { deriveSecret } from '../../workers/node-secret.ts';
 import { createPriceMemory, PriceTable } from '../../workers/price-table.ts';
-import type { Responder } from '../../workers/request-runner.ts';
+import type { Responder } from '../../workers/responder.ts';
 import { Shard } from '../../workers/shard.ts';
 import { createLedgerMemory, dealSlots, SharedLedger } from '../../workers/shared-ledger.ts';
 import { LmdbStore } from '../../workers/store/lmdb-store.ts';

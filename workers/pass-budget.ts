@@ -1,0 +1,55 @@
+/**
+ * How long one pass of the event loop may run turns before the rest of its messages are queued, so that
+ * commits and timers are never starved. What ends a pass is an immediate: it is asked for at most once in
+ * WATCH_MICROS, and while it has not come, everything since belongs to the same pass.
+ *
+ *   turn … turn ─(4 ms, 16 turns)─▸ turn, watch ▸ turn … turn ─(8 ms, 64 turns)─▸ no more time   immediate ▸ anew
+ *
+ * Both bounds must be passed. Time alone would take a thread that the system had put aside for busy, and
+ * would queue (copy, and decode twice) what could be answered at once; turns alone know nothing of a slow
+ * one. An idle shard is never woken: nothing runs unless requests do.
+ */
+import { monotonicMicros } from './clock.ts';
+
+/** A pass is watched when the last look at one is this long ago: most passes are shorter than that. */
+const WATCH_MICROS = 4_000;
+/** A shard with little to do asks for few immediates: each is one more turn of its loop. */
+const TURNS_UNWATCHED = 16;
+/** Long enough, with the time before the watch, that full windows are answered straight from their frames. */
+const SLICE_MICROS = 8_000;
+/** About the turns a slice has room for when a turn takes longest: less is a thread that was put aside. */
+const TURNS_MIN = 64;
+/** Turns between two looks at the clock, a power of two. */
+const TURNS_A_LOOK = 16;
+
+export class PassBudget {
+  #sinceMicros = Number.NEGATIVE_INFINITY;
+  #turns = 0;
+  #isWatched = false;
+
+  /** Whether one more turn may run now. @param arrivedMicros when its frame came, monotonic. */
+  hasTime(arrivedMicros: number): boolean {
+    if (!this.#isWatched) {
+      if (++this.#turns >= TURNS_UNWATCHED && arrivedMicros - this.#sinceMicros >= WATCH_MICROS)
+        this.#watch(arrivedMicros);
+      return true;
+    }
+    if (++this.#turns < TURNS_MIN) return true;
+    // The requests of one frame arrived at one instant: what its first ones took, only the clock knows.
+    const isLook = (this.#turns & (TURNS_A_LOOK - 1)) === 0;
+    return (isLook ? monotonicMicros() : arrivedMicros) - this.#sinceMicros < SLICE_MICROS;
+  }
+
+  #watch(nowMicros: number): void {
+    this.#sinceMicros = nowMicros;
+    this.#turns = 0;
+    this.#isWatched = true;
+    setImmediate(this.#passed);
+  }
+
+  readonly #passed = (): void => {
+    this.#isWatched = false;
+    this.#turns = 0;
+    this.#sinceMicros = monotonicMicros();
+  };
+}

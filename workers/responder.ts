@@ -1,0 +1,18 @@
+/**
+ * Who gets an answer: a connection on this thread, or the link to the worker the request came from. The
+ * runner of requests knows no more of them than this.
+ */
+import type { DocumentWriter } from '../proto/reply.ts';
+import type { FrameDecoder } from '../proto/request.ts';
+
+/** Somebody to answer. Lives as long as the connection (or the forwarding link) it stands for. */
+export interface Responder {
+  /** Writer of the encoding the answer must have; shared, so fill and send it in one go. */
+  readonly writer: DocumentWriter;
+  /** Sends what the writer holds; `slot` is what the caller of `handle` gave. */
+  send(slot: number): void;
+  /** Sends a document made earlier. */
+  sendBytes(slot: number, bytes: Uint8Array): void;
+  /** Decoder that can read this responder's requests again (queued ones are kept as bytes). */
+  readonly decoder: FrameDecoder;
+}
