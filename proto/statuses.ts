@@ -62,6 +62,8 @@ export const FAULT = {
   memoryFull: fault(1503, 'RESOURCE_EXHAUSTED', 'later', 1000),
   /** The reply would be larger than a frame may be. */
   replyTooLarge: fault(1504, 'RESOURCE_EXHAUSTED', 'never'),
+  /** More arrives than is served, and this request has waited longer than is worth it. */
+  overloaded: fault(1505, 'RESOURCE_EXHAUSTED', 'later', 100),
   deadlineExceeded: fault(1601, 'DEADLINE_EXCEEDED', 'later'),
   /** The store cannot write (full disk, failed commit); reads and dry runs go on. */
   readOnly: fault(1701, 'UNAVAILABLE', 'later', 1000),

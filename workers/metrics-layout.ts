@@ -67,6 +67,7 @@ export const COUNTERS = {
   connectionsDropped: info('opportune_connections_dropped', '{connection}', 'Connections closed by the server.'),
   shedInFlight: info('opportune_sheds', '{request}', SHED, { bound: 'in_flight' }),
   shedMailbox: info('opportune_sheds', '{request}', SHED, { bound: 'mailbox' }),
+  shedOverload: info('opportune_sheds', '{request}', SHED, { bound: 'queue_delay' }),
   shedMemory: info('opportune_sheds', '{request}', SHED, { bound: 'memory' }),
   shedDeadline: info('opportune_sheds', '{request}', SHED, { bound: 'deadline' }),
   shedForward: info('opportune_sheds', '{request}', SHED, { bound: 'forward' }),

@@ -21,14 +21,13 @@ import { epochMicrosOf, epochMillis, monotonicMicros } from './clock.ts';
 import { HeldAnswer, type HeldAnswerOwner } from './held-answer.ts';
 import { COUNTER, HISTOGRAM, type MetricsWriter, STATUS_INDEX } from './metrics-layout.ts';
 import { PassBudget } from './pass-budget.ts';
+import { QueueDelay } from './queue-delay.ts';
 import type { Responder } from './responder.ts';
 import type { ShardModels } from './shard-models.ts';
 import type { ShardWriter } from './shard-writer.ts';
 import type { TraceReason, TraceRecord } from './trace-record.ts';
 import { TurnPhases } from './turn-phases.ts';
 
-/** What one pass of the event loop runs from the mailbox before sockets, commits and timers have their turn. */
-const DRAIN_MICROS = 12_000;
 const MAILBOX_DEPTH_MAX = 32_768;
 const MAILBOX_DEPTH_PER_PROFILE_MAX = 1_024;
 const TRACES_PENDING_MAX = 1_000;
@@ -75,6 +74,7 @@ export class RequestRunner implements HeldAnswerOwner {
   #traces: TraceRecord[] = [];
   #traceCount = 0;
   readonly #pass = new PassBudget();
+  readonly #delay = new QueueDelay();
   /** The queued message that is being decoded again, and what is done with it; both for one message at a time. */
   #late: Message | null = null;
   readonly #lateSink: FrameSink = {
@@ -118,6 +118,7 @@ export class RequestRunner implements HeldAnswerOwner {
       this.#run(request, responder, slot, arrivedMicros, isForwarded);
       return;
     }
+    if (this.#mailboxes.depth === 0) this.#delay.noteEmpty(monotonicMicros());
     const owner = this.#mailboxOwner(request);
     const message = { bytes: request.copyRaw(), responder, slot, arrivedMicros, isForwarded };
     if (!this.#mailboxes.push(owner, message)) {
@@ -158,15 +159,17 @@ export class RequestRunner implements HeldAnswerOwner {
   readonly #drain = (): void => {
     this.#isDrainScheduled = false;
     const start = monotonicMicros();
+    const pieceMicros = this.#delay.beginPass(start, this.#mailboxes.depth);
     this.#options.burst(true);
     for (let n = 0; this.#mailboxes.depth > 0; n++) {
-      if ((n & 15) === 15 && monotonicMicros() - start > DRAIN_MICROS) break;
+      if ((n & 15) === 15 && monotonicMicros() - start > pieceMicros) break;
       const message = this.#mailboxes.shift();
       if (message !== undefined) this.#runQueued(message);
     }
     this.#options.burst(false);
     this.endFrame();
     if (this.#mailboxes.depth > 0) this.#scheduleDrain();
+    else this.#delay.noteEmpty(monotonicMicros());
   };
 
   #runQueued(message: Message): void {
@@ -190,6 +193,12 @@ export class RequestRunner implements HeldAnswerOwner {
         FAULT.deadlineExceeded,
         'deadlineMillis: passed while the message waited',
       );
+      return;
+    }
+    if (this.#delay.refuses(waitedMicros)) {
+      this.#metrics.add(COUNTER.shedOverload, 1);
+      const text = 'mailbox: more arrives than is served, and this request waited too long; ask again later';
+      this.#answerFault(request, responder, slot, arrivedMicros, FAULT.overloaded, text, isForwarded);
       return;
     }
     this.#run(request, responder, slot, arrivedMicros, isForwarded);
