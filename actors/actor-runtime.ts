@@ -30,7 +30,7 @@ import { ProfileIndex } from './profile-index.ts';
 import { ProfileRecord } from './profile-record.ts';
 import { ProfileScope } from './profile-scope.ts';
 import { FIELD, LEASE, LEASE_FLAG, LEASE_STATE, RECORD_MARKER } from './record-layout.ts';
-import { NO_HANDLE, RECORD_BYTES_MAX, Slab } from './slab.ts';
+import { type Chunk, NO_HANDLE, RECORD_BYTES_MAX, Slab } from './slab.ts';
 import { type JournalBatch, type JournalPosition, STORE_KEY_BYTES, type Store } from './store.ts';
 
 export interface RuntimeOptions {
@@ -76,6 +76,9 @@ export class RuntimeStats {
 
 const QUARANTINE_FAULTS = 2;
 const SWEEP_SLOTS = 512;
+/** Slots in use, as a share of the memory limit: full, and swept for what was not used lately. The rest is room in chunks. */
+const USED_SHARE = 0.9;
+const SWEPT_SHARE = 0.85;
 const TENANT_DEFAULT = 0;
 
 export class ActorRuntime implements EffectContext {
@@ -101,6 +104,9 @@ export class ActorRuntime implements EffectContext {
   readonly #position: EntryPosition;
   readonly #dirty = new DirtyRecords();
   #isReplaying = false;
+  /** The chunk that is being cleared, and how far. */
+  #clearing: Chunk | null = null;
+  #clearingSlot = 0;
   #sweepChunk = 0;
   #sweepSlot = 0;
   /** The profile the running turn asked for, which may not be the one bound: a record that cannot be read is not. */
@@ -428,12 +434,11 @@ export class ActorRuntime implements EffectContext {
   sweep(now: number): void {
     const { slab, record } = this;
     if (slab.chunkCount === 0) return;
-    const isFull = slab.usedBytes > this.options.memoryBytesMax * 0.95;
+    const isFull = slab.usedBytes > this.options.memoryBytesMax * SWEPT_SHARE;
     for (let n = 0; n < SWEEP_SLOTS; n++) {
       if (this.#sweepChunk >= slab.chunkCount) this.#sweepChunk = 0;
       const chunk = slab.chunkOf(this.#sweepChunk << 12);
-      const slots = Math.floor(chunk.u8.length / chunk.slotBytes);
-      if (this.#sweepSlot >= slots) {
+      if (this.#sweepSlot >= chunk.slots) {
         this.#sweepSlot = 0;
         this.#sweepChunk++;
         continue;
@@ -450,6 +455,7 @@ export class ActorRuntime implements EffectContext {
         this.passivateBound();
       }
     }
+    this.#compact();
   }
 
   passivateBound(): void {
@@ -459,11 +465,38 @@ export class ActorRuntime implements EffectContext {
   }
 
   #isMemoryFull(): boolean {
-    const { memoryBytesMax } = this.options;
-    if (this.slab.usedBytes < memoryBytesMax) return false;
-    for (let tries = 0; tries < 8 && this.slab.usedBytes >= memoryBytesMax; tries++)
-      this.sweep(Number.NEGATIVE_INFINITY);
-    return this.slab.usedBytes >= memoryBytesMax;
+    const usedMax = this.options.memoryBytesMax * USED_SHARE;
+    if (this.slab.usedBytes < usedMax) return false;
+    for (let tries = 0; tries < 8 && this.slab.usedBytes >= usedMax; tries++) this.sweep(Number.NEGATIVE_INFINITY);
+    return this.slab.usedBytes >= usedMax;
+  }
+
+  /**
+   * Clears sparse chunks while more is reserved than the limit: sizes change as records grow, and a class
+   * that has shrunk would keep its chunks for ever. A bounded number of records a call; a move is a copy.
+   */
+  #compact(): void {
+    const { slab, record } = this;
+    for (let left = SWEEP_SLOTS; left > 0; left--) {
+      const chunk = this.#clearing;
+      if (chunk === null || chunk.slots === 0) {
+        this.#clearing = null;
+        if (slab.reservedBytes <= this.options.memoryBytesMax || slab.emptyChunks > 0) return;
+        this.#clearing = slab.sparsestChunk();
+        this.#clearingSlot = 0;
+        if (this.#clearing === null) return;
+        slab.close(this.#clearing);
+        continue;
+      }
+      if (this.#clearingSlot >= chunk.slots) {
+        this.#clearing = null;
+        continue;
+      }
+      const slot = this.#clearingSlot++;
+      if (chunk.u32[(slot * chunk.slotBytes + FIELD.marker) >>> 2] !== RECORD_MARKER) continue;
+      record.bind(((chunk.number << 12) | slot) >>> 0);
+      record.relocate();
+    }
   }
 
   // ── recovery ───────────────────────────────────────────────────────────────────────────────────
@@ -473,8 +506,7 @@ export class ActorRuntime implements EffectContext {
     const { slab } = this;
     for (let chunkNumber = 0; chunkNumber < slab.chunkCount; chunkNumber++) {
       const chunk = slab.chunkOf(chunkNumber << 12);
-      const slots = Math.floor(chunk.u8.length / chunk.slotBytes);
-      for (let slot = 0; slot < slots; slot++) {
+      for (let slot = 0; slot < chunk.slots; slot++) {
         if (chunk.u32[(slot * chunk.slotBytes + FIELD.marker) >>> 2] === RECORD_MARKER) {
           this.record.bind(((chunkNumber << 12) | slot) >>> 0);
           this.record.drop();

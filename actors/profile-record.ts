@@ -462,6 +462,11 @@ export class ProfileRecord {
     this.u8.copyWithin(this.base + at, this.base + at + length, this.base + used);
   }
 
+  /** Moves the record to another slot of its class, so that its chunk can be cleared. */
+  relocate(): void {
+    this.#move(this.#slotBytes);
+  }
+
   /** Moves the record to a slot that holds `bytes`, with room for one more lease, so growth is not a move each time. */
   #move(bytes: number): void {
     const from = this.u8;

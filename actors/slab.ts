@@ -4,12 +4,14 @@
  *
  *   handle (u32) = chunk number * 4096 + slot number
  *
- *   chunk 0 [ 512 | 512 | 512 | … ]      free lists: one a class, threaded through the free slots'
- *   chunk 1 [ 1024 | 1024 | … ]          first four bytes
+ *   chunk 0 [ 512 | 512 | 512 | … ]      a free list a chunk, threaded through the free slots' first word;
+ *   chunk 1 [ 1024 | 1024 | … ]          a list a class of the chunks that have one
+ *   chunk 2 empty                         any class may have it next
  *
  * Guarantees: a million profiles cost the garbage collector a few thousand typed arrays, not a million
- * objects. Trades away: up to a third of a slot is air (the classes grow by a third to a half), and
- * chunks are never handed back to the operating system, only reused by their class.
+ * objects; memory that one class no longer needs serves another, so what is reserved stays near what is used
+ * (`sparsestChunk` says which chunk to clear for that). Trades away: up to a third of a slot is air (the
+ * classes grow by a third to a half), and chunks are never handed back to the operating system.
  */
 const CHUNK_BYTES = 1 << 20;
 const SLOTS_MAX = 4096;
@@ -22,29 +24,71 @@ export const SIZE_CLASSES = [
 export const RECORD_BYTES_MAX = 65536;
 
 export class Chunk {
-  readonly slotBytes: number;
-  readonly sizeClass: number;
+  readonly number: number;
   readonly u8: Uint8Array;
   readonly u16: Uint16Array;
   readonly u32: Uint32Array;
   readonly f32: Float32Array;
   readonly f64: Float64Array;
+  sizeClass = 0;
+  slotBytes = 0;
+  slots = 0;
+  used = 0;
+  /** First free slot, or -1. */
+  firstFree = -1;
+  /** Place in its class's list of chunks with a free slot, or -1. */
+  openAt = -1;
+  /** It is being cleared: nothing new is put there. */
+  isClosing = false;
 
-  constructor(sizeClass: number, slotBytes: number) {
+  constructor(number: number) {
     const memory = new ArrayBuffer(CHUNK_BYTES);
-    this.sizeClass = sizeClass;
-    this.slotBytes = slotBytes;
+    this.number = number;
     this.u8 = new Uint8Array(memory);
     this.u16 = new Uint16Array(memory);
     this.u32 = new Uint32Array(memory);
     this.f32 = new Float32Array(memory);
     this.f64 = new Float64Array(memory);
   }
+
+  /** Cuts an empty chunk into slots of a class, all of them free. */
+  cut(sizeClass: number): void {
+    const slotBytes = SIZE_CLASSES[sizeClass] as number; // a class
+    this.sizeClass = sizeClass;
+    this.slotBytes = slotBytes;
+    this.slots = Math.min(SLOTS_MAX, Math.floor(CHUNK_BYTES / slotBytes));
+    this.isClosing = false;
+    for (let slot = 0; slot < this.slots; slot++) this.#thread(slot, slot + 1 < this.slots ? slot + 1 : -1);
+    this.firstFree = 0;
+  }
+
+  take(): number {
+    const slot = this.firstFree;
+    this.firstFree = this.u32[(slot * this.slotBytes) >>> 2] as number; // a slot
+    if (this.firstFree === NO_HANDLE) this.firstFree = -1;
+    this.used++;
+    return slot;
+  }
+
+  give(slot: number): void {
+    this.#thread(slot, this.firstFree);
+    this.firstFree = slot;
+    this.used--;
+  }
+
+  /** The word behind the link (a record's marker) is cleared, so that a sweep sees a free slot. */
+  #thread(slot: number, next: number): void {
+    const word = (slot * this.slotBytes) >>> 2;
+    this.u32[word] = next; // -1 is stored as NO_HANDLE
+    this.u32[word + 1] = 0;
+  }
 }
 
 export class Slab {
   readonly #chunks: Chunk[] = [];
-  readonly #free: Uint32Array = new Uint32Array(SIZE_CLASSES.length).fill(NO_HANDLE);
+  /** A class's chunks that have a free slot and are not closing. */
+  readonly #open: Chunk[][] = SIZE_CLASSES.map(() => []);
+  readonly #empty: Chunk[] = [];
   #slotsUsed = 0;
   #bytesUsed = 0;
 
@@ -59,9 +103,17 @@ export class Slab {
   get usedSlots(): number {
     return this.#slotsUsed;
   }
-  /** Number of chunks, to walk all slots. */
+  /** Number of chunks, to walk all slots; an empty one has none. */
   get chunkCount(): number {
     return this.#chunks.length;
+  }
+  get emptyChunks(): number {
+    return this.#empty.length;
+  }
+
+  /** Whether a record of this size has a place without another chunk. */
+  hasRoom(bytes: number): boolean {
+    return this.#empty.length > 0 || (this.#open[classFor(bytes)] as Chunk[]).length > 0; // a class
   }
 
   chunkOf(handle: number): Chunk {
@@ -76,38 +128,77 @@ export class Slab {
   /** Takes a slot that holds `bytes`; its content is undefined. */
   allocate(bytes: number): number {
     const sizeClass = classFor(bytes);
-    let handle = this.#free[sizeClass] as number;
-    if (handle === NO_HANDLE) handle = this.#grow(sizeClass);
-    const chunk = this.chunkOf(handle);
-    this.#free[sizeClass] = chunk.u32[this.offsetOf(handle) >>> 2] as number;
+    const open = this.#open[sizeClass] as Chunk[]; // a class
+    const chunk = open.at(-1) ?? this.#openOne(sizeClass);
+    const slot = chunk.take();
+    if (chunk.firstFree < 0) this.#unlist(chunk);
     this.#slotsUsed++;
     this.#bytesUsed += chunk.slotBytes;
-    return handle;
+    return ((chunk.number << 12) | slot) >>> 0;
   }
 
   free(handle: number): void {
     const chunk = this.chunkOf(handle);
-    const offset = this.offsetOf(handle);
-    // The next word (layout version and flags of a record) is cleared, so that a sweep sees a free slot.
-    chunk.u32[offset >>> 2] = this.#free[chunk.sizeClass] as number;
-    chunk.u32[(offset >>> 2) + 1] = 0;
-    this.#free[chunk.sizeClass] = handle;
+    chunk.give(handle & (SLOTS_MAX - 1));
     this.#slotsUsed--;
     this.#bytesUsed -= chunk.slotBytes;
+    if (chunk.used === 0) {
+      this.#unlist(chunk);
+      chunk.slots = 0;
+      this.#empty.push(chunk);
+    } else if (chunk.openAt < 0 && !chunk.isClosing) this.#list(chunk);
   }
 
-  #grow(sizeClass: number): number {
-    const slotBytes = SIZE_CLASSES[sizeClass] as number;
-    const chunk = new Chunk(sizeClass, slotBytes);
-    const number = this.#chunks.push(chunk) - 1;
-    const slots = Math.min(SLOTS_MAX, Math.floor(CHUNK_BYTES / slotBytes));
-    for (let slot = slots - 1; slot >= 0; slot--) {
-      chunk.u32[(slot * slotBytes) >>> 2] = this.#free[sizeClass] as number;
-      chunk.u32[((slot * slotBytes) >>> 2) + 1] = 0;
-      this.#free[sizeClass] = (number << 12) | slot;
+  /** The chunk with the most free bytes whose records the others of its class can take in, or null. */
+  sparsestChunk(): Chunk | null {
+    let sparsest: Chunk | null = null;
+    for (const open of this.#open) {
+      let free = 0;
+      for (const chunk of open) free += chunk.slots - chunk.used;
+      for (const chunk of open) {
+        if (free - (chunk.slots - chunk.used) < chunk.used) continue;
+        if (sparsest === null || freeBytes(chunk) > freeBytes(sparsest)) sparsest = chunk;
+      }
     }
-    return (number << 12) >>> 0;
+    return sparsest;
   }
+
+  /** Nothing more is put there; it is empty once its last record has moved or been freed. */
+  close(chunk: Chunk): void {
+    chunk.isClosing = true;
+    this.#unlist(chunk);
+  }
+
+  #openOne(sizeClass: number): Chunk {
+    let chunk = this.#empty.pop();
+    if (chunk === undefined) {
+      chunk = new Chunk(this.#chunks.length);
+      this.#chunks.push(chunk);
+    }
+    chunk.cut(sizeClass);
+    this.#list(chunk);
+    return chunk;
+  }
+
+  #list(chunk: Chunk): void {
+    const open = this.#open[chunk.sizeClass] as Chunk[]; // a class
+    chunk.openAt = open.push(chunk) - 1;
+  }
+
+  #unlist(chunk: Chunk): void {
+    if (chunk.openAt < 0) return;
+    const open = this.#open[chunk.sizeClass] as Chunk[]; // a class
+    const last = open.pop() as Chunk; // the chunk is in it
+    if (last !== chunk) {
+      open[chunk.openAt] = last;
+      last.openAt = chunk.openAt;
+    }
+    chunk.openAt = -1;
+  }
+}
+
+function freeBytes(chunk: Chunk): number {
+  return (chunk.slots - chunk.used) * chunk.slotBytes;
 }
 
 export function classFor(bytes: number): number {

@@ -48,6 +48,26 @@ describe('passivation', () => {
     }
   });
 
+  it('memory reserved stays within a chunk of the limit when records grow from class to class', () => {
+    const limit = 7 * 1024 * 1024;
+    const shard = new OneShard({ catalog: CATALOG, memoryBytesMax: limit });
+    let reservedMax = 0;
+    for (let n = 0; n < 120_000; n++) {
+      // Few messages for most and many for some, in waves: one class shrinks while another grows.
+      const profile = `p${(n * 7919) % 30_000}`;
+      const wave = Math.floor(n / 30_000);
+      for (let k = 0; k < (n % 10 < wave ? 3 : 1); k++) {
+        expect(shard.track({ profile, event: 'view', messageId: `m${n}-${k}` }, NOON + n)).toBeNull();
+      }
+      if (n % 100 === 0) shard.runtime.sweep(NOON + n);
+      if (n % 1_000 === 0) shard.store.commitNow();
+      reservedMax = Math.max(reservedMax, shard.runtime.slab.reservedBytes);
+    }
+    expect(shard.runtime.stats.passivations).toBeGreaterThan(2_000);
+    // One chunk more while another is being cleared; without clearing it is two here, and grows with every wave.
+    expect(reservedMax).toBeLessThanOrEqual(limit + 1024 * 1024);
+  }, 60_000);
+
   it('a limit that holds no profile at all is RESOURCE_EXHAUSTED, not a crash', () => {
     const shard = new OneShard({ catalog: CATALOG, memoryBytesMax: 0 });
     expect(shard.tryDecide({ profile: 'ann' }, NOON)).toEqual(FAULT.memoryFull);

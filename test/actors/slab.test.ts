@@ -68,4 +68,36 @@ describe('slab', () => {
     expect(slab.chunkCount).toBe(2);
     expect(slab.reservedBytes).toBe(2 << 20);
   });
+
+  it('free: a chunk that is empty serves another class, its slots all free', () => {
+    const slab = new Slab();
+    const handles = Array.from({ length: 4096 }, () => slab.allocate(256));
+    for (const handle of handles)
+      slab.chunkOf(handle).u32.fill(0x4f505431, slab.offsetOf(handle) >>> 2, (slab.offsetOf(handle) >>> 2) + 64);
+    for (const handle of handles) slab.free(handle);
+    expect([slab.chunkCount, slab.emptyChunks, slab.usedBytes]).toEqual([1, 1, 0]);
+    const other = slab.allocate(1000);
+    expect([slab.chunkCount, slab.emptyChunks]).toEqual([1, 0]);
+    const chunk = slab.chunkOf(other);
+    // No word where a marker would be looks like a record's.
+    for (let slot = 0; slot < chunk.slots; slot++) expect(chunk.u32[(slot * chunk.slotBytes + 4) >>> 2]).toBe(0);
+  });
+
+  it('sparsestChunk and close: the one whose records fit elsewhere, which then takes nothing more', () => {
+    const slab = new Slab();
+    const handles = Array.from({ length: 3 * 1024 }, () => slab.allocate(1024));
+    expect(slab.sparsestChunk()).toBeNull();
+    const ofChunk = (number: number): number[] => handles.filter((handle) => handle >>> 12 === number);
+    for (const handle of ofChunk(1).slice(0, 700)) slab.free(handle);
+    expect(slab.sparsestChunk()).toBeNull(); // nobody else has room
+    for (const handle of ofChunk(2).slice(0, 400)) slab.free(handle);
+    const sparsest = slab.sparsestChunk();
+    expect(sparsest?.number).toBe(1);
+    if (sparsest === null) return;
+    slab.close(sparsest);
+    const moved = Array.from({ length: 324 }, () => slab.allocate(1024));
+    expect(moved.every((handle) => handle >>> 12 === 2)).toBe(true);
+    for (const handle of ofChunk(1).slice(700)) slab.free(handle);
+    expect(slab.emptyChunks).toBe(1);
+  });
 });
