@@ -15,8 +15,8 @@ const WAIT_MICROS_MAX = 3_000;
 const PIECE_MICROS = 12_000;
 const PIECE_MICROS_OVERLOADED = 1_500;
 
-/** Growth over the shortest the queue was since it stands, in messages and as a share of it. */
-const GROWTH_MIN = 64;
+/** Growth over the shortest the queue was since it stands: more than windows of common size let it swing, and a share. */
+const GROWTH_MIN = 1_024;
 const GROWTH_SHARE = 0.25;
 
 export class QueueDelay {

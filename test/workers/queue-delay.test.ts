@@ -15,7 +15,7 @@ const rising = (from: number, step: number, passes: number): number[] =>
 
 describe('queue delay', () => {
   it('refuses: what has waited over 3 ms once the queue stands for over 100 ms and grows, in shorter pieces', () => {
-    const delay = after(rising(100, 100, 15));
+    const delay = after(rising(100, 500, 15));
     expect(delay.isOverloaded).toBe(true);
     expect(delay.refuses(3 * MILLI)).toBe(false);
     expect(delay.refuses(3 * MILLI + 1)).toBe(true);
@@ -26,7 +26,8 @@ describe('queue delay', () => {
     ['the queue was empty within 100 ms', rising(100, 500, 10)],
     ['a burst is worked off', rising(5_000, -100, 40)],
     ['full windows are asked again as they are answered', Array.from({ length: 60 }, (_, i) => 16_000 - (i % 9) * 300)],
-    ['the growth is a few messages', rising(100, 1, 60)],
+    ['the growth is a few messages', rising(100, 10, 60)],
+    ['small windows empty it nearly and fill it again', Array.from({ length: 60 }, (_, i) => (i % 2) * 800 + 5)],
   ])('refuses: nothing while %s', (_, depths) => {
     const delay = after(depths);
     expect(delay.isOverloaded).toBe(false);
@@ -35,7 +36,7 @@ describe('queue delay', () => {
   });
 
   it('noteEmpty: ends an overload at once, and the next one is noticed anew', () => {
-    const delay = after(rising(100, 100, 15));
+    const delay = after(rising(100, 500, 15));
     delay.noteEmpty(200 * MILLI);
     expect(delay.refuses(50 * MILLI)).toBe(false);
     delay.beginPass(250 * MILLI, 5_000);
