@@ -96,6 +96,7 @@ function durability(plan: RequestPlan): Fields {
 
 /** The `want` list a scenario asks for. */
 function wants(scenario: RequestPlan['scenario']): readonly string[] {
+  if (scenario === 'action') return ['action'];
   if (scenario === 'price') return ['price'];
   if (scenario === 'send-time') return ['sendTime'];
   return ['action', 'price', 'sendTime'];
