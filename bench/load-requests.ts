@@ -102,6 +102,11 @@ function wants(scenario: RequestPlan['scenario']): readonly string[] {
   return ['action', 'price', 'sendTime'];
 }
 
+/** Without a price a sku is not asked for, and so not looked for either. */
+export function asksPrice(scenario: RequestPlan['scenario']): boolean {
+  return wants(scenario).includes('price');
+}
+
 /** The decide of this plan with its fields in wire order, `variant` 0 to 7. */
 function decideFields(plan: RequestPlan, variant: number): Fields {
   const want = wants(plan.scenario).filter((name) => name !== 'price' || plan.sku !== null);
