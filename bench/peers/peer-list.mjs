@@ -10,7 +10,7 @@ import { PROFILE_DIGITS } from '../../dist/bench/frame-template.js';
 import { freePort, startProgram } from './program.mjs';
 
 /** @typedef {{profiles: number, redisServer: string}} PeerSettings */
-/** @typedef {{url: string, stop: () => Promise<void>}} RunningPeer */
+/** @typedef {{url: string, pids: readonly number[], stop: () => Promise<void>}} RunningPeer */
 /** @typedef {{name: string, title: string, durability: string, protocol: 'websocket' | 'http', isInstalled: boolean, start: (settings: PeerSettings) => Promise<RunningPeer>}} Peer */
 
 const PORT_PRINTED = /\{"port":(\d+)\}/;
@@ -24,6 +24,8 @@ const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 class Steps {
   /** @type {(() => unknown)[]} */
   #undo = [];
+  /** @type {number[]} */
+  pids = [];
 
   folder() {
     const path = mkdtempSync(join(tmpdir(), 'opportune-peer-'));
@@ -35,6 +37,7 @@ class Steps {
   async program(...words) {
     const program = await startProgram(...words);
     this.#undo.push(program.stop);
+    this.pids.push(program.pid);
     return program;
   }
 
@@ -48,7 +51,7 @@ function startWith(begin) {
   return async (/** @type {PeerSettings} */ settings) => {
     const steps = new Steps();
     try {
-      return { url: await begin(steps, settings), stop: steps.stop };
+      return { url: await begin(steps, settings), pids: steps.pids, stop: steps.stop };
     } catch (error) {
       await steps.stop();
       throw error;

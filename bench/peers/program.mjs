@@ -3,6 +3,7 @@
  * serves, and a stop by its own process id.
  */
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 
 const READY_MILLIS_MAX = 60_000;
@@ -10,7 +11,7 @@ const STOP_MILLIS_MAX = 5_000;
 const SAID_LENGTH_MAX = 2_000;
 const SETTINGS = /^(?:OPPORTUNE|OTEL|RESTATE)_/;
 
-/** @typedef {{ready: RegExpMatchArray, stop: () => Promise<void>}} Program */
+/** @typedef {{ready: RegExpMatchArray, pid: number, stop: () => Promise<void>}} Program */
 
 /**
  * Starts a program and waits until what it printed matches `ready`.
@@ -46,7 +47,7 @@ export function startProgram(command, words, { ready, environment = {}, hint = '
       const match = ready.exec(said);
       if (match === null) return;
       clearTimeout(timer);
-      resolve({ ready: match, stop });
+      resolve({ ready: match, pid: child.pid ?? 0, stop });
     };
     child.stdout.on('data', hear);
     child.stderr.on('data', hear);
@@ -67,4 +68,23 @@ export function freePort() {
       server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
     });
   });
+}
+
+const TICK_MICROS = 10_000;
+
+/**
+ * Processor time the programs have used so far, of all their threads, to 10 ms; null where /proc does not tell.
+ * @param {readonly number[]} pids
+ */
+export function processorMicros(pids) {
+  if (process.platform !== 'linux') return null;
+  let ticks = 0;
+  for (const pid of pids) {
+    // Fields 14 and 15, user and system; the name, field 2, may hold spaces.
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .replace(/^.*\) /s, '')
+      .split(' ');
+    ticks += Number(fields[11]) + Number(fields[12]);
+  }
+  return ticks * TICK_MICROS;
 }

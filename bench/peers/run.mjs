@@ -4,10 +4,11 @@
  * they are not the same promise; a peer that cannot start is a row with its reason. Non-goals: the fastest possible
  * form of a peer, more than one machine, absolute figures.
  *
- *     install ─▶ runs × ( each: start, peak in a closed loop, stop ) ─▶ runs × ( each: start, one rate in an open loop, stop )
+ *     install ─▶ runs × ( each: start, warm, peak, stop ) ─▶ runs × ( each: start, warm, one rate, stop )
  *
- * The rate is half the slowest peer's peak, 2,000/s at most, where no generator is near its own limit. One peer runs
- * at a time: idle ones still take processor time. Exit code 0, or 1 when Opportune or every peer was not measured.
+ * Warming and peak are closed loops, the one rate is an open loop: half the slowest peer's peak, 2,000/s at most, where
+ * no generator is near its own limit. One peer runs at a time: idle ones still take processor time. Exit code 0, or 1
+ * when Opportune or every peer was not measured.
  */
 import { spawnSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
@@ -18,19 +19,22 @@ import { mergeHistograms, prepareHistograms } from '../../dist/bench/latency-his
 import { HTTP_GENERATOR, loadHttp } from './http-load.mjs';
 import { PEERS } from './peer-list.mjs';
 import { peersText } from './peers-report.mjs';
+import { processorMicros } from './program.mjs';
 import { loadWebSocket, prepareOpportune, WEBSOCKET_GENERATOR } from './websocket-load.mjs';
 
-/** @typedef {import('./http-load.mjs').Loaded} Loaded */
+/** @typedef {import('./http-load.mjs').Loaded & {processorMicros: number | null}} Loaded processor time a decision */
 /** @typedef {{peer: import('./peer-list.mjs').Peer, reason: string | null, peaks: Loaded[], opens: Loaded[]}} Contest */
 
 const OPEN_RATE_MAX = 2_000;
+/** Connections are there and in step when the measured time begins. */
+const LEAD_IN_MILLIS = 500;
 const here = fileURLToPath(new URL('.', import.meta.url));
 
 const { values: words } = parseArgs({
   options: {
     only: { type: 'string', default: PEERS.map((peer) => peer.name).join(',') },
-    seconds: { type: 'string', default: '4' },
-    warmup: { type: 'string', default: '1' },
+    seconds: { type: 'string', default: '5' },
+    warmup: { type: 'string', default: '8' },
     runs: { type: 'string', default: '1' },
     connections: { type: 'string', default: '16' },
     profiles: { type: 'string', default: '100000' },
@@ -110,18 +114,31 @@ async function measure(contest, results, rate, run) {
     running = await peer.start({ profiles: settings.profiles, redisServer: words['redis-server'] });
     const { url } = running;
     const shards = peer.name === 'opportune' ? await prepareOpportune(url, settings.profiles) : null;
+    const ask = peer.protocol === 'http' ? loadHttp : loadWebSocket;
     const load = {
       connections: settings.connections,
-      ratePerSecond: rate,
-      warmupMillis: settings.warmupSeconds * 1000,
-      measureMillis: settings.seconds * 1000,
+      ratePerSecond: null,
+      warmupMillis: 0,
+      measureMillis: settings.warmupSeconds * 1000,
       profiles: settings.profiles,
       exponent: settings.zipf,
       seed: 1 + run * 1000,
     };
-    const loaded = await (peer.protocol === 'http' ? loadHttp(url, load) : loadWebSocket(url, load, shards));
+    // At full speed also before the open loop: at a low rate a peer would be measured before it is compiled.
+    if (settings.warmupSeconds > 0) await ask(url, load, shards);
+    const before = processorMicros(running.pids);
+    const measuring = {
+      ...load,
+      ratePerSecond: rate,
+      warmupMillis: LEAD_IN_MILLIS,
+      measureMillis: settings.seconds * 1000,
+    };
+    const loaded = await ask(url, measuring, shards);
     if (loaded.latency.count === 0) throw new Error(`answered nothing (${loaded.failed} requests failed)`);
-    results.push(loaded);
+    const used = before === null ? null : (processorMicros(running.pids) ?? 0) - before;
+    // In the lead-in as many a second were answered as afterwards, and neither is the idle time around them counted.
+    const answered = loaded.perSecond * (LEAD_IN_MILLIS / 1000 + settings.seconds);
+    results.push({ ...loaded, processorMicros: used === null ? null : used / answered });
   } catch (error) {
     contest.reason = (error instanceof Error ? error.message : String(error)).replace(/\s+/g, ' ');
   } finally {
@@ -138,6 +155,7 @@ function figuresOf(all) {
     p50Micros: percentile(50),
     p99Micros: percentile(99),
     failed: all.reduce((sum, one) => sum + one.failed, 0),
+    processorMicros: all[0]?.processorMicros === null ? null : median(all.map((one) => one.processorMicros)),
     generatorCpuShare: median(all.map((one) => one.generatorCpuShare)),
   };
 }
