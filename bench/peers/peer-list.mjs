@@ -29,7 +29,13 @@ class Steps {
 
   folder() {
     const path = mkdtempSync(join(tmpdir(), 'opportune-peer-'));
-    this.#undo.push(() => rmSync(path, { recursive: true, force: true }));
+    const remove = () => rmSync(path, { recursive: true, force: true, maxRetries: 5 });
+    // After an end by signal as well, when the programs have been killed.
+    process.once('exit', remove);
+    this.#undo.push(() => {
+      process.off('exit', remove);
+      remove();
+    });
     return path;
   }
 

@@ -23,6 +23,10 @@ export function startProgram(command, words, { ready, environment = {}, hint = '
   // A setting in the caller's shell would make this another program than the report says.
   const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !SETTINGS.test(name)));
   const child = spawn(command, words, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...inherited, ...environment } });
+  // However this process ends, nothing it started outlives it.
+  const killNow = () => child.kill('SIGKILL');
+  process.prependOnceListener('exit', killNow);
+  child.once('close', () => process.off('exit', killNow));
   let said = '';
   /** @type {Promise<void>} */
   const ended = new Promise((resolve) => child.once('close', () => resolve()));

@@ -64,6 +64,9 @@ for (const [name, value] of Object.entries(settings)) {
   process.exit(2);
 }
 
+// An end by signal goes through 'exit' as well, where what was started is stopped.
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
+
 const chosen = PEERS.filter((peer) => only.includes(peer.name));
 const host = hostFacts();
 await prepareHistograms();
