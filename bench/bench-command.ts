@@ -31,7 +31,7 @@ import { type EchoServer, type StartEcho, startEchoServer } from './echo-yardsti
 import { type LaunchGenerator, launchProcess, runFleet } from './generator-fleet.ts';
 import { mergeHistograms, prepareHistograms } from './latency-histogram.ts';
 import type { LoadPlan, RequestPlan } from './load-plan.ts';
-import { benchActionKey } from './load-requests.ts';
+import { asksPrice, benchActionKey } from './load-requests.ts';
 import { ConnectError } from './load-socket.ts';
 import { ProbeError, type ProbeResult, probeServer } from './probe.ts';
 import { EXIT, exitCodeOf, judge, judgeAll } from './verdict.ts';
@@ -146,7 +146,8 @@ class Bench {
 
   /** Asks one request of the load, with each sku in turn until the server knows it. */
   async #probe(): Promise<ProbeResult> {
-    const { url, token, skus } = this.#settings;
+    const { url, token, scenario } = this.#settings;
+    const skus = asksPrice(scenario) ? this.#settings.skus : [];
     for (const sku of skus.slice(0, -1)) {
       try {
         this.#request = { ...this.#request, sku };

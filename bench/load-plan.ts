@@ -7,7 +7,7 @@
 import type { KeyPlan } from './key-chooser.ts';
 import type { EncodedHistogram } from './latency-histogram.ts';
 
-export const SCENARIOS = ['decide', 'track', 'mixed', 'price', 'send-time', 'cold', 'batch'] as const;
+export const SCENARIOS = ['decide', 'track', 'mixed', 'action', 'price', 'send-time', 'cold', 'batch'] as const;
 export type Scenario = (typeof SCENARIOS)[number];
 
 /** Operations told apart in results; a template's `operation` is an index here. */

@@ -96,9 +96,15 @@ function durability(plan: RequestPlan): Fields {
 
 /** The `want` list a scenario asks for. */
 function wants(scenario: RequestPlan['scenario']): readonly string[] {
+  if (scenario === 'action') return ['action'];
   if (scenario === 'price') return ['price'];
   if (scenario === 'send-time') return ['sendTime'];
   return ['action', 'price', 'sendTime'];
+}
+
+/** Without a price a sku is not asked for, and so not looked for either. */
+export function asksPrice(scenario: RequestPlan['scenario']): boolean {
+  return wants(scenario).includes('price');
 }
 
 /** The decide of this plan with its fields in wire order, `variant` 0 to 7. */

@@ -169,7 +169,7 @@ class ClusterSums {
     this.#clusters = clusters;
     this.#sums = new Float64Array(clusters === undefined ? 0 : rows);
     if (clusters === undefined) this.count = rows;
-    else this.count = new Set(clusters).size;
+    else this.count = this.countWhere(() => true);
   }
 
   /** Sum over clusters of (sum over its rows of f)^2. */
@@ -190,9 +190,15 @@ class ClusterSums {
 
   /** Clusters with at least one such row. */
   countWhere(isCounted: (row: number) => boolean): number {
-    const seen = new Set<number>();
-    for (let i = 0; i < this.#rows; i += 1) if (isCounted(i)) seen.add(this.#clusters?.[i] ?? i);
-    return seen.size;
+    const isSeen = new Uint8Array(this.#rows); // every cluster is below the number of rows
+    let count = 0;
+    for (let i = 0; i < this.#rows; i += 1) {
+      const cluster = this.#clusters?.[i] ?? i;
+      if (isSeen[cluster] !== 0 || !isCounted(i)) continue;
+      isSeen[cluster] = 1;
+      count += 1;
+    }
+    return count;
   }
 
   /** Standard error of a sum of influences: root of the squares, with the correction G / (G - 1). */

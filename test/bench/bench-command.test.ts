@@ -87,6 +87,15 @@ describe('runBench', () => {
     expect(readFileSync(hgrm, 'utf8')).toMatch(/Percentile/);
   });
 
+  it('bench: a scenario without a price names no product, in the load as in populating', async () => {
+    const { url, requests } = await fake();
+    expect(await runBench({ ...QUICK, url, scenario: 'action' }, environment)).toBe(0);
+    const decides = requests.filter(({ op }) => op === 'decide');
+    expect(decides.length).toBeGreaterThan(64);
+    expect(decides.filter(({ sku }) => sku !== undefined)).toEqual([]);
+    expect(decides.at(-1)?.want).toEqual(['action']);
+  });
+
   it('bench: exits with 1 when the server misses an objective', async () => {
     const { url } = await fake({ delayMillis: () => 80 });
     const code = await runBench({ ...QUICK, url, populate: false, slo: ['p50=1ms'] }, environment);

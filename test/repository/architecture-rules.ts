@@ -26,6 +26,16 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
   'bench/echo-server.ts → server/': 'a yardstick is worth something only on the very adapters that are measured',
 };
 
+/**
+ * The code of the jobs, and who may load it: the thread of the pool that runs it, so that no job can come to run
+ * on a shard's loop. The keeper of models reads at a start, before any shard is there, what one job has written.
+ */
+const JOBS: Readonly<Record<string, readonly string[]>> = {
+  'workers/jobs/evaluate-policy.ts': ['workers/jobs/job-thread.ts'],
+  'workers/jobs/export-log.ts': ['workers/jobs/job-thread.ts'],
+  'workers/jobs/model-snapshot-file.ts': ['workers/jobs/job-thread.ts', 'server/model-keeper.ts'],
+};
+
 /** Folders without Node and without waiting: they run in browsers, in workers and in a simulation alike. */
 const WITHOUT_NODE = ['decision', 'proto', 'client'];
 const WITHOUT_WAITING = ['decision', 'proto'];
@@ -118,7 +128,7 @@ export function findBreaches(tree: SourceTree): readonly string[] {
 function referenceBreaches(path: string, source: ScannedSource, sources: ReadonlyMap<string, unknown>): string[] {
   const breaches: string[] = [];
   const folder = folderOf(path);
-  for (const { specifier, line } of source.references) {
+  for (const { specifier, line, isTypeOnly } of source.references) {
     const at = `${path}:${line}`;
     if (specifier === null) {
       if (!COMPUTED_IMPORTS.includes(path) && folder !== 'test') breaches.push(`${at} imports a name made at run time`);
@@ -127,6 +137,8 @@ function referenceBreaches(path: string, source: ScannedSource, sources: Readonl
       if (!sources.has(target)) breaches.push(`${at} imports ${specifier}, which is not a source here`);
       else if (!mayImport(path, target))
         breaches.push(`${at} imports ${target}: ${folder}/ must not know ${folderOf(target)}/`);
+      else if (!isTypeOnly && folder !== 'test' && JOBS[target]?.includes(path) === false)
+        breaches.push(`${at} loads ${target}: a job runs in a thread of the pool, which alone loads it`);
     } else if (specifier.startsWith('node:')) {
       if (WITHOUT_NODE.includes(folder)) breaches.push(`${at} imports ${specifier}: ${folder}/ has no Node`);
     } else if (folder !== 'test') {

@@ -77,6 +77,14 @@ describe('findBreaches', () => {
     expect(breachesOf({ 'workers/b.ts': 'const m = await import(name);' })).toHaveLength(1);
   });
 
+  it('findBreaches: one when a job is loaded where shards run, none for its types', () => {
+    const job = { 'workers/jobs/export-log.ts': '', 'workers/jobs/job-thread.ts': "await import('./export-log.ts');" };
+    expect(breachesOf({ ...job, 'workers/shard.ts': "import type { A } from './jobs/export-log.ts';" })).toEqual([]);
+    expect(breachesOf({ ...job, 'workers/shard.ts': "import { a } from './jobs/export-log.ts';" })).toEqual([
+      expect.stringContaining('a job runs in a thread of the pool'),
+    ]);
+  });
+
   it('findBreaches: one when an import leads nowhere', () => {
     expect(breachesOf({ 'server/b.ts': "import './gone.ts';" })).toEqual([
       expect.stringContaining('not a source here'),

@@ -52,13 +52,23 @@ export function evaluatePolicy(input: EvaluatePolicyInput): EvaluatedResult[] {
   });
 }
 
-/** The same clusters numbered from 0 in order of appearance: a part's numbers may exceed its rows. */
+/**
+ * The same clusters numbered from 0 in order of appearance: a part's numbers may exceed its rows. In an array as
+ * long as they reach apart, and not in a Map: a million entries keep V8's collector busy on helper threads that
+ * are the process's and do not have this thread's low priority.
+ */
 function renumbered(clusters: Uint32Array): Uint32Array {
-  const numbers = new Map<number, number>();
+  let lowest = Number.POSITIVE_INFINITY;
+  let highest = 0;
+  for (const cluster of clusters) {
+    if (cluster < lowest) lowest = cluster;
+    if (cluster > highest) highest = cluster;
+  }
+  /** Number plus 1; 0 for a cluster not met yet. */
+  const numbers = new Uint32Array(clusters.length === 0 ? 0 : highest - lowest + 1);
+  let count = 0;
   return clusters.map((cluster) => {
-    const known = numbers.get(cluster);
-    if (known !== undefined) return known;
-    numbers.set(cluster, numbers.size);
-    return numbers.size - 1;
+    numbers[cluster - lowest] ||= ++count;
+    return (numbers[cluster - lowest] as number) - 1; // in range: between lowest and highest
   });
 }

@@ -1,7 +1,7 @@
 /**
  * Long jobs off every event loop that serves: one lazily started pool of threads, jobs addressed by name
- * with typed input and result. Whoever calls awaits a promise and keeps turning; its threads run at lower
- * priority (nice 10, where the system lets a thread), so that on a busy machine they give way.
+ * with typed input and result. Whoever calls awaits a promise and keeps turning; its threads run at the
+ * lowest CPU priority (Linux; see `thread-priority.ts`), so that on a busy machine they give way.
  *
  *   caller ──run(name, input)──▶ queue (bounded) ──▶ pool thread: job-thread.ts ──▶ the job's own file
  *
@@ -9,6 +9,7 @@
  * leaves the pool usable; threads end after some idle seconds, so that a node without jobs has none.
  * Sole importer of piscina, which is loaded with the first job and costs a start nothing.
  */
+import { access } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Piscina } from 'piscina';
@@ -17,7 +18,6 @@ import type { JobInput, JobName, JobOutcome, JobResult } from './job-table.ts';
 const IDLE_MILLIS = 10_000;
 /** Waiting jobs; one more is refused rather than kept. */
 export const WAITING_JOBS_MAX = 64;
-const NICE_INCREMENT = 10;
 /** A job that needs more is a job that should stream; its thread is ended, not the process. */
 const HEAP_MEGABYTES_MAX = 1024;
 
@@ -101,6 +101,9 @@ export class JobPool {
   }
 
   async #start(): Promise<Piscina> {
+    // Threads inherit the priority of the one that starts them. Node starts its pool for file and LMDB work with
+    // the first such call: made here, or a job's own first call would leave the shards' commits at its priority.
+    await access(this.#script);
     const { Piscina } = await import('piscina');
     return new Piscina({
       filename: this.#script,
@@ -108,7 +111,6 @@ export class JobPool {
       maxThreads: this.#threads,
       idleTimeout: IDLE_MILLIS,
       maxQueue: WAITING_JOBS_MAX,
-      niceIncrement: NICE_INCREMENT,
       resourceLimits: { maxOldGenerationSizeMb: HEAP_MEGABYTES_MAX },
       // An idle thread would else block in Atomics.wait and cost a wake-up a job; jobs are rare and long.
       atomics: 'disabled',

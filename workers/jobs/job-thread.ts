@@ -1,8 +1,12 @@
 /**
  * What a pool thread loads: one function a job, each of which loads its own file when it is first called,
- * so that a thread that writes snapshots never loads the store. Nothing imports this file; the pool names it.
+ * so that a thread that writes snapshots never loads the store. Nothing imports this file; the pool names it,
+ * and loading it lowers the thread's priority before any job begins.
  */
 import type { JobInput, JobName, JobOutcome, JobResult } from './job-table.ts';
+import { lowerThreadPriority } from './thread-priority.ts';
+
+lowerThreadPriority();
 
 type Job<Name extends JobName> = (input: JobInput<Name>) => Promise<JobOutcome<Name>>;
 

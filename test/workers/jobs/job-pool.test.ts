@@ -1,7 +1,8 @@
 /**
  * The pool with its real threads, which run the compiled jobs: Node 20 cannot run TypeScript there.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { getPriority } from 'node:os';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -54,6 +55,21 @@ function evaluationInput(n: number): EvaluatePolicyInput {
   };
 }
 
+/** Field 19 of each thread's stat; the name, field 2, may hold spaces and is passed over. */
+function nicesOfThreads(): Map<string, number> {
+  const stat = (id: string): string => readFileSync(`/proc/self/task/${id}/stat`, 'utf8');
+  return new Map(
+    readdirSync('/proc/self/task').map((id) => [
+      id,
+      Number(
+        stat(id)
+          .replace(/^.*\) /s, '')
+          .split(' ')[16],
+      ),
+    ]),
+  );
+}
+
 describe('evaluate policy job', () => {
   it('evaluate policy: parts are evaluated by themselves, with clusters numbered anew', () => {
     const [all, half] = evaluatePolicy(evaluationInput(3000));
@@ -81,6 +97,23 @@ describe.skipIf(!isBuilt)('job pool', () => {
     const input = evaluationInput(5000);
     expect(await newPool(1).run('evaluatePolicy', input)).toEqual(evaluatePolicy(input));
   });
+
+  it.skipIf(process.platform !== 'linux')(
+    'job pool: its threads have nice 19, and no other thread of the process changes',
+    async () => {
+      const before = nicesOfThreads();
+      const input = evaluationInput(50_000);
+      const pool = newPool(2);
+      await Promise.all(Array.from({ length: 4 }, () => pool.run('evaluatePolicy', input)));
+      const after = nicesOfThreads();
+      const lowered = [...after].filter(([id, nice]) => nice === 19 && before.get(id) !== 19);
+      expect(lowered).toHaveLength(2);
+      for (const [id] of lowered) expect(before.has(id)).toBe(false);
+      for (const [id, nice] of before) if (after.has(id)) expect(after.get(id)).toBe(nice);
+      // Threads of Node's own pool may have been started meanwhile: by this thread, so at its priority.
+      for (const [id, nice] of after) if (nice !== 19) expect(nice, id).toBe(getPriority());
+    },
+  );
 
   it('job pool: the caller keeps turning while all three jobs run', async () => {
     const data = temporaryFolder();
