@@ -4,10 +4,10 @@ import { QueueDelay } from '../../workers/queue-delay.ts';
 const MILLI = 1_000;
 
 /** A queue that was last empty at 0 and has these depths, one pass every 10 ms. */
-function after(depths: readonly number[]): QueueDelay {
+function delayAfter(depths: readonly number[]): QueueDelay {
   const delay = new QueueDelay();
   delay.noteEmpty(0);
-  depths.forEach((depth, i) => delay.beginPass((i + 1) * 10 * MILLI, depth));
+  for (const [i, depth] of depths.entries()) delay.beginPass((i + 1) * 10 * MILLI, depth);
   return delay;
 }
 const rising = (from: number, step: number, passes: number): number[] =>
@@ -15,7 +15,7 @@ const rising = (from: number, step: number, passes: number): number[] =>
 
 describe('queue delay', () => {
   it('refuses: what has waited over 3 ms once the queue stands for over 100 ms and grows, in shorter pieces', () => {
-    const delay = after(rising(100, 500, 15));
+    const delay = delayAfter(rising(100, 500, 15));
     expect(delay.isOverloaded).toBe(true);
     expect(delay.refuses(3 * MILLI)).toBe(false);
     expect(delay.refuses(3 * MILLI + 1)).toBe(true);
@@ -29,14 +29,14 @@ describe('queue delay', () => {
     ['the growth is a few messages', rising(100, 10, 60)],
     ['small windows empty it nearly and fill it again', Array.from({ length: 60 }, (_, i) => (i % 2) * 800 + 5)],
   ])('refuses: nothing while %s', (_, depths) => {
-    const delay = after(depths);
+    const delay = delayAfter(depths);
     expect(delay.isOverloaded).toBe(false);
     expect(delay.refuses(1e9)).toBe(false);
     expect(delay.beginPass(depths.length * 10 * MILLI, depths.at(-1) ?? 0)).toBe(12 * MILLI);
   });
 
   it('noteEmpty: ends an overload at once, and the next one is noticed anew', () => {
-    const delay = after(rising(100, 500, 15));
+    const delay = delayAfter(rising(100, 500, 15));
     delay.noteEmpty(200 * MILLI);
     expect(delay.refuses(50 * MILLI)).toBe(false);
     delay.beginPass(250 * MILLI, 5_000);

@@ -96,6 +96,7 @@ function evaluationInput(): EvaluatePolicyInput {
 const snapshotInput = (lane: string): WriteModelSnapshotInput => ({
   path: join(data, `model-${lane}`),
   response,
+  parts: new Uint32Array(0),
   demand: [],
   weeks: [],
   zones: [],
