@@ -19,6 +19,9 @@ const TURNS_UNWATCHED = 16;
 const SLICE_MICROS = 8_000;
 /** About the turns a slice has room for when a turn takes longest: less is a thread that was put aside. */
 const TURNS_MIN = 64;
+/** The same in an overload: short, so that the sockets are read soon again and what waits there is seen. */
+const SLICE_MICROS_OVERLOADED = 1_500;
+const TURNS_MIN_OVERLOADED = 8;
 /** Turns between two looks at the clock, a power of two. */
 const TURNS_A_LOOK = 16;
 
@@ -28,16 +31,17 @@ export class PassBudget {
   #isWatched = false;
 
   /** Whether one more turn may run now. @param arrivedMicros when its frame came, monotonic. */
-  hasTime(arrivedMicros: number): boolean {
+  hasTime(arrivedMicros: number, isOverloaded = false): boolean {
     if (!this.#isWatched) {
-      if (++this.#turns >= TURNS_UNWATCHED && arrivedMicros - this.#sinceMicros >= WATCH_MICROS)
+      if (isOverloaded || (++this.#turns >= TURNS_UNWATCHED && arrivedMicros - this.#sinceMicros >= WATCH_MICROS))
         this.#watch(arrivedMicros);
       return true;
     }
-    if (++this.#turns < TURNS_MIN) return true;
+    if (++this.#turns < (isOverloaded ? TURNS_MIN_OVERLOADED : TURNS_MIN)) return true;
     // The requests of one frame arrived at one instant: what its first ones took, only the clock knows.
     const isLook = (this.#turns & (TURNS_A_LOOK - 1)) === 0;
-    return (isLook ? monotonicMicros() : arrivedMicros) - this.#sinceMicros < SLICE_MICROS;
+    const sliceMicros = isOverloaded ? SLICE_MICROS_OVERLOADED : SLICE_MICROS;
+    return (isLook ? monotonicMicros() : arrivedMicros) - this.#sinceMicros < sliceMicros;
   }
 
   #watch(nowMicros: number): void {

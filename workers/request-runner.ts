@@ -114,7 +114,7 @@ export class RequestRunner implements HeldAnswerOwner {
    * or later. `slot` is handed back with it.
    */
   handle(request: Request, responder: Responder, slot: number, arrivedMicros: number, isForwarded: boolean): void {
-    if (this.#mailboxes.depth === 0 && this.#pass.hasTime(arrivedMicros)) {
+    if (this.#mailboxes.depth === 0 && this.#pass.hasTime(arrivedMicros, this.#delay.isOverloaded)) {
       this.#run(request, responder, slot, arrivedMicros, isForwarded);
       return;
     }
@@ -181,7 +181,8 @@ export class RequestRunner implements HeldAnswerOwner {
   #runLate(request: Request): void {
     if (this.#late === null) return;
     const { responder, slot, arrivedMicros, isForwarded } = this.#late;
-    const waitedMicros = monotonicMicros() - arrivedMicros;
+    const nowMicros = monotonicMicros();
+    const waitedMicros = nowMicros - arrivedMicros;
     this.#metrics.recordHistogram(HISTOGRAM.mailboxWait, waitedMicros);
     if (request.deadlineMillis > 0 && waitedMicros > request.deadlineMillis * 1000) {
       this.#metrics.add(COUNTER.shedDeadline, 1);
@@ -195,7 +196,7 @@ export class RequestRunner implements HeldAnswerOwner {
       );
       return;
     }
-    if (this.#delay.refuses(waitedMicros)) {
+    if (this.#delay.refuses(waitedMicros, nowMicros)) {
       this.#metrics.add(COUNTER.shedOverload, 1);
       const text = 'mailbox: more arrives than is served, and this request waited too long; ask again later';
       this.#answerFault(request, responder, slot, arrivedMicros, FAULT.overloaded, text, isForwarded);

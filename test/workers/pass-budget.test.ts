@@ -36,6 +36,14 @@ describe('pass budget', () => {
     }
   });
 
+  it('hasTime: in an overload a pass ends after 1.5 ms and 8 turns', () => {
+    const budget = new PassBudget();
+    const startedAt = nowMicros;
+    while (budget.hasTime(nowMicros, true)) nowMicros += 100;
+    expect(nowMicros - startedAt).toBeGreaterThanOrEqual(1_500);
+    expect(nowMicros - startedAt).toBeLessThanOrEqual(3_500);
+  });
+
   it('hasTime: the requests of one frame use up the pass too, though they arrived at one instant', () => {
     const budget = new PassBudget();
     const startedAt = nowMicros;

@@ -17,8 +17,8 @@ describe('queue delay', () => {
   it('refuses: what has waited over 3 ms once the queue stands for over 100 ms and grows, in shorter pieces', () => {
     const delay = delayAfter(rising(100, 500, 15));
     expect(delay.isOverloaded).toBe(true);
-    expect(delay.refuses(3 * MILLI)).toBe(false);
-    expect(delay.refuses(3 * MILLI + 1)).toBe(true);
+    expect(delay.refuses(3 * MILLI, 150 * MILLI)).toBe(false);
+    expect(delay.refuses(3 * MILLI + 1, 150 * MILLI)).toBe(true);
     expect(delay.beginPass(160 * MILLI, 10)).toBe(1.5 * MILLI);
   });
 
@@ -31,18 +31,20 @@ describe('queue delay', () => {
   ])('refuses: nothing while %s', (_, depths) => {
     const delay = delayAfter(depths);
     expect(delay.isOverloaded).toBe(false);
-    expect(delay.refuses(1e9)).toBe(false);
+    expect(delay.refuses(1e9, depths.length * 10 * MILLI)).toBe(false);
     expect(delay.beginPass(depths.length * 10 * MILLI, depths.at(-1) ?? 0)).toBe(12 * MILLI);
   });
 
-  it('noteEmpty: ends an overload at once, and the next one is noticed anew', () => {
+  it('noteEmpty: ends an overload once nothing had to be refused for 100 ms, and the next one is noticed anew', () => {
     const delay = delayAfter(rising(100, 500, 15));
-    delay.noteEmpty(200 * MILLI);
-    expect(delay.refuses(50 * MILLI)).toBe(false);
-    delay.beginPass(250 * MILLI, 5_000);
+    expect(delay.refuses(50 * MILLI, 160 * MILLI)).toBe(true);
+    delay.noteEmpty(200 * MILLI); // emptied by refusing
+    expect(delay.isOverloaded).toBe(true);
+    delay.noteEmpty(260 * MILLI + 1);
     expect(delay.isOverloaded).toBe(false);
-    delay.beginPass(310 * MILLI, 5_000);
-    delay.beginPass(320 * MILLI, 7_000);
+    expect(delay.refuses(50 * MILLI, 261 * MILLI)).toBe(false);
+    delay.beginPass(370 * MILLI, 5_000);
+    delay.beginPass(380 * MILLI, 7_000);
     expect(delay.isOverloaded).toBe(true);
   });
 });
