@@ -77,8 +77,13 @@ export class RuntimeStats {
 const QUARANTINE_FAULTS = 2;
 const SWEEP_SLOTS = 512;
 /** Slots in use, as a share of the memory limit: full, and swept for what was not used lately. The rest is room in chunks. */
-const USED_SHARE = 0.9;
-const SWEPT_SHARE = 0.85;
+const USED_SHARE = 0.8;
+const SWEPT_SHARE = 0.76;
+/** Reserved, as a share of it, from which on sparse chunks are cleared, until some are empty. */
+const COMPACTED_SHARE = 0.82;
+const EMPTY_CHUNKS_KEPT = 2;
+/** Slots looked at for each profile that comes into memory: some microseconds, and faster than profiles can use chunks up. */
+const COMPACTED_A_PROFILE = 32;
 const TENANT_DEFAULT = 0;
 
 export class ActorRuntime implements EffectContext {
@@ -434,7 +439,7 @@ export class ActorRuntime implements EffectContext {
   sweep(now: number): void {
     const { slab, record } = this;
     if (slab.chunkCount === 0) return;
-    const isFull = slab.usedBytes > this.options.memoryBytesMax * SWEPT_SHARE;
+    const isFull = slab.usedBytes > this.#slabBytesMax * SWEPT_SHARE;
     for (let n = 0; n < SWEEP_SLOTS; n++) {
       if (this.#sweepChunk >= slab.chunkCount) this.#sweepChunk = 0;
       const chunk = slab.chunkOf(this.#sweepChunk << 12);
@@ -455,7 +460,7 @@ export class ActorRuntime implements EffectContext {
         this.passivateBound();
       }
     }
-    this.#compact();
+    this.#compact(SWEEP_SLOTS);
   }
 
   passivateBound(): void {
@@ -464,24 +469,31 @@ export class ActorRuntime implements EffectContext {
     this.stats.passivations++;
   }
 
+  /** What the index of the profiles leaves of the limit. */
+  get #slabBytesMax(): number {
+    return this.options.memoryBytesMax - this.profiles.bytes;
+  }
+
+  /** Asked before a profile takes a slot; it moves others a little closer together where memory is short. */
   #isMemoryFull(): boolean {
-    const usedMax = this.options.memoryBytesMax * USED_SHARE;
+    this.#compact(COMPACTED_A_PROFILE);
+    const usedMax = this.#slabBytesMax * USED_SHARE;
     if (this.slab.usedBytes < usedMax) return false;
     for (let tries = 0; tries < 8 && this.slab.usedBytes >= usedMax; tries++) this.sweep(Number.NEGATIVE_INFINITY);
     return this.slab.usedBytes >= usedMax;
   }
 
   /**
-   * Clears sparse chunks while more is reserved than the limit: sizes change as records grow, and a class
+   * Clears sparse chunks while reserved memory is near the limit: sizes change as records grow, and a class
    * that has shrunk would keep its chunks for ever. A bounded number of records a call; a move is a copy.
    */
-  #compact(): void {
+  #compact(slots: number): void {
     const { slab, record } = this;
-    for (let left = SWEEP_SLOTS; left > 0; left--) {
+    for (let left = slots; left > 0; left--) {
       const chunk = this.#clearing;
       if (chunk === null || chunk.slots === 0) {
         this.#clearing = null;
-        if (slab.reservedBytes <= this.options.memoryBytesMax || slab.emptyChunks > 0) return;
+        if (slab.reservedBytes <= this.#slabBytesMax * COMPACTED_SHARE || slab.emptyChunks >= EMPTY_CHUNKS_KEPT) return;
         this.#clearing = slab.sparsestChunk();
         this.#clearingSlot = 0;
         if (this.#clearing === null) return;
