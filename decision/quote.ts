@@ -58,7 +58,6 @@ const LONE_SURROGATE = /\p{Surrogate}/u;
  * @param out at least `QUOTE_BYTES_MAX` bytes; written from its start; owned by the caller
  * @returns the number of bytes to sign, or -1 when the quote cannot be written: a text too long, holding a
  *   lone surrogate (two of them would give the same bytes), or a number outside its range
- * Cost: 0.2 us.
  */
 export function quoteBytes(quote: Quote, out: Uint8Array): number {
   const { priceMinor, expiresAtEpochMillis } = quote;

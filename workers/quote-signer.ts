@@ -2,7 +2,7 @@
  * HMAC-SHA-256 (RFC 2104, FIPS 180-4) for messages of some dozen bytes, in JavaScript. `node:crypto` costs
  * 1.6 us and two buffers for each signature, most of it crossing into native code twice; here both padded
  * keys are compressed once, when the key is known, so a usual quote (up to 55 bytes, one block) costs two
- * compressions: 0.8 us and nothing allocated but the text. Given up: one more implementation of SHA-256 to
+ * compressions, less than a microsecond, and nothing is allocated but the text. Given up: one more implementation of SHA-256 to
  * keep; tests hold it to `node:crypto` over every length up to some blocks. Nothing here branches on the key.
  */
 import { Buffer } from 'node:buffer';
