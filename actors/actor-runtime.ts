@@ -491,7 +491,8 @@ export class ActorRuntime implements EffectContext {
     const { slab, record } = this;
     for (let left = slots; left > 0; left--) {
       const chunk = this.#clearing;
-      if (chunk === null || chunk.slots === 0) {
+      // Emptied, or emptied and in use again: then it is not closing any more.
+      if (chunk === null || chunk.slots === 0 || !chunk.isClosing) {
         this.#clearing = null;
         if (slab.reservedBytes <= this.#slabBytesMax * COMPACTED_SHARE || slab.emptyChunks >= EMPTY_CHUNKS_KEPT) return;
         this.#clearing = slab.sparsestChunk();
