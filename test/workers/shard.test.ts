@@ -259,4 +259,23 @@ describe('shard', () => {
     const { ledger } = second.shard.runtime.options;
     expect(ledger.freeAmount(second.shard.runtime.index.catalog.actions[0]?.hash ?? 0)).toBe(100_000 - 10);
   });
+
+  it('overload: more than is served is refused with 1505, every request has one answer, and then all is well', async () => {
+    const { asker } = start(new MemoryStore(new MemoryDisk(), 1, 0));
+    const codes = (): Plain[] => [...asker.answers.values()].map(({ ok, code }) => (ok === true ? 0 : (code ?? null)));
+    const startedAt = monotonicMicros();
+    let sent = 0;
+    // Open loop: each pass of the event loop brings more than it serves, whatever the machine.
+    while (!codes().includes(FAULT.overloaded.code) && monotonicMicros() - startedAt < 10e6) {
+      for (let n = 0; n < 1_500; n++)
+        asker.send({ op: 'decide', profile: `p${sent++ % 5_000}`, slot: 'home', dryRun: true });
+      await new Promise(setImmediate);
+    }
+    await vi.waitFor(() => expect(asker.answers.size).toBe(sent), { timeout: 10_000 });
+    expect(codes()).toContain(FAULT.overloaded.code);
+    expect(new Set(codes())).toEqual(new Set([0, FAULT.overloaded.code]));
+    const refused = [...asker.answers.values()].find(({ code }) => code === FAULT.overloaded.code);
+    expect(refused).toMatchObject({ status: 'RESOURCE_EXHAUSTED', retry: 'later', retryAfterMillis: 100 });
+    expect(await asker.ask({ op: 'decide', profile: 'ann', slot: 'home' })).toMatchObject({ ok: true });
+  });
 });
