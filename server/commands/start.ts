@@ -78,7 +78,9 @@ function listenForStop(call: CommandCall): Promise<string> {
     };
     process.on('SIGTERM', () => stop('SIGTERM'));
     process.on('SIGINT', () => stop('SIGINT'));
-    if (process.channel !== undefined) process.once('disconnect', () => stop('the supervisor is gone'));
+    // `connected` is absent without a supervisor, and false when it was killed before this process came so far.
+    if (process.connected === false) stop('the supervisor is gone');
+    else if (process.connected) process.once('disconnect', () => stop('the supervisor is gone'));
     process.channel?.unref();
   });
 }

@@ -88,6 +88,12 @@ export class StartedProgram {
     return end;
   }
 
+  /** The process id of the server under a supervisor. */
+  childPid(): number {
+    const text = readFileSync(`/proc/${this.pid}/task/${this.pid}/children`, 'utf8').trim();
+    return Number(text.split(' ')[0]);
+  }
+
   /** Log lines as objects. */
   logLines(): { readonly msg: string; readonly [name: string]: unknown }[] {
     return this.stderr
@@ -164,12 +170,6 @@ export class RunningNode extends StartedProgram {
   /** Sum of a metric over all rows whose labels hold every one of `labels`. */
   async metric(name: string, labels: Readonly<Record<string, string>> = {}): Promise<number> {
     return sumOf((await this.get('/metrics')).text, name, labels);
-  }
-
-  /** The process id of the server under a supervisor. */
-  childPid(): number {
-    const text = readFileSync(`/proc/${this.pid}/task/${this.pid}/children`, 'utf8').trim();
-    return Number(text.split(' ')[0]);
   }
 }
 

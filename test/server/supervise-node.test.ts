@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { monotonicMillis } from '../../workers/clock.ts';
 import { auditViews, EventWriter } from './event-writer.ts';
-import { RunningNode, until } from './running-node.ts';
+import { RunningNode, StartedProgram, temporaryFolder, until } from './running-node.ts';
 import { catalogText, writeCatalog } from './test-catalogs.ts';
 import { WirePeer } from './wire-peer.ts';
 
@@ -44,5 +44,16 @@ describe('supervised server', () => {
     );
     expect(node.stderr).toContain('SIGKILL');
     expect(await node.stop()).toBe(0);
+  });
+
+  it('kill -9 of the supervisor at any moment of a start: no server is left behind', async () => {
+    for (const afterMillis of [0, 40, 80, 120, 200, 300, 500, 800]) {
+      const words = ['start', '--supervise', '--data', temporaryFolder('data'), '--workers', '1'];
+      const program = new StartedProgram([...words, '--port', '0', '--admin-port', '0', '--shard-port', '0']);
+      await until(() => program.childPid() > 0);
+      await new Promise((resolve) => setTimeout(resolve, afterMillis));
+      // Its output ends when the server, which writes to the same pipe, has ended too.
+      await program.kill();
+    }
   });
 });
