@@ -31,8 +31,8 @@ export interface AdminSource {
   metricsText(): Promise<string>;
   /** JSON Schema of the catalog file. */
   catalogSchema(): Promise<unknown>;
-  /** Breaks one worker on purpose; false when there is no such worker. Absent unless drills are on. */
-  readonly drill?: (drill: Drill, worker: number) => boolean;
+  /** What breaks one worker on purpose; null when there is no such worker. Absent unless drills are on. */
+  readonly drill?: (drill: Drill, worker: number) => (() => void) | null;
 }
 
 export interface AdminOptions {
@@ -152,12 +152,7 @@ function routesOf(source: AdminSource): ReadonlyMap<string, Route> {
   return routes;
 }
 
-function answerDrill(
-  name: Drill,
-  drill: (drill: Drill, worker: number) => boolean,
-  url: URL,
-  response: ServerResponse,
-): void {
+function answerDrill(name: Drill, drill: NonNullable<AdminSource['drill']>, url: URL, response: ServerResponse): void {
   const text = url.searchParams.get('worker') ?? '';
   if (!/^\d{1,3}$/.test(text)) {
     sendProblem(response, {
@@ -167,10 +162,13 @@ function answerDrill(
     });
     return;
   }
-  if (!drill(name, Number(text))) {
+  const breakWorker = drill(name, Number(text));
+  if (breakWorker === null) {
     sendProblem(response, { status: 404, title: 'Not Found', detail: `there is no worker ${text}` });
     return;
   }
+  // Answered first: what kills the worker may take the whole process with it.
+  response.once('finish', breakWorker);
   sendJson(response, 202, { drill: name, worker: Number(text) });
 }
 

@@ -25,7 +25,7 @@ import { adoptStopped } from '../workers/recovery.ts';
 import { createLedgerMemory, dealSlots, type LedgerSubject } from '../workers/shared-ledger.ts';
 import { type DataFolder, openDataFolder } from '../workers/store/data-folder.ts';
 import { claimEpoch } from '../workers/store/node-epoch.ts';
-import { type AdminHttp, startAdminHttp } from './admin-http.ts';
+import { type AdminHttp, type Drill, startAdminHttp } from './admin-http.ts';
 import type { ResolvedConfig } from './config.ts';
 import { assertPortFree } from './listen-port.ts';
 import { createLog, type Log } from './log.ts';
@@ -152,9 +152,7 @@ class Node implements RunningNode {
         status: () => this.status(),
         metricsText: async () => (await this.#loadMetrics()).prometheusText(),
         catalogSchema: async () => (await import('../workers/catalog/catalog-schema.ts')).catalogJsonSchema(),
-        ...(config.drills
-          ? { drill: (drill: 'worker-error' | 'worker-exit', worker: number) => this.#drill(drill, worker) }
-          : {}),
+        ...(config.drills ? { drill: (drill: Drill, worker: number) => this.#drill(drill, worker) } : {}),
       },
     );
     for (let index = 0; index < config.workers; index++) this.#shards.push(this.#createShard(index));
@@ -447,11 +445,12 @@ class Node implements RunningNode {
     }
   }
 
-  #drill(drill: 'worker-error' | 'worker-exit', worker: number): boolean {
-    if (this.#shards[worker] === undefined) return false;
-    this.#log.warn({ shard: worker, drill }, 'fault drill');
-    this.#tell(worker, { kind: 'drill', drill });
-    return true;
+  #drill(drill: Drill, worker: number): (() => void) | null {
+    if (this.#shards[worker] === undefined) return null;
+    return () => {
+      this.#log.warn({ shard: worker, drill }, 'fault drill');
+      this.#tell(worker, { kind: 'drill', drill });
+    };
   }
 
   // ── catalog ────────────────────────────────────────────────────────────────────────────────────
