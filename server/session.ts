@@ -9,6 +9,7 @@
  * Enforces the window of requests in flight and the uniqueness of their ids. Writers and decoders are
  * shared by all sessions of a thread: everything from a frame to its answers is one uninterrupted run.
  */
+import { MailboxLine } from '../actors/mailbox.ts';
 import {
   CLOSE_CODE,
   LIMITS,
@@ -118,6 +119,7 @@ export class Session implements Responder, FrameSink {
   readonly encoding: Encoding;
   readonly writer: DocumentWriter;
   readonly decoder: FrameDecoder;
+  readonly line = new MailboxLine();
   readonly #host: SessionHost;
   /** Ids accepted and not answered yet. */
   readonly #open = new Set<number>();

@@ -13,6 +13,7 @@
  */
 import { strict as assert } from 'node:assert';
 import type { MessagePort } from 'node:worker_threads';
+import { MailboxLine } from '../actors/mailbox.ts';
 import { LIMITS } from '../proto/limits.ts';
 import type { DocumentWriter, Encoding } from '../proto/reply.ts';
 import type { FrameDecoder, FrameSink, Request } from '../proto/request.ts';
@@ -211,6 +212,7 @@ export class ShardLink {
     const writer: DocumentWriter = this.#host.writer(encoding);
     return {
       writer,
+      line: new MailboxLine(),
       decoder: this.#host.decoder(encoding),
       send: (slot) => this.#answer(slot, writer.finish()),
       sendBytes: (slot, bytes) => this.#answer(slot, bytes),

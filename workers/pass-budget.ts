@@ -3,7 +3,7 @@
  * commits and timers are never starved. What ends a pass is an immediate: it is asked for at most once in
  * WATCH_MICROS, and while it has not come, everything since belongs to the same pass.
  *
- *   turn … turn ─(4 ms, 16 turns)─▸ turn, watch ▸ turn … turn ─(8 ms, 64 turns)─▸ no more time   immediate ▸ anew
+ *   turn … turn ─(1 ms, 16 turns)─▸ turn, watch ▸ turn … turn ─(2 ms, 64 turns)─▸ no more time   immediate ▸ anew
  *
  * Both bounds must be passed. Time alone would take a thread that the system had put aside for busy, and
  * would queue (copy, and decode twice) what could be answered at once; turns alone know nothing of a slow
@@ -12,11 +12,11 @@
 import { monotonicMicros } from './clock.ts';
 
 /** A pass is watched when the last look at one is this long ago: most passes are shorter than that. */
-const WATCH_MICROS = 4_000;
+const WATCH_MICROS = 1_000;
 /** A shard with little to do asks for few immediates: each is one more turn of its loop. */
 const TURNS_UNWATCHED = 16;
-/** Long enough, with the time before the watch, that full windows are answered straight from their frames. */
-const SLICE_MICROS = 8_000;
+/** As long as the wait of a socket that is read last in a pass may be; what is queued is decoded twice, at 1 µs. */
+const SLICE_MICROS = 2_000;
 /** About the turns a slice has room for when a turn takes longest: less is a thread that was put aside. */
 const TURNS_MIN = 64;
 /** The same in an overload: short, so that the sockets are read soon again and what waits there is seen. */

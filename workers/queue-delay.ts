@@ -13,7 +13,7 @@
 const STANDING_MICROS = 100_000;
 const WAIT_MICROS_MAX = 3_000;
 /** What one pass of the event loop runs from the queue before sockets, commits and timers have their turn. */
-const PIECE_MICROS = 12_000;
+const PIECE_MICROS = 3_000;
 const PIECE_MICROS_OVERLOADED = 1_500;
 
 /** Growth over the shortest the queue was since it stands: more than windows of common size let it swing, and a share. */

@@ -121,7 +121,7 @@ export class RequestRunner implements HeldAnswerOwner {
     if (this.#mailboxes.depth === 0) this.#delay.noteEmpty(monotonicMicros());
     const owner = this.#mailboxOwner(request);
     const message = { bytes: request.copyRaw(), responder, slot, arrivedMicros, isForwarded };
-    if (!this.#mailboxes.push(owner, message)) {
+    if (!this.#mailboxes.push(responder.line, owner, message)) {
       this.#metrics.add(COUNTER.shedMailbox, 1);
       this.#answerFault(
         request,

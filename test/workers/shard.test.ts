@@ -1,5 +1,7 @@
 /** A whole shard on one thread: requests in, answers out, a store that can be held up or made to fail. */
+
 import { afterEach, describe, expect, it, vi } from 'vitest';
+import { MailboxLine } from '../../actors/mailbox.ts';
 import type { Plain } from '../../proto/messages.ts';
 import { createWriter, decodeReply } from '../../proto/reply.ts';
 import { FrameDecoder } from '../../proto/request.ts';
@@ -43,6 +45,7 @@ class Asker {
     };
     this.#responder = {
       writer,
+      line: new MailboxLine(),
       decoder: new FrameDecoder('json'),
       send: () => keep(writer.finish()),
       sendBytes: (_slot, bytes) => keep(bytes),
