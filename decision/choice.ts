@@ -12,7 +12,7 @@
  * Structures are reused: nothing is allocated once they have grown to the largest candidate count.
  */
 import { SLATE_MAX, topProbability } from './propensity.ts';
-import { drawNormal, drawUniform, PURPOSE } from './random.ts';
+import { drawNormals, drawUniform, drawUniforms, PURPOSE } from './random.ts';
 
 /** The candidates of one decision, as parallel arrays; index order is key order and breaks ties. */
 export class ChoiceInput {
@@ -63,6 +63,8 @@ export class ChoiceResult {
   scoreMean = new Float64Array(0);
   scoreDeviation = new Float64Array(0);
   drawnScore = new Float64Array(0);
+  /** What places were given by when exploring: uniform draws. */
+  explorationDraw = new Float64Array(0);
 
   constructor(capacity = 64) {
     this.reserve(capacity);
@@ -74,6 +76,7 @@ export class ChoiceResult {
     this.scoreMean = new Float64Array(count);
     this.scoreDeviation = new Float64Array(count);
     this.drawnScore = new Float64Array(count);
+    this.explorationDraw = new Float64Array(count);
   }
 }
 
@@ -84,15 +87,10 @@ const POINT_SHARE = 1e-12;
 
 const keys = new Float64Array(SLATE_MAX);
 
-/** Keeps the `places` best of the candidates offered in index order; an equal key does not displace. */
+/** Takes in a candidate that is among the `places` best of those in index order so far; an equal key does not displace. */
 function offer(out: ChoiceResult, places: number, index: number, key: number): void {
-  let at = out.count;
-  if (at === places) {
-    if (!(key > (keys[places - 1] as number))) return; // places >= 1
-    at = places - 1;
-  } else {
-    out.count = at + 1;
-  }
+  let at = Math.min(out.count, places - 1);
+  out.count = at + 1;
   while (at > 0 && key > (keys[at - 1] as number)) {
     keys[at] = keys[at - 1] as number; // at >= 1
     out.chosen[at] = out.chosen[at - 1] as number; // at >= 1
@@ -143,13 +141,18 @@ export function chooseActions(input: ChoiceInput, out: ChoiceResult): void {
   if (!(places >= 1)) return;
   scoreMoments(input, out);
   out.explored = epsilon > 0 && drawUniform(seed0, seed1, 0, PURPOSE.explore) < epsilon;
+  const { drawnScore, explorationDraw } = out;
+  drawNormals(seed0, seed1, actionHash, count, PURPOSE.action, drawnScore);
   for (let i = 0; i < count; i += 1) {
     const deviation = out.scoreDeviation[i] as number; // i < count
-    const hash = actionHash[i] as number; // i < count
-    let drawn = out.scoreMean[i] as number; // i < count
-    if (deviation > 0) drawn += deviation * drawNormal(seed0, seed1, hash, PURPOSE.action);
-    out.drawnScore[i] = drawn;
-    offer(out, places, i, out.explored ? drawUniform(seed0, seed1, hash, PURPOSE.permutation) : drawn);
+    const drawn = out.scoreMean[i] as number; // i < count
+    drawnScore[i] = deviation > 0 ? drawn + deviation * (drawnScore[i] as number) : drawn; // i < count
+  }
+  if (out.explored) drawUniforms(seed0, seed1, actionHash, count, PURPOSE.permutation, explorationDraw);
+  const rank = out.explored ? explorationDraw : drawnScore;
+  for (let i = 0; i < count; i += 1) {
+    const key = rank[i] as number; // i < count
+    if (out.count < places || key > (keys[places - 1] as number)) offer(out, places, i, key); // places >= 1
   }
   for (let at = 0; at < places; at += 1) {
     const index = out.chosen[at] as number; // at < places = out.count

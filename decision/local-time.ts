@@ -62,6 +62,11 @@ export class ZoneTable {
   readonly #byName = new Map<string, number>();
   readonly #byLowerName = new Map<string, number>();
   readonly #byHash = new Map<number, number>();
+  /** Parts of the last text `formatLocal` made. */
+  #textDays = Number.NaN;
+  #dateText = '';
+  #textOffset = Number.NaN;
+  #offsetText = '';
   readonly #refused = new Set<string>();
   /** Last hit of each zone: the offset holds from `#since` (included) to `#until`. */
   readonly #since = new Float64Array(ZONES_MAX);
@@ -174,7 +179,16 @@ export class ZoneTable {
     const wallSeconds = Math.floor(epochMillis / 1000) + offsetSeconds;
     const days = Math.floor(wallSeconds / 86_400);
     const second = wallSeconds - days * 86_400;
-    return `${formatDate(days)}T${formatClock(second)}${formatOffset(offsetSeconds)}`;
+    // Most texts in a row are of one day and offset.
+    if (days !== this.#textDays) {
+      this.#textDays = days;
+      this.#dateText = `${formatDate(days)}T`;
+    }
+    if (offsetSeconds !== this.#textOffset) {
+      this.#textOffset = offsetSeconds;
+      this.#offsetText = formatOffset(offsetSeconds);
+    }
+    return this.#dateText + formatClock(second) + this.#offsetText;
   }
 
   #zone(zone: number): ZoneData {
@@ -295,6 +309,9 @@ function formatOffset(offsetSeconds: number): string {
   return (offsetSeconds < 0 ? '-' : '+') + (size % 60 === 0 ? clock.slice(0, 5) : clock);
 }
 
+/** @param value an integer in [0, 99] */
 function twoDigits(value: number): string {
-  return value < 10 ? `0${value}` : String(value);
+  return TWO_DIGITS[value] as string; // 100 of them
 }
+
+const TWO_DIGITS = Array.from({ length: 100 }, (_, value) => String(value).padStart(2, '0'));

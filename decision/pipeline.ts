@@ -138,7 +138,6 @@ export class Pipeline {
   readonly #channelPart: Int32Array;
   readonly #logitMean: Float64Array;
   readonly #logitVariance: Float64Array;
-  readonly #moments = new Float64Array(2);
   readonly #choiceInput: ChoiceInput;
   readonly #choice: ChoiceResult;
   readonly #sendInput: SendTimeInput;
@@ -449,11 +448,7 @@ export class Pipeline {
       this.#logitMean,
       this.#logitVariance,
     );
-    for (let i = 0; i < n; i++) {
-      responseMoments(this.#logitMean[i] as number, this.#logitVariance[i] as number, this.#moments);
-      input.probabilityMean[i] = this.#moments[0] as number;
-      input.probabilityDeviation[i] = this.#moments[1] as number;
-    }
+    responseMoments(n, this.#logitMean, this.#logitVariance, input.probabilityMean, input.probabilityDeviation);
     input.count = n;
     input.wanted = Math.min(query.count, n);
     input.explorationProbability = this.#catalog.decision.explorationProbability;

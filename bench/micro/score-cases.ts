@@ -73,11 +73,8 @@ export const SCORE_CASES: readonly MicroCase[] = [
       const c = candidates();
       score(new ResponseModel(), benchFeatures(), c);
       const input = new ChoiceInput(c.count);
-      const moments = new Float64Array(2);
+      responseMoments(c.count, c.means, c.variances, input.probabilityMean, input.probabilityDeviation);
       catalog.actions.forEach((action, i) => {
-        responseMoments(c.means[i] ?? 0, c.variances[i] ?? 1, moments);
-        input.probabilityMean[i] = moments[0] ?? 0;
-        input.probabilityDeviation[i] = moments[1] ?? 0;
         input.worth[i] = action.valueMinor;
         input.cost[i] = action.costMinor;
         input.actionHash[i] = action.hash;

@@ -39,7 +39,6 @@ function play(world: World, rounds: number, epsilon: number, seed: number, proba
   const channels = new Int32Array(actions).fill(1);
   const means = new Float64Array(actions);
   const variances = new Float64Array(actions);
-  const moments = new Float64Array(2);
   input.count = actions;
   input.explorationProbability = epsilon;
   for (let a = 0; a < actions; a += 1) {
@@ -53,13 +52,11 @@ function play(world: World, rounds: number, epsilon: number, seed: number, proba
   for (let round = 0; round < rounds; round += 1) {
     world.features(round, features);
     predictAll(model, features, actions, parts, categories, channels, 4, means, variances);
+    responseMoments(actions, means, variances, input.probabilityMean, input.probabilityDeviation);
     let best = -Infinity;
     let mean = 0;
     const rewards = [];
     for (let a = 0; a < actions; a += 1) {
-      responseMoments(means[a] as number, variances[a] as number, moments); // a < actions
-      input.probabilityMean[a] = moments[0] as number; // length 2
-      input.probabilityDeviation[a] = moments[1] as number; // length 2
       const reward = world.probability(round, a) * (world.worth[a] as number) - (world.cost[a] as number); // a < actions
       rewards.push(reward);
       best = Math.max(best, reward);

@@ -1,6 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { drawNormal, drawUniform, halfSipHash64, PURPOSE, seedFrom, threefry2x32 } from '../../decision/random.ts';
+import {
+  drawNormal,
+  drawNormals,
+  drawUniform,
+  drawUniforms,
+  halfSipHash64,
+  PURPOSE,
+  seedFrom,
+  threefry2x32,
+} from '../../decision/random.ts';
 
 /** Key 00..07 and messages 00, 01, 02, ...: `vectors_hsip64` of the reference implementation (Aumasson and Bernstein). */
 const HALF_SIP_HASH: readonly (readonly [number, string])[] = [
@@ -102,6 +111,19 @@ describe('random', () => {
       expect(chiSquare).toBeLessThan(130);
       expect(chiSquare).toBeGreaterThan(20); // too even is not random either
     }
+  });
+
+  it('drawUniforms and drawNormals: each subject as if it were drawn alone, for any seed', () => {
+    const word = fc.integer({ min: 0, max: 0xffffffff });
+    fc.assert(
+      fc.property(word, word, fc.uint32Array({ maxLength: 20 }), (seed0, seed1, subjects) => {
+        const many = new Float64Array(subjects.length);
+        drawUniforms(seed0, seed1, subjects, subjects.length, PURPOSE.action, many);
+        expect([...many]).toEqual([...subjects].map((hash) => drawUniform(seed0, seed1, hash, PURPOSE.action)));
+        drawNormals(seed0, seed1, subjects, subjects.length, PURPOSE.price, many);
+        expect([...many]).toEqual([...subjects].map((hash) => drawNormal(seed0, seed1, hash, PURPOSE.price)));
+      }),
+    );
   });
 
   it('drawNormal: standard normal moments over 100,000 subjects', () => {

@@ -49,6 +49,11 @@ function train(model: ResponseModel, from: number, to: number, delta: ModelDelta
 
 const out = new Float64Array(2);
 
+/** `responseMoments` of one candidate, into `out`. */
+function moments(logitMean: number, logitVariance: number): void {
+  responseMoments(1, Float64Array.of(logitMean), Float64Array.of(logitVariance), out.subarray(0, 1), out.subarray(1));
+}
+
 describe('response model: prediction', () => {
   let model: ResponseModel;
   beforeEach(() => {
@@ -132,6 +137,19 @@ describe('response model: prediction', () => {
     },
   );
 
+  it('responseMoments: each candidate as if it were alone', () => {
+    const n = 500;
+    const given = (purpose: number): Float64Array =>
+      Float64Array.from({ length: n }, (_, i) => 12 * drawUniform(i, 1, 1, purpose) - 6);
+    const [logits, variances] = [given(1), given(2)]; // half of the variances are not above 0
+    const [all, deviations] = [new Float64Array(n), new Float64Array(n)];
+    responseMoments(n, logits, variances, all, deviations);
+    for (let i = 0; i < n; i += 1) {
+      moments(logits[i] as number, variances[i] as number); // i < n
+      expect([...out]).toEqual([all[i], deviations[i]]);
+    }
+  });
+
   it('responseMoments: within the stated errors of a dense quadrature', () => {
     const dense = (mean: number, variance: number): [number, number] => {
       let [weights, first, second] = [0, 0, 0];
@@ -147,7 +165,7 @@ describe('response model: prediction', () => {
     for (let mean = -8; mean <= 4; mean += 0.5) {
       for (const variance of [0.01, 0.25, 0.6, 1, 2, 3]) {
         const [m, sd] = dense(mean, variance);
-        responseMoments(mean, variance, out);
+        moments(mean, variance);
         expect(Math.abs((out[0] as number) / m - 1)).toBeLessThan(variance <= 1 ? 3e-4 : 1e-2); // length 2
         expect(Math.abs((out[1] as number) / sd - 1)).toBeLessThan(variance <= 1 ? 1e-2 : 1e-1); // length 2
       }
@@ -160,13 +178,13 @@ describe('response model: prediction', () => {
         fc.double({ min: -1e4, max: 1e4, noNaN: true }),
         fc.double({ min: 0, max: 1e6, noNaN: true }),
         (m, v) => {
-          responseMoments(m, v, out);
+          moments(m, v);
           const [mean, deviation] = out as unknown as [number, number]; // length 2
           expect(mean >= 0 && mean <= 1 && deviation >= 0 && deviation <= 0.5).toBe(true);
         },
       ),
     );
-    responseMoments(-2, 0, out);
+    moments(-2, 0);
     expect([...out]).toEqual([sigmoid(-2), 0]);
   });
 });
@@ -256,7 +274,7 @@ describe('response model: learning', () => {
     let mean = 0;
     for (let seed = 0; seed < 300; seed += 1) {
       predict(fresh, person(seed), ACTION, CATEGORY, CHANNEL, out);
-      responseMoments(out[0] as number, out[1] as number, out); // length 2
+      moments(out[0] as number, out[1] as number); // length 2
       mean += (out[0] as number) / 300; // length 2
     }
     expect(Math.abs(mean / (responses / 8000) - 1)).toBeLessThan(1 / 3);
