@@ -5,9 +5,9 @@
  *                               s^2: how far such predictions have missed, over everybody
  *
  * Every answer is given the silence so far: nobody is expected yesterday. It says when, supposing that the person
- * still buys; whether they do, and who is worth more, is for the batch model: `expectedPurchases` of
- * `purchase-model.ts`, whose x, t_x, T, spend and gap sums are read off the same six numbers. A person known for a
- * single purchase has everybody's gap, and everybody begins with a prior.
+ * still buys; whether they do, and how much is to come, is for the batch models of `purchase-model.ts` and
+ * `spend-model.ts`, whose columns `writeHistory` fills from the same six numbers. A person known for a single
+ * purchase has everybody's gap, and everybody begins with a prior.
  *
  * Guarantees: no allocation, bit-equal everywhere, finite for any finite input, clocks going backwards included.
  * Traded away: the season, and that regular people miss by less than irregular ones (one s for everybody).
@@ -131,7 +131,8 @@ export function nextPurchaseEpochMillis(
 }
 
 /**
- * P(the next purchase comes within `horizonMillis` | none since the last, and it comes at all), 0 to 1. 0 for
+ * P(the next purchase comes within `horizonMillis` | none since the last, and it comes at all), 0 to 1. Times
+ * `aliveProbability` of the batch model it is P(a purchase within the time); people are ranked by neither. 0 for
  * somebody who has not bought and for a horizon <= 0; 1 when the silence is beyond anything the cycle allows.
  * Cost: 160 ns.
  */
@@ -149,6 +150,40 @@ export function purchaseWithinProbability(
   const still = stillSilent(silence, median, deviation);
   if (!(still > 0)) return 1;
   return Math.max(0, 1 - stillSilent(silence + horizonMillis, median, deviation) / still);
+}
+
+/** Columns of the batch models, times in days: `PurchaseHistories` and the mean spends of `fitSpendModel`. */
+export interface HistoryColumns {
+  readonly repeatCounts: Float64Array;
+  readonly lastTimes: Float64Array;
+  readonly observedTimes: Float64Array;
+  readonly logGapSums: Float64Array;
+  readonly meanSpends: Float64Array;
+}
+
+/**
+ * Writes one person's row for the batch models, whose bounds it keeps: a clock behind the last purchase counts as
+ * that purchase's instant, and a spend that returns made negative counts as 0.
+ * @returns false, and nothing is written, for somebody who has not bought
+ */
+export function writeHistory(
+  cycles: Float64Array,
+  offset: number,
+  nowEpochMillis: number,
+  columns: HistoryColumns,
+  row: number,
+): boolean {
+  const purchases = at(cycles, offset + PURCHASES);
+  if (purchases === 0) return false;
+  const first = at(cycles, offset + FIRST_AT);
+  const last = at(cycles, offset + LAST_AT);
+  const repeats = purchases - 1;
+  columns.repeatCounts[row] = repeats;
+  columns.lastTimes[row] = (last - first) / DAY_MILLIS;
+  columns.observedTimes[row] = (Math.max(nowEpochMillis, last) - first) / DAY_MILLIS;
+  columns.logGapSums[row] = at(cycles, offset + LOG_GAPS);
+  columns.meanSpends[row] = repeats === 0 ? 0 : Math.max(0, at(cycles, offset + REPEAT_SPEND) / repeats);
+  return true;
 }
 
 /** P(gap > silence); 1 for a silence <= 0. */

@@ -8,7 +8,7 @@
  *
  *   k = 1, d = 0   BG/NBD       Fader, Hardie and Lee, "Counting your customers the easy way", Marketing Science 2005
  *   k = 1, d = 1   MBG/NBD      Batislam, Denizel and Filiztekin, IJRM 2007
- *   k > 1, d = 1   MBG/CNBD-k   Platzer and Reutterer, "Ticking away the moments", Marketing Science 2016
+ *   k > 1, d = 1   MBG/CNBD-k   Reutterer, Platzer and Schroeder, "Leveraging purchase regularity", IJRM 2021
  *
  * A person is x repeat purchases, t_x from the first to the last of them and T from the first to now, in one unit of
  * time throughout. Rank people by `expectedPurchases`, never by `aliveProbability`: under BG/NBD whoever bought
@@ -67,7 +67,7 @@ const EVALUATIONS_MAX = 1_500;
 const LOG_START = [0, 0, 0, 1] as const;
 
 /**
- * Maximum likelihood for one k; see `PurchaseModel`. The log-likelihood of a person is (Platzer and Reutterer, eq. 7):
+ * Maximum likelihood for one k; see `PurchaseModel`. The log-likelihood of a person (as in BTYDplus):
  *
  *   (k-1) sum of ln gap - x ln (k-1)! + ln B(a, b+x+d)/B(a, b) + ln G(r+kx)/G(r) + r ln alpha - (r+kx) ln(alpha+T)
  *   + ln [ (d or x > 0) a/(b+x+d-1) ((alpha+T)/(alpha+t_x))^(r+kx)

@@ -7,6 +7,7 @@ import {
   expectedLogGap,
   FIRST_AT,
   GAP_DECAY,
+  type HistoryColumns,
   LAST_AT,
   LOG_GAPS,
   learnPurchase,
@@ -16,7 +17,10 @@ import {
   PURCHASES,
   purchaseWithinProbability,
   REPEAT_SPEND,
+  writeHistory,
 } from '../../decision/purchase-cycle.ts';
+import { checkPurchaseHistories } from '../../decision/purchase-model.ts';
+import { checkSpends } from '../../decision/spend-model.ts';
 
 const START = Date.UTC(2026, 0, 1);
 const HOUR = 3_600_000;
@@ -145,6 +149,49 @@ describe('nextPurchaseEpochMillis', () => {
         },
       ),
       { seed: 9 },
+    );
+  });
+});
+
+describe('writeHistory', () => {
+  const columnsOf = (rows: number): HistoryColumns => ({
+    repeatCounts: new Float64Array(rows),
+    lastTimes: new Float64Array(rows),
+    observedTimes: new Float64Array(rows),
+    logGapSums: new Float64Array(rows),
+    meanSpends: new Float64Array(rows),
+  });
+
+  it('history: x, t_x and T in days, gaps and mean repeat spend, in the row asked for', () => {
+    const [cycles] = learnt([0, 7, 21], 12);
+    const columns = columnsOf(2);
+    expect(writeHistory(cycles, OFFSET, START + 30 * DAY_MILLIS, columns, 1)).toBe(true);
+    expect([...columns.repeatCounts, ...columns.lastTimes, ...columns.observedTimes]).toEqual([0, 2, 0, 21, 0, 30]);
+    expect(columns.meanSpends[1]).toBe(12);
+    expect(columns.logGapSums[1]).toBeCloseTo(Math.log(7 * 14), 12);
+  });
+
+  it('history: nobody who has not bought has one', () => {
+    const columns = columnsOf(1);
+    columns.observedTimes[0] = 5;
+    expect(writeHistory(learnt([])[0], OFFSET, START, columns, 0)).toBe(false);
+    expect(columns.observedTimes[0]).toBe(5);
+  });
+
+  it('history: is within the bounds of the batch models, whatever purchases, returns and clocks', () => {
+    const instant = fc.integer({ min: -8.64e15, max: 8.64e15 });
+    const purchase = fc.tuple(instant, fc.double({ min: -1e9, max: 1e9, noNaN: true }));
+    fc.assert(
+      fc.property(fc.array(purchase, { minLength: 1 }), instant, (told, now) => {
+        const [cycles, totals] = learnt([]);
+        for (const [at, spend] of told) learnPurchase(cycles, OFFSET, totals, at, spend);
+        const columns = columnsOf(1);
+        writeHistory(cycles, OFFSET, now, columns, 0);
+        checkPurchaseHistories(columns);
+        checkSpends(columns.repeatCounts, columns.meanSpends);
+        expect(columns.meanSpends[0]).toBeGreaterThanOrEqual(0);
+      }),
+      { seed: 4 },
     );
   });
 });

@@ -1,10 +1,11 @@
 /**
  * The job behind purchase forecasts and customer values: fits `decision/purchase-model.ts` and
  * `decision/spend-model.ts` to all persons and answers for each of them. Columns come and go in shared memory, so a
- * million persons are passed and not copied; who collects them (the six numbers of `decision/purchase-cycle.ts`
- * hold them all) and what is done with the answers is the caller's.
+ * million persons are passed and not copied. The caller collects them (`writeHistory` of `decision/purchase-cycle.ts`
+ * writes a person's row) and does what it will with the answers.
  */
 import {
+  aliveProbability,
   expectedPurchases,
   fitPurchaseModel,
   fitRegularPurchaseModel,
@@ -41,6 +42,8 @@ export interface FitPurchasesResult {
   readonly spends: SpendFit;
   /** Columns of n doubles, row i for person i. Rank by this one: purchases expected within `horizonTime`. */
   readonly expectedPurchases: SharedArrayBuffer;
+  /** P(the person still buys): to multiply a purchase cycle's probabilities by, not to rank by. */
+  readonly aliveProbabilities: SharedArrayBuffer;
   /** Expected spend of one purchase. */
   readonly expectedSpends: SharedArrayBuffer;
   /** Discounted value of the purchases of `value`'s periods. */
@@ -50,7 +53,7 @@ export interface FitPurchasesResult {
 /**
  * Works for any n, 0 included (see the fits for what they then say).
  * @throws RangeError naming column, row and bound, or the option, for input outside its bounds
- * Cost: 7 s of processor for 20,000 persons with gaps and 12 periods, in proportion for more; makes three columns of n.
+ * Cost: 7 s of processor for 20,000 persons with gaps and 12 periods, in proportion for more; makes four columns of n.
  */
 export function fitPurchases(input: FitPurchasesInput): FitPurchasesResult {
   const { horizonTime, value } = input;
@@ -85,6 +88,9 @@ export function fitPurchases(input: FitPurchasesInput): FitPurchasesResult {
     spends,
     expectedPurchases: column((x, lastTime, observedTime) =>
       expectedPurchases(purchases.model, x, lastTime, observedTime, horizonTime),
+    ),
+    aliveProbabilities: column((x, lastTime, observedTime) =>
+      aliveProbability(purchases.model, x, lastTime, observedTime),
     ),
     expectedSpends: column((x, _lastTime, _observedTime, meanSpend) => expectedSpend(spends.model, x, meanSpend)),
     values: column((x, lastTime, observedTime, meanSpend) =>

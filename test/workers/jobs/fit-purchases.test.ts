@@ -49,6 +49,9 @@ describe('fit purchases job', () => {
     const [purchases, spends, values] = [result.expectedPurchases, result.expectedSpends, result.values].map(
       (buffer) => new Float64Array(buffer),
     ) as [Float64Array, Float64Array, Float64Array]; // three columns
+    const alive = new Float64Array(result.aliveProbabilities);
+    expect(alive.every((probability) => probability >= 0 && probability <= 1)).toBe(true);
+    expect(alive[PEOPLE.length]).toBeGreaterThan(alive[PEOPLE.length + 1] ?? 1);
     expect(result.purchases).toMatchObject({ persons: 152, model: { regularity: 1, isFirstDropoutPossible: false } });
     expect(result.spends.persons).toBe(102);
     for (const answers of [purchases, spends, values]) {
