@@ -4,11 +4,13 @@
  */
 import type { evaluatePolicy } from './evaluate-policy.ts';
 import type { exportLog } from './export-log.ts';
+import type { fitPurchases } from './fit-purchases.ts';
 import type { writeModelSnapshot } from './model-snapshot-file.ts';
 
 export interface Jobs {
   readonly evaluatePolicy: typeof evaluatePolicy;
   readonly exportLog: typeof exportLog;
+  readonly fitPurchases: typeof fitPurchases;
   readonly writeModelSnapshot: typeof writeModelSnapshot;
 }
 export type JobName = keyof Jobs;

@@ -16,6 +16,9 @@ export const evaluatePolicy: Job<'evaluatePolicy'> = (input) =>
 export const exportLog: Job<'exportLog'> = (input) =>
   outcomeOf(async () => (await import('./export-log.ts')).exportLog(input));
 
+export const fitPurchases: Job<'fitPurchases'> = (input) =>
+  outcomeOf(async () => (await import('./fit-purchases.ts')).fitPurchases(input));
+
 export const writeModelSnapshot: Job<'writeModelSnapshot'> = (input) =>
   outcomeOf(async () => (await import('./model-snapshot-file.ts')).writeModelSnapshot(input));
 
