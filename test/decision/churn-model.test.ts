@@ -103,7 +103,7 @@ describe('fitChurn', () => {
         fc.tuple(any, any),
         fc.constantFrom(1e-6, 1, 1e6),
         (people, row, ridge) => {
-          const values = Float64Array.from(people.flatMap(([a, b]) => [a, b]));
+          const values = Float64Array.from({ length: 2 * people.length }, (_, i) => Number(people[i >> 1]?.[i & 1]));
           const labels = Uint8Array.from(people, ([, , hasLeft]) => Number(hasLeft));
           const p = churnProbability(fitChurn({ values, width: 2 }, labels, ridge), Float64Array.from(row));
           expect(p >= 0 && p <= 1).toBe(true);
