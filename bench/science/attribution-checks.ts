@@ -1,4 +1,7 @@
-/** Attribution on half of ChannelAttribution's journeys: what must hold exactly, and the chain walked at random. */
+/**
+ * Attribution on half of the journeys of the R package ChannelAttribution: what must hold exactly, and the Markov
+ * chain walked at random, which is how that package estimates what is solved here.
+ */
 import {
   attributableConversions,
   attributeByShapley,

@@ -1,4 +1,7 @@
-/** Experiments: bands that hold at every look, the alarm on sample ratios, and adjustment by a covariate. */
+/**
+ * Experiments: bands that hold at every look, the alarm on sample ratios, and adjustment by a covariate. Published
+ * figures where there are any; else simulations whose truth is known, with seeds and standard errors in their rows.
+ */
 import { BoundedEffectSequence } from '../../decision/bounded-effect.ts';
 import { addOutcome, compareArms, type Moments, momentsFromSums } from '../../decision/confidence-sequence.ts';
 import { addPerson, adjustArms, noJointMoments } from '../../decision/covariate-adjustment.ts';

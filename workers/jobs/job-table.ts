@@ -4,11 +4,17 @@
  */
 import type { evaluatePolicy } from './evaluate-policy.ts';
 import type { exportLog } from './export-log.ts';
+import type { fitChurn } from './fit-churn.ts';
+import type { fitRelated } from './fit-related.ts';
+import type { fitSegments } from './fit-segments.ts';
 import type { writeModelSnapshot } from './model-snapshot-file.ts';
 
 export interface Jobs {
   readonly evaluatePolicy: typeof evaluatePolicy;
   readonly exportLog: typeof exportLog;
+  readonly fitChurn: typeof fitChurn;
+  readonly fitRelated: typeof fitRelated;
+  readonly fitSegments: typeof fitSegments;
   readonly writeModelSnapshot: typeof writeModelSnapshot;
 }
 export type JobName = keyof Jobs;

@@ -16,6 +16,15 @@ export const evaluatePolicy: Job<'evaluatePolicy'> = (input) =>
 export const exportLog: Job<'exportLog'> = (input) =>
   outcomeOf(async () => (await import('./export-log.ts')).exportLog(input));
 
+export const fitChurn: Job<'fitChurn'> = (input) =>
+  outcomeOf(async () => (await import('./fit-churn.ts')).fitChurn(input));
+
+export const fitRelated: Job<'fitRelated'> = (input) =>
+  outcomeOf(async () => (await import('./fit-related.ts')).fitRelated(input));
+
+export const fitSegments: Job<'fitSegments'> = (input) =>
+  outcomeOf(async () => (await import('./fit-segments.ts')).fitSegments(input));
+
 export const writeModelSnapshot: Job<'writeModelSnapshot'> = (input) =>
   outcomeOf(async () => (await import('./model-snapshot-file.ts')).writeModelSnapshot(input));
 
