@@ -26,7 +26,7 @@ export interface MarkovAttribution {
  * @param paths paths without touches are passed over
  * @returns all 0 without a conversion
  * @throws RangeError as `checkPaths`
- * Draws: none. Cost: 10 ns a touch and channels³ × 1 ns.
+ * Draws: none. Cost: 0.1 us a touch and channels³ × 15 ns; 100 channels: 20 ms.
  */
 export function attributeByMarkov(paths: readonly TouchPath[], channels: number): MarkovAttribution {
   checkPaths(paths, channels);

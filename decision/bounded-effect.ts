@@ -106,7 +106,7 @@ export class BoundedEffectSequence {
     return count > 0 ? (this.#sums[arm] as number) / count : 0; // arm is 0 or 1
   }
 
-  /** The band now. Cost: about 50 us: the bound is found by halving. */
+  /** The band now. Cost: about 20 us: the bound is found by halving. */
   read(): BoundedEffect {
     const people = this.#people;
     const span = this.#span;

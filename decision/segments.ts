@@ -15,7 +15,6 @@
  *
  * Only + - * / and square roots, and draws of random.ts: one seed gives one result on every engine.
  */
-import { naturalLogarithm } from './normal.ts';
 import { fitScale, type PersonTable, rowsOf, type Scale, scaled, scaleRow, unitScale } from './person-table.ts';
 import { drawUniform, PURPOSE } from './random.ts';
 
@@ -63,7 +62,7 @@ export interface SegmentOptions {
  * @returns no segment (count 0) of a table without rows; one where all people are equal
  * @throws RangeError for options or values out of bounds
  * Draws: `count` a start and `batchRows` a batch, purposes segmentStart and segmentBatch.
- * Cost: about restarts × passes × rows × count × width × 1 ns.
+ * Cost: about restarts × passes × rows × count × width × 5 ns.
  */
 export function fitSegments(table: PersonTable, options: SegmentOptions): Segments {
   const { count, seed, restarts = 10, passesMax = 300, batches = 0, batchRows = 1024, isScaled = true } = options;
@@ -190,7 +189,7 @@ function fullPasses(
  *
  * @param rows row-major, any number of rows of `segments.width`, as people are (not scaled); NaN counts as the mean
  * @param memory a centre never weighs more people than this, so old ones fade; default Infinity. >= 1
- * Draws: none. Cost: rows × count × width × 1 ns. Nothing happens when there are no segments.
+ * Draws: none. Cost: rows × count × width × 5 ns. Nothing happens when there are no segments.
  */
 export function learnSegments(segments: Segments, rows: Float64Array, memory = Number.POSITIVE_INFINITY): void {
   if (!(memory >= 1)) throw new RangeError(`memory ${memory}: at least 1`);
@@ -232,7 +231,7 @@ const scratchRow = new Float64Array(SCRATCH_WIDTH);
  * The segment of one person, 0 to count − 1; −1 without segments. Ties go to the lower number.
  *
  * @param row length width, as people are (not scaled); NaN counts as the mean
- * Cost: count × width × 1 ns; allocates nothing up to 64 columns.
+ * Cost: count × width × 5 ns; allocates nothing up to 64 columns.
  */
 export function segmentOf(segments: Segments, row: Float64Array): number {
   const { width } = segments;
@@ -253,19 +252,6 @@ export function inertiaOf(segments: Segments, table: PersonTable): number {
     inertia += squaredDistance(values, i * width, centres, segment * width, width);
   }
   return inertia;
-}
-
-/**
- * The three columns of an RFM segmentation: days since the last purchase as they are, purchases and money as
- * log(1 + x), because both spread over decades and a few large customers would each become a segment.
- *
- * @param recencyDays, frequency, monetary each >= 0 (below counts as 0; NaN stays NaN, the mean later)
- * @param out length 3, overwritten
- */
-export function rfmRow(recencyDays: number, frequency: number, monetary: number, out: Float64Array): void {
-  out[0] = Math.max(recencyDays, 0);
-  out[1] = naturalLogarithm(1 + Math.max(frequency, 0));
-  out[2] = naturalLogarithm(1 + Math.max(monetary, 0));
 }
 
 function nearestCentre(centres: Float64Array, count: number, width: number, row: Float64Array, from: number): number {

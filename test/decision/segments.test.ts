@@ -1,9 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { IRIS } from '../../bench/science/iris.ts';
-import { fitScale, scaled } from '../../decision/person-table.ts';
 import { drawNormal } from '../../decision/random.ts';
-import { fitSegments, inertiaOf, learnSegments, rfmRow, type Segments, segmentOf } from '../../decision/segments.ts';
+import { fitSegments, inertiaOf, learnSegments, type Segments, segmentOf } from '../../decision/segments.ts';
 
 const seed = [1, 2] as const;
 
@@ -158,20 +157,5 @@ describe('learnSegments', () => {
     expect([...fit.centres].every(Number.isFinite)).toBe(true);
     expect(() => learnSegments(fit, Float64Array.of(1))).toThrow(/no rows of 2/);
     expect(() => learnSegments(fit, Float64Array.of(1, 2), 0)).toThrow(/memory 0/);
-  });
-});
-
-describe('rfmRow', () => {
-  it('rfmRow: days as they are, purchases and money as logarithms, nothing below 0', () => {
-    const out = new Float64Array(3);
-    rfmRow(30, 2, 0, out);
-    expect(out[0]).toBe(30);
-    expect(out[1]).toBeCloseTo(Math.log(3), 14);
-    expect(out[2]).toBe(0);
-    rfmRow(-1, -5, -1, out);
-    expect([...out]).toEqual([0, 0, 0]);
-    rfmRow(Number.NaN, 1, 1, out);
-    const rows = { values: Float64Array.of(1, 2, 3, 4, 5, 7), width: 3 };
-    expect([...scaled(rows, fitScale(rows)).values].every(Number.isFinite)).toBe(true);
   });
 });
