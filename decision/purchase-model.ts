@@ -15,7 +15,7 @@
  * once is alive for certain, so that it ranks the rarest buyers first (AUC .32 on CDNOW).
  * Pure and seedless; fits are batch work of seconds for a million persons, for the job pool.
  */
-import { logBeta, logGamma } from './log-gamma.ts';
+import { logBeta, logGamma } from './gamma-function.ts';
 import { minimise } from './minimum.ts';
 import { exponential, naturalLogarithm } from './normal.ts';
 

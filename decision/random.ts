@@ -24,6 +24,9 @@ export const PURPOSE = {
   dispersion: 6,
   sendTime: 7,
   holdout: 8,
+  segmentStart: 20,
+  segmentBatch: 21,
+  fold: 22,
 } as const;
 
 let v0 = 0;

@@ -8,7 +8,7 @@
  * frequency as unrelated; where big spenders buy more often, the value of both kinds is drawn to the middle.
  * `customerValue` joins it to `purchase-model.ts`. Pure and seedless; the fit is batch work for the job pool.
  */
-import { logGamma } from './log-gamma.ts';
+import { logGamma } from './gamma-function.ts';
 import { minimise } from './minimum.ts';
 import { exponential, naturalLogarithm } from './normal.ts';
 import { expectedPurchases, type PurchaseModel } from './purchase-model.ts';

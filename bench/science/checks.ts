@@ -1,6 +1,17 @@
 /** All checks, in the order of the table. A new area is a file of its own, listed here. */
+import { ATTRIBUTION_CHECKS } from './attribution-checks.ts';
+import { CHURN_CHECKS } from './churn-checks.ts';
+import { EXPERIMENT_CHECKS } from './experiment-checks.ts';
 import { PURCHASE_CHECKS } from './purchase-checks.ts';
 import type { ScienceCheck } from './science-check.ts';
+import { SEGMENT_CHECKS } from './segment-checks.ts';
 import { SEND_TIME_CHECKS } from './send-time-checks.ts';
 
-export const SCIENCE_CHECKS: readonly ScienceCheck[] = [...SEND_TIME_CHECKS, ...PURCHASE_CHECKS];
+export const SCIENCE_CHECKS: readonly ScienceCheck[] = [
+  ...SEND_TIME_CHECKS,
+  ...PURCHASE_CHECKS,
+  ...SEGMENT_CHECKS,
+  ...CHURN_CHECKS,
+  ...ATTRIBUTION_CHECKS,
+  ...EXPERIMENT_CHECKS,
+];

@@ -34,6 +34,9 @@ const JOBS: Readonly<Record<string, readonly string[]>> = {
   'workers/jobs/evaluate-policy.ts': ['workers/jobs/job-thread.ts'],
   'workers/jobs/export-log.ts': ['workers/jobs/job-thread.ts'],
   'workers/jobs/fit-purchases.ts': ['workers/jobs/job-thread.ts'],
+  'workers/jobs/fit-churn.ts': ['workers/jobs/job-thread.ts'],
+  'workers/jobs/fit-related.ts': ['workers/jobs/job-thread.ts'],
+  'workers/jobs/fit-segments.ts': ['workers/jobs/job-thread.ts'],
   'workers/jobs/model-snapshot-file.ts': ['workers/jobs/job-thread.ts', 'server/model-keeper.ts'],
 };
 

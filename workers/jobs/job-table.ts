@@ -4,13 +4,19 @@
  */
 import type { evaluatePolicy } from './evaluate-policy.ts';
 import type { exportLog } from './export-log.ts';
+import type { fitChurn } from './fit-churn.ts';
 import type { fitPurchases } from './fit-purchases.ts';
+import type { fitRelated } from './fit-related.ts';
+import type { fitSegments } from './fit-segments.ts';
 import type { writeModelSnapshot } from './model-snapshot-file.ts';
 
 export interface Jobs {
   readonly evaluatePolicy: typeof evaluatePolicy;
   readonly exportLog: typeof exportLog;
   readonly fitPurchases: typeof fitPurchases;
+  readonly fitChurn: typeof fitChurn;
+  readonly fitRelated: typeof fitRelated;
+  readonly fitSegments: typeof fitSegments;
   readonly writeModelSnapshot: typeof writeModelSnapshot;
 }
 export type JobName = keyof Jobs;

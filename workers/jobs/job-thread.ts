@@ -18,6 +18,14 @@ export const exportLog: Job<'exportLog'> = (input) =>
 
 export const fitPurchases: Job<'fitPurchases'> = (input) =>
   outcomeOf(async () => (await import('./fit-purchases.ts')).fitPurchases(input));
+export const fitChurn: Job<'fitChurn'> = (input) =>
+  outcomeOf(async () => (await import('./fit-churn.ts')).fitChurn(input));
+
+export const fitRelated: Job<'fitRelated'> = (input) =>
+  outcomeOf(async () => (await import('./fit-related.ts')).fitRelated(input));
+
+export const fitSegments: Job<'fitSegments'> = (input) =>
+  outcomeOf(async () => (await import('./fit-segments.ts')).fitSegments(input));
 
 export const writeModelSnapshot: Job<'writeModelSnapshot'> = (input) =>
   outcomeOf(async () => (await import('./model-snapshot-file.ts')).writeModelSnapshot(input));
