@@ -65,11 +65,11 @@ export function runQuestion(question: Question, options: MarketOptions): readonl
 }
 
 const UNITS: Readonly<Record<Question, string>> = {
-  action: 'value, minor',
-  price: 'margin, minor',
-  shock: 'margin, minor',
-  time: 'responses',
-  joint: 'value + margin, minor',
+  action: 'value, minor units',
+  price: 'margin, minor units',
+  shock: 'margin, minor units',
+  time: 'responses in 100',
+  joint: 'value + margin, minor units',
 };
 
 /** @param runs a list of ledgers a seed, as `runQuestion` gives them; at least one */
@@ -88,7 +88,9 @@ export function rowsOf(question: Question, runs: readonly (readonly Ledger[])[])
       question,
       policy,
       decisions: estimate(mine.map(({ decisions }) => decisions)),
-      earned: estimate(mine.map(({ earned, decisions }) => total(earned) / decisions)),
+      earned: estimate(
+        mine.map(({ earned, decisions }) => (total(earned) / decisions) * (question === 'time' ? 100 : 1)),
+      ),
       unit: UNITS[question],
       share: estimate(shares(0, days)),
       shareOf: question === 'action' ? "random's regret" : question === 'joint' ? 'separate' : 'the best known',

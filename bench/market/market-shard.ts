@@ -8,7 +8,6 @@ import { EventTurn } from '../../actors/event-turn.ts';
 import { ProfileTurn } from '../../actors/profile-turn.ts';
 import { CatalogIndex } from '../../decision/catalog-index.ts';
 import type { DecideReply, Properties } from '../../proto/messages.ts';
-import { textHash } from '../../proto/murmur3.ts';
 import { Request } from '../../proto/request.ts';
 import type { Fault } from '../../proto/statuses.ts';
 import { compileCatalog } from '../../workers/catalog/compile-catalog.ts';
@@ -17,14 +16,12 @@ import { deriveSecret } from '../../workers/node-secret.ts';
 import { createPriceMemory, PriceTable } from '../../workers/price-table.ts';
 import { ShardModels } from '../../workers/shard-models.ts';
 import { createLedgerMemory, dealSlots, SharedLedger } from '../../workers/shared-ledger.ts';
-import { createZoneTable } from '../../workers/zone-table.ts';
 import { RecentStore } from '../micro/recent-store.ts';
 import { marketCatalogText, traitsOf } from './market-catalog.ts';
-import type { World } from './world.ts';
+import { MARKET_ZONES, type World } from './world.ts';
 
 const SILENT = { mark(): void {} };
 const ENCODER = new TextEncoder();
-const ZONES = createZoneTable(textHash);
 
 export function profileKey(person: number): string {
   return `person-${person}`;
@@ -48,7 +45,7 @@ export class MarketShard {
     const ledger = new SharedLedger(createLedgerMemory(1), 0);
     ledger.setSubjects(dealSlots([], catalog));
     const prices = new PriceTable(createPriceMemory());
-    const zoneName = (zone: number): string => ZONES.zoneName(zone);
+    const zoneName = (zone: number): string => MARKET_ZONES.zoneName(zone);
     this.models = new ShardModels(catalog, this.#store, prices, secret.seedSecret, zoneName, false);
     this.#runtime = new ActorRuntime(
       {
@@ -57,7 +54,7 @@ export class MarketShard {
         stream: 0,
         hashSeeds: secret.hashSeeds,
         seedSecret: secret.seedSecret,
-        zones: ZONES,
+        zones: MARKET_ZONES,
         ledger,
         models: this.models,
         signer: secret.signer,

@@ -140,10 +140,12 @@ export function checkMarketOptions(options: MarketOptions): void {
   }
 }
 
+/** Shared by all markets of a thread: reading a zone takes milliseconds. */
+export const MARKET_ZONES: ZoneTable = createZoneTable(textHash);
+
 export class World {
   readonly options: MarketOptions;
   readonly chance: Chance;
-  readonly zones: ZoneTable;
   readonly offers: readonly Offer[];
   readonly goods: readonly Good[];
   /** By person. */
@@ -180,8 +182,7 @@ export class World {
     const chance = new Chance(options.seed);
     this.chance = chance;
     this.#motion = options.isStationary ? 0 : 1;
-    this.zones = createZoneTable(textHash);
-    this.#zoneIndex = ZONE_NAMES.map((name) => this.zones.zoneIndexByName(name));
+    this.#zoneIndex = ZONE_NAMES.map((name) => MARKET_ZONES.zoneIndexByName(name));
     const dealt = (kind: (typeof KIND)[keyof typeof KIND], count: number): Uint8Array =>
       Uint8Array.from({ length: people }, (_, i) => chance.whole(kind, count, i));
     this.zone = dealt(KIND.zone, ZONE_NAMES.length);
@@ -258,12 +259,12 @@ export class World {
   }
 
   localHourOfWeek(person: number, epochMillis: number): number {
-    return this.zones.localHourOfWeek(this.#zoneIndex[this.zone[person] as number] as number, epochMillis); // person < people
+    return MARKET_ZONES.localHourOfWeek(this.#zoneIndex[this.zone[person] as number] as number, epochMillis); // person < people
   }
 
   offsetHours(person: number, epochMillis: number): number {
     const zone = this.#zoneIndex[this.zone[person] as number] as number; // person < people
-    return Math.round(this.zones.offsetSecondsAt(zone, epochMillis) / 3600);
+    return Math.round(MARKET_ZONES.offsetSecondsAt(zone, epochMillis) / 3600);
   }
 
   taste(person: number, category: number): number {

@@ -90,8 +90,8 @@ const SHOCKED_DAYS = 60;
 function marketPrices(): readonly Finding[] {
   const options = {
     ...MARKET_DEFAULTS,
-    people: 5000,
-    products: 2,
+    people: 2500,
+    products: 1,
     days: STANDING_DAYS + SHOCKED_DAYS,
     shockDay: STANDING_DAYS,
     isStationary: true,
