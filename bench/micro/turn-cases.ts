@@ -8,7 +8,6 @@ import { ActorRuntime } from '../../actors/actor-runtime.ts';
 import { DecideTurn } from '../../actors/decide-turn.ts';
 import { EventTurn } from '../../actors/event-turn.ts';
 import { ProfileTurn } from '../../actors/profile-turn.ts';
-import type { JournalPosition, Store } from '../../actors/store.ts';
 import { CatalogIndex } from '../../decision/catalog-index.ts';
 import { textHash } from '../../proto/murmur3.ts';
 import { Request } from '../../proto/request.ts';
@@ -22,67 +21,13 @@ import { createZoneTable } from '../../workers/zone-table.ts';
 import { defaultContext } from '../load-requests.ts';
 import { benchCatalog, NOW_EPOCH_MILLIS } from './bench-inputs.ts';
 import type { MicroCase } from './micro-case.ts';
+import { RecentStore } from './recent-store.ts';
 
 const PROFILES = 256;
 /** Without history, so that their rings and counters do not fill up under the measurement. */
 const NEW_PROFILES = 8_192;
-const BATCH_BYTES_MAX = 32 * 1024;
-const BATCHES_KEPT = 256;
 const EVENTS = ['view', 'search', 'add_to_cart', 'purchase', 'open', 'click'];
 const SILENT = { mark(): void {} };
-
-/** Keeps the newest journal batches, which learning reads, and cold records; forgets the rest. */
-class RecentStore implements Store {
-  readonly #batches = new Map<number, Uint8Array>();
-  readonly #cold = new Map<string, Uint8Array>();
-  #open = new Uint8Array(4 * BATCH_BYTES_MAX);
-  openBatch = 1;
-  openBatchBytes = 0;
-
-  getRecord(): undefined {
-    return undefined;
-  }
-  putRecord(): void {}
-  getCold(key: Uint8Array): Uint8Array | undefined {
-    return this.#cold.get(key.toString());
-  }
-  putCold(key: Uint8Array, bytes: Uint8Array): void {
-    this.#cold.set(key.toString(), bytes.slice());
-  }
-  putMeta(): void {}
-  getMeta(): undefined {
-    return undefined;
-  }
-  appendJournal(bytes: Uint8Array, start: number, length: number): number {
-    if (this.openBatchBytes > BATCH_BYTES_MAX) throw new RangeError('a turn journals less than a batch');
-    const offset = this.openBatchBytes;
-    this.#open.set(bytes.subarray(start, start + length), offset);
-    this.openBatchBytes += length;
-    return offset;
-  }
-  /** Between turns, as a shard does. */
-  limitBatch(): void {
-    if (this.openBatchBytes < BATCH_BYTES_MAX / 2) return;
-    this.#batches.set(this.openBatch, this.#open.subarray(0, this.openBatchBytes));
-    this.#batches.delete(this.openBatch - BATCHES_KEPT);
-    this.#open = new Uint8Array(4 * BATCH_BYTES_MAX);
-    this.openBatch++;
-    this.openBatchBytes = 0;
-  }
-  commit(): Promise<void> {
-    return Promise.resolve();
-  }
-  readJournal({ batch }: JournalPosition): Uint8Array | undefined {
-    return batch === this.openBatch ? this.#open.slice(0, this.openBatchBytes) : this.#batches.get(batch)?.slice();
-  }
-  scanJournal(): void {}
-  recover(): Promise<boolean> {
-    return Promise.resolve(true);
-  }
-  close(): Promise<void> {
-    return Promise.resolve();
-  }
-}
 
 /** Profiles, with every trait set and some of each event behind them unless they are to be new, and a request for each. */
 export class TurnBench {

@@ -2,6 +2,7 @@
 import { ATTRIBUTION_CHECKS } from './attribution-checks.ts';
 import { CHURN_CHECKS } from './churn-checks.ts';
 import { EXPERIMENT_CHECKS } from './experiment-checks.ts';
+import { MARKET_CHECKS } from './market-checks.ts';
 import { PURCHASE_CHECKS } from './purchase-checks.ts';
 import type { ScienceCheck } from './science-check.ts';
 import { SEGMENT_CHECKS } from './segment-checks.ts';
@@ -14,4 +15,5 @@ export const SCIENCE_CHECKS: readonly ScienceCheck[] = [
   ...CHURN_CHECKS,
   ...ATTRIBUTION_CHECKS,
   ...EXPERIMENT_CHECKS,
+  ...MARKET_CHECKS,
 ];
