@@ -103,6 +103,7 @@ export class DecideTurn {
       {
         hasBudget: (action) => action.budgetMinor === null || ledger.freeAmount(action.hash) >= action.costMinor,
         budgetLeftMinor: (action) => ledger.freeAmount(action.hash),
+        stockLeft: (product) => ledger.freeAmount(stockSubject(product.hash)),
       },
       this.#sendInput,
     );

@@ -78,8 +78,22 @@ export interface Product {
   readonly ceilingMinor: number;
   readonly costMinor: number;
   readonly stepMinor: number;
+  /** Charm endings, each in [0, step); empty: prices are the floor plus whole steps. */
+  readonly endingsMinor: readonly number[];
+  /** Least margin over cost, in 1/10,000 of cost. */
+  readonly marginBasisPointsMin: number;
+  /** Never above the list price, whatever the ceiling. */
+  readonly isCappedAtList: boolean;
+  /** Most the price moves from one hour to the next, in 1/10,000; null: any. */
+  readonly changeBasisPointsMax: number | null;
+  /** Most the price lies above the reference price, in 1/10,000; null: any. */
+  readonly referenceBasisPointsMax: number | null;
   /** Units on hand when the catalog was written; null: unlimited. */
   readonly stock: number | null;
+  /** Until when the stock must be sold; null: no such day. Never without a stock. */
+  readonly sellByEpochMillis: number | null;
+  /** What a unit is worth that was not sold by then. */
+  readonly salvageMinor: number;
   readonly quoteTtlMillis: number;
 }
 

@@ -42,6 +42,8 @@ export interface ProfileState extends RuleScope, LocalNow {
 export interface BudgetView {
   hasBudget(action: Action): boolean;
   budgetLeftMinor(action: Action): number;
+  /** Units of the product that nobody has bought or holds. */
+  stockLeft(product: Product): number;
 }
 
 export interface PricePoint {
@@ -56,8 +58,8 @@ export interface DecisionModels {
   readonly response: ResponseModel;
   /** Numbers of its parts; every part of the catalog in force has one. */
   readonly parts: PartRegister;
-  /** The price of this hour for everybody. */
-  pricePoint(product: Product, nowEpochMillis: number, wantsExplain: boolean): PricePoint;
+  /** The price of this hour for everybody. `stockLeft` is read for a product that must be sold by a day. */
+  pricePoint(product: Product, nowEpochMillis: number, stockLeft: number, wantsExplain: boolean): PricePoint;
   /** Fills week curve and look-alike tilt of the channel into the input. */
   fillSendTime(input: SendTimeInput, channel: Channel): void;
 }
@@ -185,13 +187,18 @@ export class Pipeline {
     if ((query.wantMask & WANT.price) !== 0 && query.product !== null) {
       draft.price = isWithheld
         ? listPrice(query.product)
-        : this.#models.pricePoint(query.product, state.atEpochMillis, query.isExplain);
+        : this.#models.pricePoint(query.product, state.atEpochMillis, this.#stockLeft(query.product), query.isExplain);
       this.phases.mark(STAGE.price);
     }
     if ((query.wantMask & WANT.sendTime) !== 0 && !isWithheld) {
       this.#chooseTime(state, query, draft);
       this.phases.mark(STAGE.sendTime);
     }
+  }
+
+  /** Looked up only where it matters: most products have no day to be sold by. */
+  #stockLeft(product: Product): number {
+    return product.sellByEpochMillis === null ? Infinity : this.#budgets.stockLeft(product);
   }
 
   #reset(draft: DecideDraft): void {

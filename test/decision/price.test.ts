@@ -4,8 +4,8 @@ import { DEMAND_SLOTS, learnPurchase, learnQuote, setDemandPrior } from '../../d
 import {
   boundPrice,
   choosePrice,
+  createPriceInput,
   createPriceResult,
-  DISPERSION_PROBABILITY,
   PRICE_BOUND,
   PRICE_MINOR_MAX,
   type PriceInput,
@@ -17,18 +17,13 @@ function inputOf(overrides: Partial<PriceInput> = {}): PriceInput {
   const state = new Float64Array(DEMAND_SLOTS);
   setDemandPrior(state, 0);
   return {
+    ...createPriceInput(),
     state,
-    stateOffset: 0,
     listMinor: 12_900,
     floorMinor: 9_900,
     ceilingMinor: 13_900,
     costMinor: 8_000,
     stepMinor: 100,
-    marginBasisPointsMin: 0,
-    isCappedAtList: false,
-    previousPriceMinor: -1,
-    changeBasisPointsMax: -1,
-    dispersionProbability: DISPERSION_PROBABILITY,
     seed0: 1,
     seed1: 2,
     subjectHash: 3,
@@ -71,19 +66,42 @@ describe('boundPrice', () => {
       13_800,
       PRICE_BOUND.ceiling | PRICE_BOUND.step,
     ],
+    ['on the grid that begins at the floor', 3, { floorMinor: 9_930 }, 12_030, PRICE_BOUND.step],
     [
-      'the step above when the floor is no multiple',
-      9,
-      { floorMinor: 9_920 },
-      10_000,
-      PRICE_BOUND.floor | PRICE_BOUND.step,
-    ],
-    [
-      'a whole number when no multiple is inside',
+      'a whole number when the grid has no price inside',
       3,
-      { floorMinor: 9_910, ceilingMinor: 9_990 },
+      { floorMinor: 9_910, ceilingMinor: 9_990, costMinor: 9_950 },
       9_990,
       PRICE_BOUND.ceiling | PRICE_BOUND.stepUnreachable,
+    ],
+    ['the nearest charm ending', 3, { ...WIDE, stepMinor: 1_000, endingsMinor: [990, 950] }, 11_990, PRICE_BOUND.step],
+    [
+      'the ending inside when the nearest is outside',
+      1.5,
+      { stepMinor: 1_000, endingsMinor: [990], ceilingMinor: 13_950 },
+      12_990,
+      PRICE_BOUND.ceiling | PRICE_BOUND.step,
+    ],
+    [
+      'a whole number when no ending is inside',
+      3,
+      { floorMinor: 12_000, ceilingMinor: 12_980, stepMinor: 1_000, endingsMinor: [990] },
+      12_000,
+      PRICE_BOUND.stepUnreachable,
+    ],
+    [
+      'at most so far above the reference price',
+      1.5,
+      { referencePriceMinor: 11_000, referenceBasisPointsMax: 1_000 },
+      12_100,
+      PRICE_BOUND.ceiling | PRICE_BOUND.reference,
+    ],
+    [
+      'the floor when the reference price is far below it',
+      1.5,
+      { referencePriceMinor: 100, referenceBasisPointsMax: 0 },
+      9_900,
+      PRICE_BOUND.ceiling | PRICE_BOUND.reference,
     ],
     [
       'near the previous price',
@@ -173,11 +191,11 @@ describe('boundPrice', () => {
         expect(out.priceMinor).toBeGreaterThanOrEqual(Math.min(low, high));
         expect((out.bounds & PRICE_BOUND.conflict) !== 0).toBe(low > high);
         const step = Math.max(overrides.stepMinor, 1);
-        expect((out.bounds & PRICE_BOUND.stepUnreachable) !== 0).toBe(out.priceMinor % step !== 0);
-        if (out.priceMinor % step !== 0) {
-          // Only where the interval has no multiple at all.
-          expect(Math.floor(out.highMinor / step) * step).toBeLessThan(out.lowMinor);
-        }
+        const offset = floorMinor % step;
+        const isBeside = (out.priceMinor - offset) % step !== 0;
+        expect((out.bounds & PRICE_BOUND.stepUnreachable) !== 0).toBe(isBeside);
+        // Only where the interval has no price of the grid at all.
+        if (isBeside) expect(Math.floor((out.highMinor - offset) / step) * step + offset).toBeLessThan(out.lowMinor);
         expect(out.maskedPriceMinor).toBe(out.priceMinor);
         expect(out.personalised).toBe(false);
         for (const value of [out.modelPriceMinor, out.elasticity, out.base, out.expectedDemand, out.dispersionFactor]) {
@@ -246,8 +264,8 @@ describe('boundPrice', () => {
           expect(priceAt(e1, { ...base, costMinor: less })).toBeLessThanOrEqual(
             priceAt(e1, { ...base, costMinor: more }),
           );
-          expect(priceAt(e1, { ...base, floorMinor: less, costMinor: c })).toBeLessThanOrEqual(
-            priceAt(e1, { ...base, floorMinor: more, costMinor: c }),
+          expect(priceAt(e1, { ...base, floorMinor: less - (less % stepMinor), costMinor: c })).toBeLessThanOrEqual(
+            priceAt(e1, { ...base, floorMinor: more - (more % stepMinor), costMinor: c }),
           );
           expect(priceAt(Math.max(e1, e2), base)).toBeLessThanOrEqual(priceAt(Math.min(e1, e2), base));
           expect(priceAt(e1, base, 0.97)).toBeLessThanOrEqual(priceAt(e1, base, 1.03));

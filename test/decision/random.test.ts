@@ -129,6 +129,6 @@ describe('random', () => {
 
   it('purposes: all different, and different draws of one subject', () => {
     const draws = Object.values(PURPOSE).map((purpose) => drawUniform(1, 2, 3, purpose));
-    expect(new Set(draws).size).toBe(8);
+    expect(new Set(draws).size).toBe(draws.length);
   });
 });

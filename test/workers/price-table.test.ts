@@ -50,4 +50,24 @@ describe('price table', () => {
     one.priceOf(16_384, 500, () => 2);
     expect(two.priceOf(16_384, 500, () => 3)).toBe(3);
   });
+
+  it('a draw is told the price before it and the reference price, by whoever drew it; a clear forgets both', () => {
+    const [one, two] = tables(2) as [PriceTable, PriceTable];
+    const told: number[][] = [];
+    const draw = (price: number) => (previous: number, reference: number) => {
+      told.push([previous, reference]);
+      return price;
+    };
+    one.priceOf(3, 500, draw(1000));
+    two.priceOf(3, 501, draw(1200));
+    one.priceOf(3, 700, draw(1100));
+    one.clear();
+    one.priceOf(3, 701, draw(900));
+    expect(told).toEqual([
+      [-1, -1],
+      [1000, 1000],
+      [1200, 1001],
+      [-1, -1],
+    ]);
+  });
 });

@@ -7,7 +7,14 @@ import type { TraitSpec, TraitType } from '../../decision/catalog.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
 import { CATALOG_LIMITS } from './catalog-limits.ts';
 import type { CounterRegistry } from './counter-registry.ts';
-import { DURATION_PATTERN, parseDurationMillis, parseQuietHours, QUIET_HOURS_PATTERN } from './durations.ts';
+import {
+  DURATION_PATTERN,
+  INSTANT_PATTERN,
+  parseDurationMillis,
+  parseInstantMillis,
+  parseQuietHours,
+  QUIET_HOURS_PATTERN,
+} from './durations.ts';
 import { isTimeZone } from './local-hour.ts';
 import { nearestMatch } from './nearest-match.ts';
 import type { TraitTable } from './rule-check.ts';
@@ -199,7 +206,35 @@ function checkProduct(path: DocumentPath, product: RawMap, sink: FindingSink): v
     sink.find([...path, 'floorMinor'], `floor ${floor} is below the cost ${cost}: every sale at it would lose money`);
   if (list < floor || list > ceiling)
     sink.find([...path, 'listMinor'], `list price ${list} is outside floor ${floor} to ceiling ${ceiling}`);
+  const sellBy = textOf(product.sellBy);
+  if (sellBy !== null && INSTANT_PATTERN.test(sellBy) && parseInstantMillis(sellBy) === null)
+    sink.find([...path, 'sellBy'], `${JSON.stringify(sellBy)} is no day of the calendar`);
+  if (sellBy !== null && numberOf(product.stock) === null)
+    sink.find([...path, 'sellBy'], 'there is no stock to sell by then: give the stock, or leave sellBy out');
+  if (product.salvageMinor !== undefined && sellBy === null)
+    sink.find([...path, 'salvageMinor'], 'has no meaning without sellBy');
+  const margin = numberOf(product.marginBasisPointsMin) ?? 0;
+  const withMargin = Math.ceil((cost * (10_000 + margin)) / 10_000);
+  const highest = product.listCap === true ? Math.min(list, ceiling) : ceiling;
+  if (margin > 0 && cost <= highest && withMargin > highest)
+    sink.find(
+      [...path, 'marginBasisPointsMin'],
+      `cost and margin make ${withMargin}, above the highest price ${highest}`,
+    );
   if (!(step > 0)) return;
+  const endings = listOf(product.endingsMinor);
+  for (const [index, ending] of endings.entries()) {
+    if (typeof ending === 'number' && ending >= step)
+      sink.find([...path, 'endingsMinor', index], `ending ${ending} is not below the step ${step}`);
+  }
+  if (endings.length > 0) {
+    const isReachable = endings.some(
+      (e) => typeof e === 'number' && Math.ceil((floor - e) / step) * step + e <= highest,
+    );
+    if (floor <= highest && !isReachable)
+      sink.find([...path, 'endingsMinor'], `no price from floor ${floor} to ${highest} ends like that`);
+    return;
+  }
   for (const [key, value] of [
     ['ceilingMinor', ceiling],
     ['listMinor', list],

@@ -24,7 +24,7 @@ import { MOMENT } from '../../decision/catalog.ts';
 import type { Rule } from '../../decision/rule.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
 import type { CapFile, CatalogFile } from './catalog-schema.ts';
-import { parseCapPeriod, parseDurationMillis, parseQuietHours } from './durations.ts';
+import { parseCapPeriod, parseDurationMillis, parseInstantMillis, parseQuietHours } from './durations.ts';
 import { type ZoneOf, zoneReader } from './rule-explanation.ts';
 import { compileRule } from './rule-function.ts';
 import type { Expression } from './rule-syntax.ts';
@@ -135,7 +135,14 @@ function compileProduct(
     ceilingMinor: product.ceilingMinor,
     costMinor: product.costMinor,
     stepMinor: product.stepMinor,
+    endingsMinor: product.endingsMinor ?? [],
+    marginBasisPointsMin: product.marginBasisPointsMin ?? 0,
+    isCappedAtList: product.listCap ?? false,
+    changeBasisPointsMax: product.changeBasisPointsMax ?? null,
+    referenceBasisPointsMax: product.referenceBasisPointsMax ?? null,
     stock: product.stock ?? null,
+    sellByEpochMillis: product.sellBy === undefined ? null : sound(parseInstantMillis(product.sellBy)),
+    salvageMinor: product.salvageMinor ?? 0,
     quoteTtlMillis: product.quoteTtlMillis ?? CATALOG_DEFAULTS.quoteTtlMillis,
   };
 }
