@@ -123,7 +123,7 @@ export function learnQuote(state: Float64Array, offset: number, priceMinor: numb
  * down to the root and never passes it: at most a unit a step while v exp(z) is large, quadratic after.
  * Once a product has some evidence v is small and two steps do.
  */
-function modeAfterNoSale(eta: number, variance: number): number {
+export function modeAfterNoSale(eta: number, variance: number): number {
   let z = eta;
   for (let step = 0; step < MODE_STEPS_MAX; step++) {
     const load = variance * exponential(z);

@@ -348,7 +348,7 @@ const SLIPS: readonly (readonly [string, string, string, readonly string[]])[] =
     'ending out of reach',
     'stepMinor: 100',
     'stepMinor: 10000, endingsMinor: [5000]',
-    ['27:50 products[0].endingsMinor: no price from floor 9900 to 13900 ends like that'],
+    ['27:56 products[0].endingsMinor: no price from floor 9900 to 13900 ends like that'],
   ],
   [
     'sku twice',
