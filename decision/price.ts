@@ -11,7 +11,15 @@
  * (sku, hour), so by default everybody sees one price for an hour. A personal price exists only where the
  * caller asks for one; it is a discount on everybody's price, its masked twin, and within the group gap of it.
  */
-import { DEMAND_SLOTS, type Demand, demandRate, drawDemand, logPriceRatio } from './demand-model.ts';
+import {
+  DEMAND_ATOMS,
+  DEMAND_SLOTS,
+  type Demand,
+  demandAtom,
+  demandRate,
+  drawDemand,
+  logPriceRatio,
+} from './demand-model.ts';
 import { createInventoryMix, SELL_NOTHING, solveInventory } from './inventory.ts';
 import { exponential, naturalLogarithm } from './normal.ts';
 import { drawUniform, PURPOSE } from './random.ts';
@@ -166,8 +174,18 @@ export function createPriceResult(): PriceResult {
 }
 
 const demand: Demand = { base: 0, elasticity: 0 };
-const bounds = { floor: 0, withMargin: 0, isListLower: false, hasConflict: false, low: 0, high: 0 };
+interface HardBounds {
+  floor: number;
+  withMargin: number;
+  isListLower: boolean;
+  hasConflict: boolean;
+  low: number;
+  high: number;
+}
+const bounds: HardBounds = { floor: 0, withMargin: 0, isListLower: false, hasConflict: false, low: 0, high: 0 };
 const mix = createInventoryMix();
+const plan: StockPlan = { firstMinor: 0, secondMinor: 0, firstProbability: 1, unitValueMinor: 0 };
+const finished = createPriceResult();
 const GRID_MAX = 33;
 const gridPrices = new Float64Array(GRID_MAX);
 const gridDemand = new Float64Array(GRID_MAX);
@@ -175,7 +193,7 @@ const gridDemand = new Float64Array(GRID_MAX);
 /**
  * Chooses a price. Steps, in order:
  *
- * 1. draw (base, e) from the posterior. Without a stock to be sold by a day: margin optimum
+ * 1. draw (base, e) from the posterior, with a stock one of 64 curves that stand for it. Without a stock to be sold by a day: margin optimum
  *    p* = c e / (e - 1) for e > 1, else as high as allowed (margin (p - c) p^-e then rises without end);
  *    base does not matter to p*. With one, the cost is sunk: `solveInventory` over up to 33 prices within
  *    the bounds, at `unitsLeft / quotesLeft` units a quote, and one of its two prices by a uniform draw.
@@ -197,19 +215,30 @@ const gridDemand = new Float64Array(GRID_MAX);
  * floor or below cost plus margin keeps the ceiling and sets `conflict`. Fractions in the input are taken
  * inwards; NaN counts as 0 (as none for the optional ones).
  *
- * Draws: two normals (`price`), one uniform (`dispersion`), with a stock one more (`inventory`). Cost:
+ * Draws: two normals (`price`), one uniform (`dispersion`); with a stock three uniforms (`inventory` too). Cost:
  * 0.3 us, with a stock 3 us. Does not throw or allocate.
  * Source: Lerner's rule for constant elasticity, (p - c) / p = 1 / e; Thompson sampling with re-solving as
  * in Ferreira, Simchi-Levi & Wang, "Online Network Revenue Management Using Thompson Sampling", OR 2018
  * (deviation: a parametric demand; "sell nothing" is the highest allowed price).
  */
 export function choosePrice(input: PriceInput, out: PriceResult): void {
-  drawDemand(input.state, input.stateOffset, input.seed0, input.seed1, input.subjectHash, demand);
+  const { state, stateOffset, seed0, seed1, subjectHash } = input;
+  hardBoundsOf(input);
+  let model: number;
+  out.unitValueMinor = 0;
+  if (input.unitsLeft >= 0) {
+    const atom = Math.floor(drawUniform(seed0, seed1, subjectHash, PURPOSE.price) * DEMAND_ATOMS);
+    demandAtom(state, stateOffset, atom, demand);
+    planStock(input, demand, plan);
+    const isFirst = drawUniform(seed0, seed1, subjectHash, PURPOSE.inventory) < plan.firstProbability;
+    model = isFirst ? plan.firstMinor : plan.secondMinor;
+    out.unitValueMinor = plan.unitValueMinor;
+  } else {
+    drawDemand(state, stateOffset, seed0, seed1, subjectHash, demand);
+    model = modelPrice(input.costMinor, demand.elasticity);
+  }
   const factor = dispersionFactor(input);
-  findHardBounds(input);
-  const model = input.unitsLeft >= 0 ? inventoryPrice(input) : modelPrice(input.costMinor, demand.elasticity);
   settle(input, model, factor, -1, out);
-  out.unitValueMinor = input.unitsLeft >= 0 ? mix.unitValue : 0;
   out.maskedPriceMinor = out.priceMinor;
   out.personalised = false;
   if (input.personalFactor > 0 && input.personalFactor < 1) {
@@ -226,9 +255,16 @@ export function choosePrice(input: PriceInput, out: PriceResult): void {
  * the bounds and the interval. For explanations, simulations and tests.
  */
 export function boundPrice(input: PriceInput, elasticity: number, factor: number, out: PriceResult): void {
-  findHardBounds(input);
+  hardBoundsOf(input);
   settle(input, modelPrice(input.costMinor, elasticity), factor, -1, out);
   out.elasticity = elasticity;
+}
+
+/** Steps 3 to 9 for a price that was drawn and dispersed: rises with it, in steps. For propensities. */
+export function finishPrice(input: PriceInput, drawnMinor: number): number {
+  hardBoundsOf(input);
+  settle(input, drawnMinor, 1, -1, finished);
+  return finished.priceMinor;
 }
 
 /**
@@ -244,8 +280,8 @@ export function nextReferencePrice(referenceMinor: number, priceMinor: number, m
   return referenceMinor + (1 - kept) * (priceMinor - referenceMinor);
 }
 
-/** Floor, cost and margin below; ceiling and list above; into `bounds`. */
-function findHardBounds(input: PriceInput): void {
+/** Floor, cost and margin below; ceiling and list above. One object, overwritten by each call. */
+export function hardBoundsOf(input: PriceInput): Readonly<HardBounds> {
   const ceiling = wholeDown(input.ceilingMinor);
   const list = wholeDown(input.listMinor);
   bounds.floor = wholeUp(input.floorMinor);
@@ -255,6 +291,7 @@ function findHardBounds(input: PriceInput): void {
   bounds.low = Math.max(bounds.floor, bounds.withMargin);
   bounds.hasConflict = bounds.low > bounds.high;
   if (bounds.hasConflict) bounds.low = bounds.high;
+  return bounds;
 }
 
 /**
@@ -319,21 +356,31 @@ function modelPrice(costMinor: number, elasticity: number): number {
   return Math.min((wholeUp(costMinor) * elasticity) / (elasticity - 1), PRICE_MINOR_MAX);
 }
 
-/** One of the two prices that the stock and the time left call for, under the drawn curve; fills `mix`. */
-function inventoryPrice(input: PriceInput): number {
+/** The two prices that stock and time left call for, and how often the first. */
+export interface StockPlan {
+  firstMinor: number;
+  secondMinor: number;
+  firstProbability: number;
+  unitValueMinor: number;
+}
+
+/** What `choosePrice` plans for a stock, under a given curve. */
+export function planStock(input: PriceInput, curve: Demand, out: StockPlan): void {
+  hardBoundsOf(input);
   const count = fillGrid(input);
   for (let i = 0; i < count; i++) {
     const ratio = logPriceRatio(gridPrices[i] as number, input.listMinor); // cast: within `count`
-    gridDemand[i] = demandRate(demand.base, demand.elasticity, ratio);
+    gridDemand[i] = demandRate(curve.base, curve.elasticity, ratio);
   }
   // Nothing left is nothing a quote, also when no quote is expected any more.
   const unitsPerQuote = input.unitsLeft > 0 ? input.unitsLeft / Math.max(input.quotesLeft, 0) : 0;
   solveInventory(gridPrices, gridDemand, count, unitsPerQuote, wholeUp(input.salvageMinor), mix);
   // A price has to be named: the highest stands for selling nothing.
-  const highest = bounds.high;
-  if (mix.first === SELL_NOTHING || mix.second === SELL_NOTHING) return highest;
-  const uniform = drawUniform(input.seed0, input.seed1, input.subjectHash, PURPOSE.inventory);
-  return gridPrices[uniform < mix.firstProbability ? mix.first : mix.second] as number; // cast: indices of the grid
+  const isBinding = mix.first === SELL_NOTHING || mix.second === SELL_NOTHING;
+  out.firstMinor = isBinding ? bounds.high : (gridPrices[mix.first] as number); // cast: an index of the grid
+  out.secondMinor = isBinding ? bounds.high : (gridPrices[mix.second] as number); // cast: an index of the grid
+  out.firstProbability = mix.firstProbability;
+  out.unitValueMinor = mix.unitValue;
 }
 
 /** Up to 33 prices from low to high: each step when these are few, else spread by equal ratios. */

@@ -6,6 +6,7 @@ import {
   choosePrice,
   createPriceInput,
   createPriceResult,
+  nextReferencePrice,
   PRICE_BOUND,
   PRICE_MINOR_MAX,
   type PriceInput,
@@ -171,6 +172,11 @@ describe('boundPrice', () => {
     isCappedAtList: fc.boolean(),
     previousPriceMinor: fc.oneof(money, fc.constant(-1)),
     changeBasisPointsMax: fc.integer({ min: -1, max: 20_000 }),
+    referencePriceMinor: fc.oneof(money, fc.constant(-1)),
+    referenceBasisPointsMax: fc.integer({ min: -1, max: 20_000 }),
+    unitsLeft: fc.constantFrom(-1, 0, 1, 50, 1e9),
+    quotesLeft: fc.constantFrom(0, 0.5, 100, 1e9),
+    salvageMinor: money,
     dispersionProbability: fc.constantFrom(0, 0.1, 1),
     seed0: fc.integer(),
     seed1: fc.integer(),
@@ -218,7 +224,18 @@ describe('boundPrice', () => {
       'stepMinor',
       'marginBasisPointsMin',
     ] as const;
-    const optional = ['previousPriceMinor', 'changeBasisPointsMax', 'dispersionProbability'] as const;
+    const optional = [
+      'previousPriceMinor',
+      'changeBasisPointsMax',
+      'referencePriceMinor',
+      'referenceBasisPointsMax',
+      'personalFactor',
+      'groupGapBasisPointsMax',
+      'unitsLeft',
+      'quotesLeft',
+      'salvageMinor',
+      'dispersionProbability',
+    ] as const;
     const record = Object.fromEntries([...fields, ...optional].map((field) => [field, hostile]));
     fc.assert(
       fc.property(fc.record(record), (overrides) => {
@@ -327,6 +344,51 @@ describe('choosePrice', () => {
     // Five standard deviations of a binomial.
     expect(Math.abs(dispersed / runs - 0.1)).toBeLessThan(5 * Math.sqrt(0.09 / runs));
     expect(Math.abs(up / dispersed - 0.5)).toBeLessThan(5 * Math.sqrt(0.25 / dispersed));
+  });
+});
+
+describe('a personal price', () => {
+  it('is a discount on its masked twin, within the group gap and the hard bounds, or no personal price at all', () => {
+    fc.assert(
+      fc.property(
+        fc.double({ min: 0.3, max: 1.5, noNaN: true }),
+        fc.integer({ min: 0, max: 3_000 }),
+        fc.integer({ min: 0, max: 200 }),
+        fc.constantFrom(1, 100, 1_000),
+        (personalFactor, groupGapBasisPointsMax, seed0, stepMinor) => {
+          const everybody = createPriceResult();
+          choosePrice(inputOf({ seed0, stepMinor }), everybody);
+          choosePrice(inputOf({ seed0, stepMinor, personalFactor, groupGapBasisPointsMax }), out);
+          expect(out.maskedPriceMinor).toBe(everybody.priceMinor);
+          expect(out.personalised).toBe(out.priceMinor !== out.maskedPriceMinor);
+          expect(out.priceMinor).toBeLessThanOrEqual(out.maskedPriceMinor);
+          expect(out.priceMinor).toBeGreaterThanOrEqual(9_900);
+          const gap = Math.floor((out.maskedPriceMinor * groupGapBasisPointsMax) / 10_000);
+          expect(out.maskedPriceMinor - out.priceMinor).toBeLessThanOrEqual(gap);
+          if (personalFactor >= 1) expect(out.personalised).toBe(false);
+        },
+      ),
+      { numRuns: 1000 },
+    );
+  });
+
+  it('says that the gap held it when the discount asked for is larger', () => {
+    const input = inputOf({ dispersionProbability: 0, personalFactor: 0.8, groupGapBasisPointsMax: 500, stepMinor: 1 });
+    choosePrice(input, out);
+    expect(out.priceMinor).toBe(out.maskedPriceMinor - Math.floor(out.maskedPriceMinor * 0.05));
+    expect(out.bounds & PRICE_BOUND.groupGap).not.toBe(0);
+  });
+});
+
+describe('nextReferencePrice', () => {
+  it.each([
+    [1000, 1200, 0.9, 1020],
+    [-1, 1200, 0.9, 1200],
+    [Number.NaN, 1200, 0.9, 1200],
+    [1000, 1200, 2, 1200],
+    [1000, 1200, Number.NaN, 1200],
+  ])('nextReferencePrice: from %d at %d with memory %d it is %d', (reference, price, memory, next) => {
+    expect(nextReferencePrice(reference, price, memory)).toBeCloseTo(next, 9);
   });
 });
 
