@@ -5,6 +5,7 @@
  * version; what is stored on disk uses the 32-bit hashes (murmur3 of the key, seed 0), which the
  * compiler checks to be free of collisions.
  */
+import type { Promotion } from './promotion.ts';
 import type { Rule } from './rule.ts';
 
 export type TraitType = 'integer' | 'number' | 'boolean' | 'string' | 'enum' | 'timeZone';
@@ -68,6 +69,14 @@ export interface Slot {
   readonly channels: readonly number[];
 }
 
+/** A promotion that may be offered beside a product's price; a bundle names the other product. */
+export interface ProductPromotion {
+  readonly key: string;
+  readonly offer:
+    | Exclude<Promotion, { readonly kind: 'bundle' }>
+    | { readonly kind: 'bundle'; readonly bundleMinor: number; readonly otherHash: number };
+}
+
 export interface Product {
   readonly index: number;
   readonly sku: string;
@@ -94,6 +103,7 @@ export interface Product {
   readonly sellByEpochMillis: number | null;
   /** What a unit is worth that was not sold by then. */
   readonly salvageMinor: number;
+  readonly promotions: readonly ProductPromotion[];
   readonly quoteTtlMillis: number;
 }
 

@@ -50,6 +50,10 @@ export interface PricePoint {
   readonly priceMinor: number;
   readonly maskedPriceMinor: number;
   readonly personalised: boolean;
+  /** Probability of `priceMinor` among all prices of this hour. */
+  readonly propensity: number;
+  /** Key of the promotion to offer beside it, or null. */
+  readonly promotion: string | null;
   readonly explain: Properties;
 }
 
@@ -567,6 +571,8 @@ function listPrice(product: Product): PricePoint {
     priceMinor,
     maskedPriceMinor: priceMinor,
     personalised: false,
+    propensity: 1,
+    promotion: null,
     explain: { policy: 'list price (withheld)' },
   };
 }

@@ -11,19 +11,28 @@ import { DECISION, Effect, EVENT, EVENT_FLAG } from '../actors/effect.ts';
 import type { Models } from '../actors/ports.ts';
 import type { Store } from '../actors/store.ts';
 import type { Catalog, Channel, Product } from '../decision/catalog.ts';
-import { DEMAND_SLOTS, learnPurchase, learnQuote, setDemandPrior, summariseDemand } from '../decision/demand-model.ts';
+import {
+  DEMAND_SLOTS,
+  type Demand,
+  learnPurchase,
+  learnQuote,
+  setDemandPrior,
+  summariseDemand,
+} from '../decision/demand-model.ts';
 import { FeatureVector } from '../decision/features.ts';
 import { applyDelta, type DeltaEntries, ModelDelta } from '../decision/model-delta.ts';
 import { dealParts, PART_KIND, type PartKeys, PartRegister } from '../decision/part-register.ts';
 import type { PricePoint } from '../decision/pipeline.ts';
 import { choosePrice, createPriceInput, createPriceResult } from '../decision/price.ts';
+import { pricePropensity } from '../decision/price-propensity.ts';
+import { choosePromotion, type PromotedProduct, type Promotion } from '../decision/promotion.ts';
 import { learnTraffic, quotesPerHour, TRAFFIC_SLOTS } from '../decision/quote-traffic.ts';
 import { seedFrom } from '../decision/random.ts';
 import { learnResponse, learnTrial } from '../decision/response-learning.ts';
 import { RESPONSE_MODEL_BYTES, ResponseModel } from '../decision/response-model.ts';
 import { addSendPrior, type SendTimeInput, TILT_SLOTS, WEEK_SLOTS } from '../decision/send-time.ts';
 import { murmur3Text } from '../proto/murmur3.ts';
-import type { PriceTable } from './price-table.ts';
+import type { HourPrice, PriceTable } from './price-table.ts';
 
 const HOUR_MILLIS = 3_600_000;
 /** What is known of one product: its demand, then its traffic. */
@@ -76,6 +85,8 @@ export class ShardModels implements Models {
   readonly #seeds = new Uint32Array(2);
   readonly #priceResult = createPriceResult();
   readonly #priceInput = createPriceInput();
+  readonly #promotionChoice = { promotion: -1, expectedMargin: 0, plainMargin: 0 };
+  readonly #summary = { baseMean: 0, elasticityMean: 0, baseSd: 0, elasticitySd: 0, correlation: 0 };
   readonly #points = new Map<number, { hour: number; point: PricePoint }>();
   readonly #zoneHashes: number[] = [];
   #catalog: Catalog;
@@ -162,13 +173,15 @@ export class ShardModels implements Models {
     const hour = Math.floor(nowEpochMillis / HOUR_MILLIS);
     const known = this.#points.get(product.hash);
     if (known !== undefined && known.hour === hour && !wantsExplain) return known.point;
-    const priceMinor = this.#prices.priceOf(product.index, hour, (previous, reference) =>
+    const { priceMinor, propensity, promotion } = this.#prices.priceOf(product.index, hour, (previous, reference) =>
       this.#drawPrice(product, nowEpochMillis, stockLeft, previous, reference),
     );
     const point = {
       priceMinor,
       maskedPriceMinor: priceMinor,
       personalised: false,
+      propensity,
+      promotion: product.promotions[promotion]?.key ?? null,
       explain: wantsExplain ? this.#explainPrice(product, nowEpochMillis, stockLeft) : {},
     };
     this.#points.set(product.hash, { hour, point });
@@ -182,7 +195,7 @@ export class ShardModels implements Models {
     stockLeft: number,
     previousPriceMinor: number,
     referencePriceMinor: number,
-  ): number {
+  ): HourPrice {
     const hour = Math.floor(nowEpochMillis / HOUR_MILLIS);
     seedFrom(this.#seedSecret, product.hash, 0, hour, this.#seeds);
     const input = this.#priceInput;
@@ -204,7 +217,24 @@ export class ShardModels implements Models {
     input.seed1 = this.#seeds[1] as number;
     input.subjectHash = product.hash;
     choosePrice(input, this.#priceResult);
-    return this.#priceResult.priceMinor;
+    const { priceMinor } = this.#priceResult;
+    const propensity = pricePropensity(input, priceMinor);
+    return { priceMinor, propensity, promotion: this.#choosePromotion(product) };
+  }
+
+  /** By the curve that was just drawn for the price; of a bundle's other product by what is known on average. */
+  #choosePromotion(product: Product): number {
+    if (product.promotions.length === 0) return -1;
+    const { priceMinor, base, elasticity } = this.#priceResult;
+    const offers = product.promotions.map(({ offer }): Promotion => {
+      if (offer.kind !== 'bundle') return offer;
+      const other = this.#catalog.productByHash.get(offer.otherHash) as Product; // the catalog check knows it
+      summariseDemand(this.#demandOf(other.hash), 0, this.#summary);
+      const demand = { base: this.#summary.baseMean, elasticity: this.#summary.elasticityMean };
+      return { kind: 'bundle', bundleMinor: offer.bundleMinor, other: promotedAt(other, other.listMinor, demand) };
+    });
+    choosePromotion(promotedAt(product, priceMinor, { base, elasticity }), offers, this.#promotionChoice);
+    return this.#promotionChoice.promotion;
   }
 
   #fillInventory(product: Product, nowEpochMillis: number, stockLeft: number): void {
@@ -222,7 +252,8 @@ export class ShardModels implements Models {
     const hour = Math.floor(nowEpochMillis / HOUR_MILLIS);
     const { unitsLeft, quotesLeft } = this.#priceInput;
     const drawn = this.#priceResult;
-    const summary = { baseMean: 0, elasticityMean: 0, baseSd: 0, elasticitySd: 0, correlation: 0 };
+    const { plainMargin, expectedMargin } = this.#promotionChoice;
+    const summary = this.#summary;
     summariseDemand(this.#demandOf(product.hash), 0, summary);
     return {
       policy: 'one price a product and hour, for everyone',
@@ -233,6 +264,7 @@ export class ShardModels implements Models {
       modelPriceMinor: drawn.modelPriceMinor,
       expectedDemand: drawn.expectedDemand,
       dispersed: drawn.dispersed,
+      ...(product.promotions.length === 0 ? {} : { plainMargin, promotionMargin: expectedMargin }),
       ...(unitsLeft < 0 ? {} : { unitsLeft, quotesLeft, unitValueMinor: drawn.unitValueMinor }),
     };
   }
@@ -414,6 +446,12 @@ export class ShardModels implements Models {
     new Float64Array(response).set(this.response.weights);
     return { response, parts: this.parts.keys, demand: this.#demand, weeks: this.#weeks, zones: this.#zones };
   }
+}
+
+function promotedAt(product: Product, priceMinor: number, demand: Demand): PromotedProduct {
+  const { listMinor, costMinor, floorMinor, marginBasisPointsMin } = product;
+  const withMargin = Math.ceil((costMinor * (10_000 + marginBasisPointsMin)) / 10_000);
+  return { priceMinor, listMinor, costMinor, floorMinor: Math.max(floorMinor, withMargin), demand };
 }
 
 function copyOf(buffer: ArrayBuffer | SharedArrayBuffer): ArrayBuffer {

@@ -139,7 +139,7 @@ describe('cross demand', () => {
         drawCross(state, 0, 1, 2, 3, theta);
         for (const value of [...theta, crossRate(theta, x)]) expect(Number.isFinite(value)).toBe(true);
       }),
-      { numRuns: 500 },
+      { numRuns: 200 },
     );
   });
 });

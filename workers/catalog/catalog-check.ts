@@ -101,7 +101,7 @@ export function checkCatalog(root: unknown, rules: RuleParser, counters: Counter
   const skus = listOf(catalog.products).map((product) => textOf(mapOf(product).sku));
   checkDistinct(skus, (index) => ['products', index, 'sku'], sink);
   for (const [index, product] of listOf(catalog.products).entries())
-    checkProduct(['products', index], mapOf(product), sink);
+    checkProduct(['products', index], mapOf(product), skus, sink);
   const keys = listOf(catalog.actions).map((action) => textOf(mapOf(action).key));
   checkDistinct(keys, (index) => ['actions', index, 'key'], sink);
   for (const [index, action] of listOf(catalog.actions).entries()) {
@@ -144,6 +144,8 @@ function checkDuration(path: DocumentPath, value: unknown, sink: FindingSink): v
     sink.find(path, `${JSON.stringify(value)} is longer than ten years`);
   }
 }
+
+const PROMOTION_KINDS = [['percentageBasisPoints'], ['amountMinor'], ['buy', 'free'], ['bundleSku', 'bundleMinor']];
 
 function checkTraits(traits: RawMap, sink: FindingSink): void {
   let timeZoneTrait: string | null = null;
@@ -193,7 +195,33 @@ function checkCaps(path: DocumentPath, caps: unknown, sink: FindingSink): void {
   for (const [index, cap] of listOf(caps).entries()) checkDuration([...path, index, 'per'], mapOf(cap).per, sink);
 }
 
-function checkProduct(path: DocumentPath, product: RawMap, sink: FindingSink): void {
+function checkPromotions(
+  path: DocumentPath,
+  product: RawMap,
+  skus: readonly (string | null)[],
+  sink: FindingSink,
+): void {
+  const promotions = listOf(product.promotions).map(mapOf);
+  checkDistinct(
+    promotions.map(({ key }) => textOf(key)),
+    (index) => [...path, index, 'key'],
+    sink,
+  );
+  for (const [index, promotion] of promotions.entries()) {
+    const at = [...path, index];
+    const kinds = PROMOTION_KINDS.filter((keys) => keys.some((key) => promotion[key] !== undefined));
+    const [keys = []] = kinds;
+    if (kinds.length !== 1 || keys.some((key) => promotion[key] === undefined))
+      sink.find(at, `must have exactly one of ${PROMOTION_KINDS.map((kind) => kind.join(' with ')).join(', ')}`);
+    const other = textOf(promotion.bundleSku);
+    if (other === null) continue;
+    if (other === textOf(product.sku)) sink.find([...at, 'bundleSku'], 'a product is no bundle with itself');
+    else if (!skus.includes(other)) unknownName([...at, 'bundleSku'], other, skus, 'product', sink);
+  }
+}
+
+function checkProduct(path: DocumentPath, product: RawMap, skus: readonly (string | null)[], sink: FindingSink): void {
+  checkPromotions([...path, 'promotions'], product, skus, sink);
   // What is no amount of money is a matter of shape: NaN fails every comparison below.
   const amount = (key: string): number => {
     const value = numberOf(product[key]) ?? Number.NaN;

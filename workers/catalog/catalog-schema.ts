@@ -60,6 +60,17 @@ const channel = z.strictObject({
   caps: caps.optional(),
 });
 
+/** Exactly one of the four kinds; which, the check says. */
+const promotion = z.strictObject({
+  key,
+  percentageBasisPoints: z.int().min(1).max(9_999).optional().describe('Off the price, in 1/10,000'),
+  amountMinor: moneyMinor.optional().describe('Off the price'),
+  buy: z.int().min(1).max(CATALOG_LIMITS.promotionUnitsMax).optional().describe('Paid units, with free'),
+  free: z.int().min(1).max(CATALOG_LIMITS.promotionUnitsMax).optional().describe('Free units, with buy'),
+  bundleSku: key.optional().describe('The other product of a bundle, with bundleMinor'),
+  bundleMinor: moneyMinor.optional().describe('Price of both together'),
+});
+
 const product = z.strictObject({
   sku: key,
   listMinor: moneyMinor,
@@ -90,6 +101,7 @@ const product = z.strictObject({
     .optional()
     .describe('Until when the stock must be sold'),
   salvageMinor: moneyMinor.optional().describe('Worth of a unit not sold by then'),
+  promotions: z.array(promotion).max(CATALOG_LIMITS.promotionsMax).optional(),
   quoteTtlMillis: z.int().min(1_000).max(CATALOG_LIMITS.quoteTtlMillisMax).optional(),
 });
 
@@ -139,6 +151,7 @@ export const catalogSchema = z.strictObject({
 
 /** A catalog file whose shape holds; written by a person, so what has a default may be missing. */
 export type CatalogFile = z.infer<typeof catalogSchema>;
+export type PromotionFile = z.infer<typeof promotion>;
 export type CapFile = z.infer<typeof cap>;
 
 /** The schema as JSON Schema 2020-12, as committed in `schemas/catalog.schema.json`. */
