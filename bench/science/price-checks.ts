@@ -1,4 +1,7 @@
-/** Prices: a stock under a known demand, demand fitted to two public data sets, and what fairness costs. */
+/**
+ * Prices: a stock under a known demand, demand fitted to two public data sets, and what fairness costs. The season is
+ * that of Ferreira, Simchi-Levi and Wang; everything drawn in it is a function of the season's seed.
+ */
 import {
   addCrossPrior,
   crossSlots,
