@@ -40,7 +40,7 @@ let dispersion = 0;
  * Probability that `choosePrice` gives `priceMinor` for this input, over all seeds.
  * @param input seeds are not read; `personalFactor` counts as 1
  * @param priceMinor a whole number; others have probability 0
- * Draws: none. Cost: 10 us without a stock, 200 us with one: once a product and hour. Does not throw or allocate.
+ * Draws: none. Cost: 15 us without a stock, 165 us with one: once a product and hour. Does not throw or allocate.
  */
 export function pricePropensity(input: PriceInput, priceMinor: number): number {
   if (!Number.isInteger(priceMinor)) return 0;

@@ -225,15 +225,22 @@ export class ShardModels implements Models {
   /** By the curve that was just drawn for the price; of a bundle's other product by what is known on average. */
   #choosePromotion(product: Product): number {
     if (product.promotions.length === 0) return -1;
-    const { priceMinor, base, elasticity } = this.#priceResult;
+    const { priceMinor, base, elasticity, unitValueMinor } = this.#priceResult;
+    // Of a stock to be sold by a day the cost is spent: a unit costs what it would bring otherwise.
+    const isStock = product.sellByEpochMillis !== null;
+    const costMinor = isStock ? product.salvageMinor + unitValueMinor : product.costMinor;
     const offers = product.promotions.map(({ offer }): Promotion => {
       if (offer.kind !== 'bundle') return offer;
       const other = this.#catalog.productByHash.get(offer.otherHash) as Product; // the catalog check knows it
       summariseDemand(this.#demandOf(other.hash), 0, this.#summary);
       const demand = { base: this.#summary.baseMean, elasticity: this.#summary.elasticityMean };
-      return { kind: 'bundle', bundleMinor: offer.bundleMinor, other: promotedAt(other, other.listMinor, demand) };
+      return {
+        kind: 'bundle',
+        bundleMinor: offer.bundleMinor,
+        other: promotedAt(other, other.listMinor, other.costMinor, demand),
+      };
     });
-    choosePromotion(promotedAt(product, priceMinor, { base, elasticity }), offers, this.#promotionChoice);
+    choosePromotion(promotedAt(product, priceMinor, costMinor, { base, elasticity }), offers, this.#promotionChoice);
     return this.#promotionChoice.promotion;
   }
 
@@ -448,9 +455,10 @@ export class ShardModels implements Models {
   }
 }
 
-function promotedAt(product: Product, priceMinor: number, demand: Demand): PromotedProduct {
-  const { listMinor, costMinor, floorMinor, marginBasisPointsMin } = product;
-  const withMargin = Math.ceil((costMinor * (10_000 + marginBasisPointsMin)) / 10_000);
+/** `costMinor` is what giving a unit away costs now; the floor stays that of the unit's price of purchase. */
+function promotedAt(product: Product, priceMinor: number, costMinor: number, demand: Demand): PromotedProduct {
+  const { listMinor, floorMinor, marginBasisPointsMin } = product;
+  const withMargin = Math.ceil((product.costMinor * (10_000 + marginBasisPointsMin)) / 10_000);
   return { priceMinor, listMinor, costMinor, floorMinor: Math.max(floorMinor, withMargin), demand };
 }
 
