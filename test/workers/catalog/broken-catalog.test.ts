@@ -351,6 +351,20 @@ const SLIPS: readonly (readonly [string, string, string, readonly string[]])[] =
     ['27:56 products[0].endingsMinor: no price from floor 9900 to 13900 ends like that'],
   ],
   [
+    'promotion that is half of one',
+    'stock: 500',
+    'stock: 500, promotions: [{ key: x, buy: 2 }]',
+    [
+      '27:65 products[0].promotions[0]: must have exactly one of percentageBasisPoints, amountMinor, buy with free, bundleSku with bundleMinor',
+    ],
+  ],
+  [
+    'bundle with nothing known',
+    'stock: 500',
+    'stock: 500, promotions: [{ key: x, bundleSku: espresso-2kg, bundleMinor: 5 }]',
+    ['27:86 products[0].promotions[0].bundleSku: "espresso-2kg" is not a declared product; nearest is "espresso-1kg"'],
+  ],
+  [
     'sku twice',
     'actions:',
     '  - { sku: espresso-1kg, listMinor: 1, floorMinor: 1, ceilingMinor: 1, costMinor: 1, stepMinor: 1 }\nactions:',
