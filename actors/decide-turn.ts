@@ -72,6 +72,8 @@ export class DecideTurn {
       priceMinor: 0,
       maskedPriceMinor: 0,
       personalised: false,
+      propensity: null,
+      promotion: null,
       disclosure: '',
       quoteId: null,
       expiresAtEpochMillis: 0,
@@ -103,6 +105,7 @@ export class DecideTurn {
       {
         hasBudget: (action) => action.budgetMinor === null || ledger.freeAmount(action.hash) >= action.costMinor,
         budgetLeftMinor: (action) => ledger.freeAmount(action.hash),
+        stockLeft: (product) => ledger.freeAmount(stockSubject(product.hash)),
       },
       this.#sendInput,
     );
@@ -264,6 +267,12 @@ export class DecideTurn {
       : now + product.quoteTtlMillis;
   }
 
+  /** Of the price as it is given: one that an earlier quote holds back was drawn by that decision, not by this one. */
+  #pricePropensity(priceMinor: number): number | null {
+    const { price } = this.#draft;
+    return price === null || priceMinor < price.priceMinor ? null : price.propensity;
+  }
+
   #fillEffect(
     decisionSeq: number,
     priceMinor: number,
@@ -295,6 +304,7 @@ export class DecideTurn {
       (holdsStock ? DECISION_FLAG.holdsStock : 0);
     effect.setU16(DECISION.featureCount, features.count);
     effect.setF64(DECISION.priceMinor, priceMinor);
+    effect.setF64(DECISION.pricePropensity, this.#pricePropensity(priceMinor) ?? Number.NaN);
     effect.setF64(DECISION.quoteExpiresAt, quoteExpiresAt);
     effect.setF64(DECISION.leaseExpiresAt, leaseExpiresAt);
     effect.setF64(DECISION.sendTimeAt, draft.hasSendTime ? draft.sendTime.atEpochMillis : Number.NaN);
@@ -396,6 +406,8 @@ export class DecideTurn {
       price.priceMinor = priceMinor;
       price.maskedPriceMinor = Math.max(priceMinor, draft.price.maskedPriceMinor);
       price.personalised = draft.price.personalised;
+      price.propensity = this.#pricePropensity(priceMinor);
+      price.promotion = draft.price.promotion;
       price.disclosure =
         priceMinor < draft.price.priceMinor ? DISCLOSURE_HELD : this.#query.isHeldOut ? DISCLOSURE_LIST : DISCLOSURE;
       price.expiresAtEpochMillis = quoteExpiresAt;

@@ -43,7 +43,9 @@ export const DECISION = {
   candidateCount: 118,
   requestFlags: 120,
   allowedCount: 124,
-  chosen: 128,
+  /** Of the final price; NaN without one, and where an earlier quote holds it. */
+  pricePropensity: 128,
+  chosen: 136,
 } as const;
 export const DECISION_FLAG = {
   explored: 1,

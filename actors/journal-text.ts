@@ -57,6 +57,10 @@ function profileName(entry: Effect): string {
   return entry.hashHigh.toString(16).padStart(8, '0') + entry.hashLow.toString(16).padStart(8, '0');
 }
 
+function finiteOrNull(value: number): number | null {
+  return Number.isFinite(value) ? value : null;
+}
+
 function idOf(entry: Effect, decisionSeq: number): string {
   return formatDecisionId(entry.partition, entry.hashLow, entry.hashHigh, decisionSeq);
 }
@@ -105,6 +109,7 @@ function describeDecision(entry: Effect, catalog: Catalog): Record<string, Plain
         ? {
             sku: catalog.productByHash.get(skuHash)?.sku ?? unknown(skuHash),
             priceMinor: entry.getF64(DECISION.priceMinor),
+            propensity: finiteOrNull(entry.getF64(DECISION.pricePropensity)),
             expiresAtEpochMillis: entry.getF64(DECISION.quoteExpiresAt),
           }
         : null,

@@ -5,6 +5,7 @@
  * version; what is stored on disk uses the 32-bit hashes (murmur3 of the key, seed 0), which the
  * compiler checks to be free of collisions.
  */
+import type { Promotion } from './promotion.ts';
 import type { Rule } from './rule.ts';
 
 export type TraitType = 'integer' | 'number' | 'boolean' | 'string' | 'enum' | 'timeZone';
@@ -68,6 +69,14 @@ export interface Slot {
   readonly channels: readonly number[];
 }
 
+/** A promotion that may be offered beside a product's price; a bundle names the other product. */
+export interface ProductPromotion {
+  readonly key: string;
+  readonly offer:
+    | Exclude<Promotion, { readonly kind: 'bundle' }>
+    | { readonly kind: 'bundle'; readonly bundleMinor: number; readonly otherHash: number };
+}
+
 export interface Product {
   readonly index: number;
   readonly sku: string;
@@ -78,8 +87,23 @@ export interface Product {
   readonly ceilingMinor: number;
   readonly costMinor: number;
   readonly stepMinor: number;
+  /** Charm endings, each in [0, step); empty: prices are the floor plus whole steps. */
+  readonly endingsMinor: readonly number[];
+  /** Least margin over cost, in 1/10,000 of cost. */
+  readonly marginBasisPointsMin: number;
+  /** Never above the list price, whatever the ceiling. */
+  readonly isCappedAtList: boolean;
+  /** Most the price moves from one hour to the next, in 1/10,000; null: any. */
+  readonly changeBasisPointsMax: number | null;
+  /** Most the price lies above the reference price, in 1/10,000; null: any. */
+  readonly referenceBasisPointsMax: number | null;
   /** Units on hand when the catalog was written; null: unlimited. */
   readonly stock: number | null;
+  /** Until when the stock must be sold; null: no such day. Never without a stock. */
+  readonly sellByEpochMillis: number | null;
+  /** What a unit is worth that was not sold by then. */
+  readonly salvageMinor: number;
+  readonly promotions: readonly ProductPromotion[];
   readonly quoteTtlMillis: number;
 }
 

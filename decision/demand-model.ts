@@ -14,7 +14,7 @@
  * bit-equal on every engine. Traded away: each quote is weighed at the mean of its moment and never
  * revisited, and demand is assumed stationary.
  */
-import { exponential, naturalLogarithm } from './normal.ts';
+import { exponential, naturalLogarithm, normalInverseCdf } from './normal.ts';
 import { drawNormal, PURPOSE } from './random.ts';
 
 /** Slots of one product: b0, b1, q00, q01, q11. */
@@ -123,7 +123,7 @@ export function learnQuote(state: Float64Array, offset: number, priceMinor: numb
  * down to the root and never passes it: at most a unit a step while v exp(z) is large, quadratic after.
  * Once a product has some evidence v is small and two steps do.
  */
-function modeAfterNoSale(eta: number, variance: number): number {
+export function modeAfterNoSale(eta: number, variance: number): number {
   let z = eta;
   for (let step = 0; step < MODE_STEPS_MAX; step++) {
     const load = variance * exponential(z);
@@ -171,6 +171,12 @@ export function drawDemand(
   subjectHash: number,
   out: Demand,
 ): void {
+  const z1 = drawNormal(seed0, seed1, subjectHash, PURPOSE.price);
+  demandOf(state, offset, z1, drawNormal(seed0, seed1, ~subjectHash, PURPOSE.price), out);
+}
+
+/** The curve at normal deviates z1 (of the elasticity) and z2 (of the base given it). */
+function demandOf(state: Float64Array, offset: number, z1: number, z2: number, out: Demand): void {
   const b0 = state[offset] as number; // cast: in the slice
   const b1 = state[offset + 1] as number; // cast: in the slice
   const q00 = state[offset + 2] as number; // cast: in the slice
@@ -178,10 +184,27 @@ export function drawDemand(
   const determinant = guardedDeterminant(q00, q01, state[offset + 4] as number); // cast: in the slice
   const baseMean = ((state[offset + 4] as number) * b0 - q01 * b1) / determinant; // cast: in the slice
   const elasticityMean = (q00 * b1 - q01 * b0) / determinant;
-  const deviation = Math.sqrt(q00 / determinant) * drawNormal(seed0, seed1, subjectHash, PURPOSE.price);
-  const rest = drawNormal(seed0, seed1, ~subjectHash, PURPOSE.price) / Math.sqrt(q00);
+  const deviation = Math.sqrt(q00 / determinant) * z1;
   out.elasticity = elasticityMean + deviation;
-  out.base = baseMean - (q01 / q00) * deviation + rest;
+  out.base = baseMean - (q01 / q00) * deviation + z2 / Math.sqrt(q00);
+}
+
+/** How many curves `demandAtom` tells apart. */
+export const DEMAND_ATOMS = 64;
+/** Korobov's lattice of 64 points in two dimensions: the second coordinate of the i-th is 19 i mod 64. */
+const ATOM_STRIDE = 19;
+const atomNormals = Float64Array.from({ length: DEMAND_ATOMS }, (_, i) => normalInverseCdf((i + 0.5) / DEMAND_ATOMS));
+
+/**
+ * One of 64 equally likely curves that stand for the posterior: as `drawDemand`, with z1 and z2 the normal
+ * quantiles of a lattice point. Where the price of a curve is no formula, a draw from these is a draw whose
+ * probabilities can be counted (the deviation of z over all 64 is 0.99, so its tails are cut at +-2.4).
+ * @param atom 0 to 63
+ */
+export function demandAtom(state: Float64Array, offset: number, atom: number, out: Demand): void {
+  const z1 = atomNormals[atom] as number; // cast: below 64
+  const z2 = atomNormals[(atom * ATOM_STRIDE) % DEMAND_ATOMS] as number; // cast: below 64
+  demandOf(state, offset, z1, z2, out);
 }
 
 /** The posterior's means, standard deviations and correlation, for explanations and reports. */

@@ -42,12 +42,18 @@ export interface ProfileState extends RuleScope, LocalNow {
 export interface BudgetView {
   hasBudget(action: Action): boolean;
   budgetLeftMinor(action: Action): number;
+  /** Units of the product that nobody has bought or holds. */
+  stockLeft(product: Product): number;
 }
 
 export interface PricePoint {
   readonly priceMinor: number;
   readonly maskedPriceMinor: number;
   readonly personalised: boolean;
+  /** Probability of `priceMinor` among all prices of this hour. */
+  readonly propensity: number;
+  /** Key of the promotion to offer beside it, or null. */
+  readonly promotion: string | null;
   readonly explain: Properties;
 }
 
@@ -56,8 +62,8 @@ export interface DecisionModels {
   readonly response: ResponseModel;
   /** Numbers of its parts; every part of the catalog in force has one. */
   readonly parts: PartRegister;
-  /** The price of this hour for everybody. */
-  pricePoint(product: Product, nowEpochMillis: number, wantsExplain: boolean): PricePoint;
+  /** The price of this hour for everybody. `stockLeft` is read for a product that must be sold by a day. */
+  pricePoint(product: Product, nowEpochMillis: number, stockLeft: number, wantsExplain: boolean): PricePoint;
   /** Fills week curve and look-alike tilt of the channel into the input. */
   fillSendTime(input: SendTimeInput, channel: Channel): void;
 }
@@ -184,13 +190,18 @@ export class Pipeline {
     if ((query.wantMask & WANT.price) !== 0 && query.product !== null) {
       draft.price = isWithheld
         ? listPrice(query.product)
-        : this.#models.pricePoint(query.product, state.atEpochMillis, query.isExplain);
+        : this.#models.pricePoint(query.product, state.atEpochMillis, this.#stockLeft(query.product), query.isExplain);
       this.phases.mark(STAGE.price);
     }
     if ((query.wantMask & WANT.sendTime) !== 0 && !isWithheld) {
       this.#chooseTime(state, query, draft);
       this.phases.mark(STAGE.sendTime);
     }
+  }
+
+  /** Looked up only where it matters: most products have no day to be sold by. */
+  #stockLeft(product: Product): number {
+    return product.sellByEpochMillis === null ? Infinity : this.#budgets.stockLeft(product);
   }
 
   #reset(draft: DecideDraft): void {
@@ -555,6 +566,8 @@ function listPrice(product: Product): PricePoint {
     priceMinor,
     maskedPriceMinor: priceMinor,
     personalised: false,
+    propensity: 1,
+    promotion: null,
     explain: { policy: 'list price (withheld)' },
   };
 }

@@ -24,6 +24,7 @@ export const PURPOSE = {
   dispersion: 6,
   sendTime: 7,
   holdout: 8,
+  inventory: 9,
   segmentStart: 20,
   segmentBatch: 21,
   fold: 22,

@@ -148,6 +148,10 @@ export interface DecidedPrice {
   readonly priceMinor: number;
   readonly maskedPriceMinor: number;
   readonly personalised: boolean;
+  /** Probability of this price among all it could have been this hour; null when an earlier quote holds it. */
+  readonly propensity: number | null;
+  /** Key of the product's promotion that is expected to earn most beside this price; null: none. */
+  readonly promotion: string | null;
   readonly disclosure: string;
   readonly quoteId: string | null;
   readonly expiresAtEpochMillis: number;

@@ -35,12 +35,13 @@ const PROPENSITY = new PackedRun('propensity');
 const EXPLORED = new PackedRun('explored');
 const LEASE_EXPIRES = new PackedRun('leaseExpiresAtEpochMillis');
 
-const PRICE_SKU = new PackedRun('price', MAP | 10, 'sku');
+const PRICE_SKU = new PackedRun('price', MAP | 12, 'sku');
 const CURRENCY = new PackedRun('currency');
 const LIST_MINOR = new PackedRun('listMinor');
 const PRICE_MINOR = new PackedRun('priceMinor');
 const MASKED_PRICE_MINOR = new PackedRun('maskedPriceMinor');
 const PERSONALISED = new PackedRun('personalised');
+const PROMOTION = new PackedRun('promotion');
 const DISCLOSURE = new PackedRun('disclosure');
 const QUOTE_ID = new PackedRun('quoteId');
 const EXPIRES = new PackedRun('expiresAtEpochMillis');
@@ -108,6 +109,8 @@ function packPrice(writer: MessagePackWriter, price: DecidedPrice): void {
   writer.packNumber(PRICE_MINOR, price.priceMinor);
   writer.packNumber(MASKED_PRICE_MINOR, price.maskedPriceMinor);
   writer.packBoolean(PERSONALISED, price.personalised);
+  writer.packNumber(PROPENSITY, price.propensity);
+  writer.packRecurring(PROMOTION, price.promotion);
   writer.packRecurring(DISCLOSURE, price.disclosure);
   writer.packText(QUOTE_ID, price.quoteId);
   writer.packNumber(EXPIRES, price.expiresAtEpochMillis);

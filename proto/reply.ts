@@ -198,6 +198,10 @@ function writePrice(writer: DocumentWriter, price: DecidedPrice): void {
   writer.number(price.maskedPriceMinor);
   writer.key('personalised');
   writer.boolean(price.personalised);
+  writer.key('propensity');
+  numberOrNull(writer, price.propensity);
+  writer.key('promotion');
+  textOrNull(writer, price.promotion);
   writer.key('disclosure');
   writer.string(price.disclosure);
   writer.key('quoteId');

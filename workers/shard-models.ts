@@ -11,20 +11,32 @@ import { DECISION, Effect, EVENT, EVENT_FLAG } from '../actors/effect.ts';
 import type { Models } from '../actors/ports.ts';
 import type { Store } from '../actors/store.ts';
 import type { Catalog, Channel, Product } from '../decision/catalog.ts';
-import { DEMAND_SLOTS, learnPurchase, learnQuote, setDemandPrior, summariseDemand } from '../decision/demand-model.ts';
+import {
+  DEMAND_SLOTS,
+  type Demand,
+  learnPurchase,
+  learnQuote,
+  setDemandPrior,
+  summariseDemand,
+} from '../decision/demand-model.ts';
 import { FeatureVector } from '../decision/features.ts';
 import { applyDelta, type DeltaEntries, ModelDelta } from '../decision/model-delta.ts';
 import { dealParts, PART_KIND, type PartKeys, PartRegister } from '../decision/part-register.ts';
 import type { PricePoint } from '../decision/pipeline.ts';
-import { choosePrice, createPriceResult, DISPERSION_PROBABILITY, type PriceInput } from '../decision/price.ts';
+import { choosePrice, createPriceInput, createPriceResult } from '../decision/price.ts';
+import { pricePropensity } from '../decision/price-propensity.ts';
+import { choosePromotion, type PromotedProduct, type Promotion } from '../decision/promotion.ts';
+import { learnTraffic, quotesPerHour, TRAFFIC_SLOTS } from '../decision/quote-traffic.ts';
 import { seedFrom } from '../decision/random.ts';
 import { learnResponse, learnTrial } from '../decision/response-learning.ts';
 import { RESPONSE_MODEL_BYTES, ResponseModel } from '../decision/response-model.ts';
 import { addSendPrior, type SendTimeInput, TILT_SLOTS, WEEK_SLOTS } from '../decision/send-time.ts';
 import { murmur3Text } from '../proto/murmur3.ts';
-import type { PriceTable } from './price-table.ts';
+import type { HourPrice, PriceTable } from './price-table.ts';
 
 const HOUR_MILLIS = 3_600_000;
+/** What is known of one product: its demand, then its traffic. */
+const PRODUCT_SLOTS = DEMAND_SLOTS + TRAFFIC_SLOTS;
 /** Flags of an event that teaches some model. */
 export const TEACHING =
   EVENT_FLAG.trial |
@@ -37,7 +49,7 @@ export const TEACHING =
 /** Additions since the last exchange, ready to post to another thread. */
 export interface ModelAdditions {
   readonly response: DeltaEntries;
-  /** Rows of (sku hash, five additions). */
+  /** Rows of (sku hash, `PRODUCT_SLOTS` additions). */
   readonly demand: Float64Array;
   /** Rows of (channel hash or 0 for all, hour of week, zone hash). */
   readonly sends: Float64Array;
@@ -72,7 +84,9 @@ export class ShardModels implements Models {
   readonly #features = new FeatureVector();
   readonly #seeds = new Uint32Array(2);
   readonly #priceResult = createPriceResult();
-  readonly #priceInput: PriceInput;
+  readonly #priceInput = createPriceInput();
+  readonly #promotionChoice = { promotion: -1, expectedMargin: 0, plainMargin: 0 };
+  readonly #summary = { baseMean: 0, elasticityMean: 0, baseSd: 0, elasticitySd: 0, correlation: 0 };
   readonly #points = new Map<number, { hour: number; point: PricePoint }>();
   readonly #zoneHashes: number[] = [];
   #catalog: Catalog;
@@ -99,23 +113,6 @@ export class ShardModels implements Models {
     this.#zoneName = zoneName;
     this.#hasPeers = hasPeers;
     this.response = new ResponseModel();
-    this.#priceInput = {
-      state: new Float64Array(DEMAND_SLOTS),
-      stateOffset: 0,
-      listMinor: 0,
-      floorMinor: 0,
-      ceilingMinor: 0,
-      costMinor: 0,
-      stepMinor: 1,
-      marginBasisPointsMin: 0,
-      isCappedAtList: false,
-      previousPriceMinor: -1,
-      changeBasisPointsMax: -1,
-      dispersionProbability: DISPERSION_PROBABILITY,
-      seed0: 0,
-      seed1: 0,
-      subjectHash: 0,
-    };
     this.load(state, parts);
   }
 
@@ -130,7 +127,7 @@ export class ShardModels implements Models {
     this.#demand.clear();
     this.#weeks.clear();
     this.#zones.clear();
-    for (const [hash, values] of state?.demand ?? []) this.#demand.set(hash, Float64Array.from(values));
+    for (const [hash, values] of state?.demand ?? []) this.#demandOf(hash).set(values);
     for (const [hash, values] of state?.weeks ?? []) this.#weeks.set(hash, Float64Array.from(values));
     for (const [hash, values] of state?.zones ?? []) this.#zones.set(hash, Float64Array.from(values));
     this.#delta.clear();
@@ -153,7 +150,7 @@ export class ShardModels implements Models {
   #demandOf(skuHash: number): Float64Array {
     let state = this.#demand.get(skuHash);
     if (state === undefined) {
-      state = new Float64Array(DEMAND_SLOTS);
+      state = new Float64Array(PRODUCT_SLOTS);
       setDemandPrior(state, 0);
       this.#demand.set(skuHash, state);
     }
@@ -172,22 +169,34 @@ export class ShardModels implements Models {
 
   // ── reading ────────────────────────────────────────────────────────────────────────────────────
 
-  pricePoint(product: Product, nowEpochMillis: number, wantsExplain: boolean): PricePoint {
+  pricePoint(product: Product, nowEpochMillis: number, stockLeft: number, wantsExplain: boolean): PricePoint {
     const hour = Math.floor(nowEpochMillis / HOUR_MILLIS);
     const known = this.#points.get(product.hash);
     if (known !== undefined && known.hour === hour && !wantsExplain) return known.point;
-    const priceMinor = this.#prices.priceOf(product.index, hour, () => this.#drawPrice(product, hour));
+    const { priceMinor, propensity, promotion } = this.#prices.priceOf(product.index, hour, (previous, reference) =>
+      this.#drawPrice(product, nowEpochMillis, stockLeft, previous, reference),
+    );
     const point = {
       priceMinor,
       maskedPriceMinor: priceMinor,
       personalised: false,
-      explain: wantsExplain ? this.#explainPrice(product, hour) : {},
+      propensity,
+      promotion: product.promotions[promotion]?.key ?? null,
+      explain: wantsExplain ? this.#explainPrice(product, nowEpochMillis, stockLeft) : {},
     };
     this.#points.set(product.hash, { hour, point });
     return point;
   }
 
-  #drawPrice(product: Product, hour: number): number {
+  /** Negative previous and reference prices stand for none: then the list price is what change is measured from. */
+  #drawPrice(
+    product: Product,
+    nowEpochMillis: number,
+    stockLeft: number,
+    previousPriceMinor: number,
+    referencePriceMinor: number,
+  ): HourPrice {
+    const hour = Math.floor(nowEpochMillis / HOUR_MILLIS);
     seedFrom(this.#seedSecret, product.hash, 0, hour, this.#seeds);
     const input = this.#priceInput;
     input.state = this.#demandOf(product.hash);
@@ -196,17 +205,62 @@ export class ShardModels implements Models {
     input.ceilingMinor = product.ceilingMinor;
     input.costMinor = product.costMinor;
     input.stepMinor = product.stepMinor;
+    input.endingsMinor = product.endingsMinor;
+    input.marginBasisPointsMin = product.marginBasisPointsMin;
+    input.isCappedAtList = product.isCappedAtList;
+    input.previousPriceMinor = previousPriceMinor < 0 ? product.listMinor : previousPriceMinor;
+    input.changeBasisPointsMax = product.changeBasisPointsMax ?? -1;
+    input.referencePriceMinor = referencePriceMinor < 0 ? product.listMinor : referencePriceMinor;
+    input.referenceBasisPointsMax = product.referenceBasisPointsMax ?? -1;
+    this.#fillInventory(product, nowEpochMillis, stockLeft);
     input.seed0 = this.#seeds[0] as number;
     input.seed1 = this.#seeds[1] as number;
     input.subjectHash = product.hash;
     choosePrice(input, this.#priceResult);
-    return this.#priceResult.priceMinor;
+    const { priceMinor } = this.#priceResult;
+    const propensity = pricePropensity(input, priceMinor);
+    return { priceMinor, propensity, promotion: this.#choosePromotion(product) };
   }
 
-  #explainPrice(product: Product, hour: number): PricePoint['explain'] {
-    this.#drawPrice(product, hour);
+  /** By the curve that was just drawn for the price; of a bundle's other product by what is known on average. */
+  #choosePromotion(product: Product): number {
+    if (product.promotions.length === 0) return -1;
+    const { priceMinor, base, elasticity, unitValueMinor } = this.#priceResult;
+    // Of a stock to be sold by a day the cost is spent: a unit costs what it would bring otherwise.
+    const isStock = product.sellByEpochMillis !== null;
+    const costMinor = isStock ? product.salvageMinor + unitValueMinor : product.costMinor;
+    const offers = product.promotions.map(({ offer }): Promotion => {
+      if (offer.kind !== 'bundle') return offer;
+      const other = this.#catalog.productByHash.get(offer.otherHash) as Product; // the catalog check knows it
+      summariseDemand(this.#demandOf(other.hash), 0, this.#summary);
+      const demand = { base: this.#summary.baseMean, elasticity: this.#summary.elasticityMean };
+      return {
+        kind: 'bundle',
+        bundleMinor: offer.bundleMinor,
+        other: promotedAt(other, other.listMinor, other.costMinor, demand),
+      };
+    });
+    choosePromotion(promotedAt(product, priceMinor, costMinor, { base, elasticity }), offers, this.#promotionChoice);
+    return this.#promotionChoice.promotion;
+  }
+
+  #fillInventory(product: Product, nowEpochMillis: number, stockLeft: number): void {
+    const input = this.#priceInput;
+    input.unitsLeft = -1;
+    if (product.sellByEpochMillis === null) return;
+    const hoursLeft = Math.max(product.sellByEpochMillis - nowEpochMillis, 0) / HOUR_MILLIS;
+    input.unitsLeft = Math.max(stockLeft, 0);
+    input.quotesLeft = quotesPerHour(this.#demandOf(product.hash), DEMAND_SLOTS, nowEpochMillis) * hoursLeft;
+    input.salvageMinor = product.salvageMinor;
+  }
+
+  #explainPrice(product: Product, nowEpochMillis: number, stockLeft: number): PricePoint['explain'] {
+    this.#drawPrice(product, nowEpochMillis, stockLeft, -1, -1);
+    const hour = Math.floor(nowEpochMillis / HOUR_MILLIS);
+    const { unitsLeft, quotesLeft } = this.#priceInput;
     const drawn = this.#priceResult;
-    const summary = { baseMean: 0, elasticityMean: 0, baseSd: 0, elasticitySd: 0, correlation: 0 };
+    const { plainMargin, expectedMargin } = this.#promotionChoice;
+    const summary = this.#summary;
     summariseDemand(this.#demandOf(product.hash), 0, summary);
     return {
       policy: 'one price a product and hour, for everyone',
@@ -217,6 +271,8 @@ export class ShardModels implements Models {
       modelPriceMinor: drawn.modelPriceMinor,
       expectedDemand: drawn.expectedDemand,
       dispersed: drawn.dispersed,
+      ...(product.promotions.length === 0 ? {} : { plainMargin, promotionMargin: expectedMargin }),
+      ...(unitsLeft < 0 ? {} : { unitsLeft, quotesLeft, unitValueMinor: drawn.unitValueMinor }),
     };
   }
 
@@ -314,13 +370,16 @@ export class ShardModels implements Models {
     const state = this.#demandOf(product.hash);
     const before = Float64Array.from(state);
     const priceMinor = event.getF64(EVENT.priceMinor);
-    if (flags & EVENT_FLAG.quote) learnQuote(state, 0, priceMinor, product.listMinor);
+    if (flags & EVENT_FLAG.quote) {
+      learnQuote(state, 0, priceMinor, product.listMinor);
+      learnTraffic(state, DEMAND_SLOTS, event.getF64(EVENT.eventAt));
+    }
     if (flags & EVENT_FLAG.purchase)
       learnPurchase(state, 0, priceMinor, product.listMinor, event.getF64(EVENT.quantity));
     this.hasNews = true;
     if (!this.#hasPeers) return;
-    const added = this.#demandAdded.get(product.hash) ?? new Float64Array(DEMAND_SLOTS);
-    for (let i = 0; i < DEMAND_SLOTS; i++)
+    const added = this.#demandAdded.get(product.hash) ?? new Float64Array(PRODUCT_SLOTS);
+    for (let i = 0; i < PRODUCT_SLOTS; i++)
       added[i] = (added[i] as number) + (state[i] as number) - (before[i] as number);
     this.#demandAdded.set(product.hash, added);
   }
@@ -345,12 +404,12 @@ export class ShardModels implements Models {
   takeDelta(): ModelAdditions | null {
     if (this.#delta.count === 0 && this.#demandAdded.size === 0 && this.#sends.length === 0) return null;
     const { count } = this.#delta;
-    const demand = new Float64Array(this.#demandAdded.size * (DEMAND_SLOTS + 1));
+    const demand = new Float64Array(this.#demandAdded.size * (PRODUCT_SLOTS + 1));
     let at = 0;
     for (const [hash, added] of this.#demandAdded) {
       demand[at] = hash;
       demand.set(added, at + 1);
-      at += DEMAND_SLOTS + 1;
+      at += PRODUCT_SLOTS + 1;
     }
     const additions: ModelAdditions = {
       response: {
@@ -371,9 +430,10 @@ export class ShardModels implements Models {
   /** Adds what another shard learnt. */
   addDelta(additions: ModelAdditions): void {
     applyDelta(this.response, additions.response);
-    for (let at = 0; at < additions.demand.length; at += DEMAND_SLOTS + 1) {
+    for (let at = 0; at < additions.demand.length; at += PRODUCT_SLOTS + 1) {
       const state = this.#demandOf(additions.demand[at] as number);
-      for (let i = 0; i < DEMAND_SLOTS; i++) state[i] = (state[i] as number) + (additions.demand[at + 1 + i] as number);
+      for (let i = 0; i < PRODUCT_SLOTS; i++)
+        state[i] = (state[i] as number) + (additions.demand[at + 1 + i] as number);
     }
     for (let at = 0; at < additions.sends.length; at += 3) {
       this.#addSend(
@@ -393,6 +453,13 @@ export class ShardModels implements Models {
     new Float64Array(response).set(this.response.weights);
     return { response, parts: this.parts.keys, demand: this.#demand, weeks: this.#weeks, zones: this.#zones };
   }
+}
+
+/** `costMinor` is what giving a unit away costs now; the floor stays that of the unit's price of purchase. */
+function promotedAt(product: Product, priceMinor: number, costMinor: number, demand: Demand): PromotedProduct {
+  const { listMinor, floorMinor, marginBasisPointsMin } = product;
+  const withMargin = Math.ceil((product.costMinor * (10_000 + marginBasisPointsMin)) / 10_000);
+  return { priceMinor, listMinor, costMinor, floorMinor: Math.max(floorMinor, withMargin), demand };
 }
 
 function copyOf(buffer: ArrayBuffer | SharedArrayBuffer): ArrayBuffer {

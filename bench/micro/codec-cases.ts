@@ -53,6 +53,8 @@ const REPLY: DecideReply = {
     priceMinor: 4700,
     maskedPriceMinor: 4700,
     personalised: false,
+    propensity: 0.25,
+    promotion: null,
     disclosure: 'Price set automatically.',
     quoteId: 'q0123456789abcdef',
     expiresAtEpochMillis: 1_795_000_900_000,

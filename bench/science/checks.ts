@@ -3,12 +3,14 @@ import { ATTRIBUTION_CHECKS } from './attribution-checks.ts';
 import { CHURN_CHECKS } from './churn-checks.ts';
 import { EXPERIMENT_CHECKS } from './experiment-checks.ts';
 import { MARKET_CHECKS } from './market-checks.ts';
+import { PRICE_CHECKS } from './price-checks.ts';
 import { PURCHASE_CHECKS } from './purchase-checks.ts';
 import type { ScienceCheck } from './science-check.ts';
 import { SEGMENT_CHECKS } from './segment-checks.ts';
 import { SEND_TIME_CHECKS } from './send-time-checks.ts';
 
 export const SCIENCE_CHECKS: readonly ScienceCheck[] = [
+  ...PRICE_CHECKS,
   ...SEND_TIME_CHECKS,
   ...PURCHASE_CHECKS,
   ...SEGMENT_CHECKS,

@@ -4,8 +4,9 @@ import { DEMAND_SLOTS, learnPurchase, learnQuote, setDemandPrior } from '../../d
 import {
   boundPrice,
   choosePrice,
+  createPriceInput,
   createPriceResult,
-  DISPERSION_PROBABILITY,
+  nextReferencePrice,
   PRICE_BOUND,
   PRICE_MINOR_MAX,
   type PriceInput,
@@ -17,18 +18,13 @@ function inputOf(overrides: Partial<PriceInput> = {}): PriceInput {
   const state = new Float64Array(DEMAND_SLOTS);
   setDemandPrior(state, 0);
   return {
+    ...createPriceInput(),
     state,
-    stateOffset: 0,
     listMinor: 12_900,
     floorMinor: 9_900,
     ceilingMinor: 13_900,
     costMinor: 8_000,
     stepMinor: 100,
-    marginBasisPointsMin: 0,
-    isCappedAtList: false,
-    previousPriceMinor: -1,
-    changeBasisPointsMax: -1,
-    dispersionProbability: DISPERSION_PROBABILITY,
     seed0: 1,
     seed1: 2,
     subjectHash: 3,
@@ -71,19 +67,42 @@ describe('boundPrice', () => {
       13_800,
       PRICE_BOUND.ceiling | PRICE_BOUND.step,
     ],
+    ['on the grid that begins at the floor', 3, { floorMinor: 9_930 }, 12_030, PRICE_BOUND.step],
     [
-      'the step above when the floor is no multiple',
-      9,
-      { floorMinor: 9_920 },
-      10_000,
-      PRICE_BOUND.floor | PRICE_BOUND.step,
-    ],
-    [
-      'a whole number when no multiple is inside',
+      'a whole number when the grid has no price inside',
       3,
-      { floorMinor: 9_910, ceilingMinor: 9_990 },
+      { floorMinor: 9_910, ceilingMinor: 9_990, costMinor: 9_950 },
       9_990,
       PRICE_BOUND.ceiling | PRICE_BOUND.stepUnreachable,
+    ],
+    ['the nearest charm ending', 3, { ...WIDE, stepMinor: 1_000, endingsMinor: [990, 950] }, 11_990, PRICE_BOUND.step],
+    [
+      'the ending inside when the nearest is outside',
+      1.5,
+      { stepMinor: 1_000, endingsMinor: [990], ceilingMinor: 13_950 },
+      12_990,
+      PRICE_BOUND.ceiling | PRICE_BOUND.step,
+    ],
+    [
+      'a whole number when no ending is inside',
+      3,
+      { floorMinor: 12_000, ceilingMinor: 12_980, stepMinor: 1_000, endingsMinor: [990] },
+      12_000,
+      PRICE_BOUND.stepUnreachable,
+    ],
+    [
+      'at most so far above the reference price',
+      1.5,
+      { referencePriceMinor: 11_000, referenceBasisPointsMax: 1_000 },
+      12_100,
+      PRICE_BOUND.ceiling | PRICE_BOUND.reference,
+    ],
+    [
+      'the floor when the reference price is far below it',
+      1.5,
+      { referencePriceMinor: 100, referenceBasisPointsMax: 0 },
+      9_900,
+      PRICE_BOUND.ceiling | PRICE_BOUND.reference,
     ],
     [
       'near the previous price',
@@ -153,6 +172,11 @@ describe('boundPrice', () => {
     isCappedAtList: fc.boolean(),
     previousPriceMinor: fc.oneof(money, fc.constant(-1)),
     changeBasisPointsMax: fc.integer({ min: -1, max: 20_000 }),
+    referencePriceMinor: fc.oneof(money, fc.constant(-1)),
+    referenceBasisPointsMax: fc.integer({ min: -1, max: 20_000 }),
+    unitsLeft: fc.constantFrom(-1, 0, 1, 50, 1e9),
+    quotesLeft: fc.constantFrom(0, 0.5, 100, 1e9),
+    salvageMinor: money,
     dispersionProbability: fc.constantFrom(0, 0.1, 1),
     seed0: fc.integer(),
     seed1: fc.integer(),
@@ -173,11 +197,11 @@ describe('boundPrice', () => {
         expect(out.priceMinor).toBeGreaterThanOrEqual(Math.min(low, high));
         expect((out.bounds & PRICE_BOUND.conflict) !== 0).toBe(low > high);
         const step = Math.max(overrides.stepMinor, 1);
-        expect((out.bounds & PRICE_BOUND.stepUnreachable) !== 0).toBe(out.priceMinor % step !== 0);
-        if (out.priceMinor % step !== 0) {
-          // Only where the interval has no multiple at all.
-          expect(Math.floor(out.highMinor / step) * step).toBeLessThan(out.lowMinor);
-        }
+        const offset = floorMinor % step;
+        const isBeside = (out.priceMinor - offset) % step !== 0;
+        expect((out.bounds & PRICE_BOUND.stepUnreachable) !== 0).toBe(isBeside);
+        // Only where the interval has no price of the grid at all.
+        if (isBeside) expect(Math.floor((out.highMinor - offset) / step) * step + offset).toBeLessThan(out.lowMinor);
         expect(out.maskedPriceMinor).toBe(out.priceMinor);
         expect(out.personalised).toBe(false);
         for (const value of [out.modelPriceMinor, out.elasticity, out.base, out.expectedDemand, out.dispersionFactor]) {
@@ -200,7 +224,18 @@ describe('boundPrice', () => {
       'stepMinor',
       'marginBasisPointsMin',
     ] as const;
-    const optional = ['previousPriceMinor', 'changeBasisPointsMax', 'dispersionProbability'] as const;
+    const optional = [
+      'previousPriceMinor',
+      'changeBasisPointsMax',
+      'referencePriceMinor',
+      'referenceBasisPointsMax',
+      'personalFactor',
+      'groupGapBasisPointsMax',
+      'unitsLeft',
+      'quotesLeft',
+      'salvageMinor',
+      'dispersionProbability',
+    ] as const;
     const record = Object.fromEntries([...fields, ...optional].map((field) => [field, hostile]));
     fc.assert(
       fc.property(fc.record(record), (overrides) => {
@@ -246,8 +281,8 @@ describe('boundPrice', () => {
           expect(priceAt(e1, { ...base, costMinor: less })).toBeLessThanOrEqual(
             priceAt(e1, { ...base, costMinor: more }),
           );
-          expect(priceAt(e1, { ...base, floorMinor: less, costMinor: c })).toBeLessThanOrEqual(
-            priceAt(e1, { ...base, floorMinor: more, costMinor: c }),
+          expect(priceAt(e1, { ...base, floorMinor: less - (less % stepMinor), costMinor: c })).toBeLessThanOrEqual(
+            priceAt(e1, { ...base, floorMinor: more - (more % stepMinor), costMinor: c }),
           );
           expect(priceAt(Math.max(e1, e2), base)).toBeLessThanOrEqual(priceAt(Math.min(e1, e2), base));
           expect(priceAt(e1, base, 0.97)).toBeLessThanOrEqual(priceAt(e1, base, 1.03));
@@ -309,6 +344,51 @@ describe('choosePrice', () => {
     // Five standard deviations of a binomial.
     expect(Math.abs(dispersed / runs - 0.1)).toBeLessThan(5 * Math.sqrt(0.09 / runs));
     expect(Math.abs(up / dispersed - 0.5)).toBeLessThan(5 * Math.sqrt(0.25 / dispersed));
+  });
+});
+
+describe('a personal price', () => {
+  it('is a discount on its masked twin, within the group gap and the hard bounds, or no personal price at all', () => {
+    fc.assert(
+      fc.property(
+        fc.double({ min: 0.3, max: 1.5, noNaN: true }),
+        fc.integer({ min: 0, max: 3_000 }),
+        fc.integer({ min: 0, max: 200 }),
+        fc.constantFrom(1, 100, 1_000),
+        (personalFactor, groupGapBasisPointsMax, seed0, stepMinor) => {
+          const everybody = createPriceResult();
+          choosePrice(inputOf({ seed0, stepMinor }), everybody);
+          choosePrice(inputOf({ seed0, stepMinor, personalFactor, groupGapBasisPointsMax }), out);
+          expect(out.maskedPriceMinor).toBe(everybody.priceMinor);
+          expect(out.personalised).toBe(out.priceMinor !== out.maskedPriceMinor);
+          expect(out.priceMinor).toBeLessThanOrEqual(out.maskedPriceMinor);
+          expect(out.priceMinor).toBeGreaterThanOrEqual(9_900);
+          const gap = Math.floor((out.maskedPriceMinor * groupGapBasisPointsMax) / 10_000);
+          expect(out.maskedPriceMinor - out.priceMinor).toBeLessThanOrEqual(gap);
+          if (personalFactor >= 1) expect(out.personalised).toBe(false);
+        },
+      ),
+      { numRuns: 1000 },
+    );
+  });
+
+  it('says that the gap held it when the discount asked for is larger', () => {
+    const input = inputOf({ dispersionProbability: 0, personalFactor: 0.8, groupGapBasisPointsMax: 500, stepMinor: 1 });
+    choosePrice(input, out);
+    expect(out.priceMinor).toBe(out.maskedPriceMinor - Math.floor(out.maskedPriceMinor * 0.05));
+    expect(out.bounds & PRICE_BOUND.groupGap).not.toBe(0);
+  });
+});
+
+describe('nextReferencePrice', () => {
+  it.each([
+    [1000, 1200, 0.9, 1020],
+    [-1, 1200, 0.9, 1200],
+    [Number.NaN, 1200, 0.9, 1200],
+    [1000, 1200, 2, 1200],
+    [1000, 1200, Number.NaN, 1200],
+  ])('nextReferencePrice: from %d at %d with memory %d it is %d', (reference, price, memory, next) => {
+    expect(nextReferencePrice(reference, price, memory)).toBeCloseTo(next, 9);
   });
 });
 

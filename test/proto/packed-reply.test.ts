@@ -63,6 +63,8 @@ const price = fc.record({
   priceMinor: number,
   maskedPriceMinor: number,
   personalised: fc.boolean(),
+  propensity: orNull(number),
+  promotion: orNull(text),
   disclosure: text,
   quoteId: orNull(text),
   expiresAtEpochMillis: number,

@@ -56,6 +56,8 @@ const decided: DecideReply = {
     priceMinor: 1799,
     maskedPriceMinor: 1899,
     personalised: true,
+    propensity: 0.25,
+    promotion: null,
     disclosure: 'persönlich',
     quoteId: null,
     expiresAtEpochMillis: 1763843794000,

@@ -91,6 +91,8 @@ const reply: DecideReply = {
     priceMinor: 11900,
     maskedPriceMinor: 12500,
     personalised: true,
+    propensity: 0.25,
+    promotion: null,
     disclosure: 'Price uses your history.',
     quoteId: 'q-1',
     expiresAtEpochMillis: 32_503_680_000_000,

@@ -7,7 +7,14 @@ import type { TraitSpec, TraitType } from '../../decision/catalog.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
 import { CATALOG_LIMITS } from './catalog-limits.ts';
 import type { CounterRegistry } from './counter-registry.ts';
-import { DURATION_PATTERN, parseDurationMillis, parseQuietHours, QUIET_HOURS_PATTERN } from './durations.ts';
+import {
+  DURATION_PATTERN,
+  INSTANT_PATTERN,
+  parseDurationMillis,
+  parseInstantMillis,
+  parseQuietHours,
+  QUIET_HOURS_PATTERN,
+} from './durations.ts';
 import { isTimeZone } from './local-hour.ts';
 import { nearestMatch } from './nearest-match.ts';
 import type { TraitTable } from './rule-check.ts';
@@ -94,7 +101,7 @@ export function checkCatalog(root: unknown, rules: RuleParser, counters: Counter
   const skus = listOf(catalog.products).map((product) => textOf(mapOf(product).sku));
   checkDistinct(skus, (index) => ['products', index, 'sku'], sink);
   for (const [index, product] of listOf(catalog.products).entries())
-    checkProduct(['products', index], mapOf(product), sink);
+    checkProduct(['products', index], mapOf(product), skus, sink);
   const keys = listOf(catalog.actions).map((action) => textOf(mapOf(action).key));
   checkDistinct(keys, (index) => ['actions', index, 'key'], sink);
   for (const [index, action] of listOf(catalog.actions).entries()) {
@@ -137,6 +144,8 @@ function checkDuration(path: DocumentPath, value: unknown, sink: FindingSink): v
     sink.find(path, `${JSON.stringify(value)} is longer than ten years`);
   }
 }
+
+const PROMOTION_KINDS = [['percentageBasisPoints'], ['amountMinor'], ['buy', 'free'], ['bundleSku', 'bundleMinor']];
 
 function checkTraits(traits: RawMap, sink: FindingSink): void {
   let timeZoneTrait: string | null = null;
@@ -186,7 +195,33 @@ function checkCaps(path: DocumentPath, caps: unknown, sink: FindingSink): void {
   for (const [index, cap] of listOf(caps).entries()) checkDuration([...path, index, 'per'], mapOf(cap).per, sink);
 }
 
-function checkProduct(path: DocumentPath, product: RawMap, sink: FindingSink): void {
+function checkPromotions(
+  path: DocumentPath,
+  product: RawMap,
+  skus: readonly (string | null)[],
+  sink: FindingSink,
+): void {
+  const promotions = listOf(product.promotions).map(mapOf);
+  checkDistinct(
+    promotions.map(({ key }) => textOf(key)),
+    (index) => [...path, index, 'key'],
+    sink,
+  );
+  for (const [index, promotion] of promotions.entries()) {
+    const at = [...path, index];
+    const kinds = PROMOTION_KINDS.filter((keys) => keys.some((key) => promotion[key] !== undefined));
+    const [keys = []] = kinds;
+    if (kinds.length !== 1 || keys.some((key) => promotion[key] === undefined))
+      sink.find(at, `must have exactly one of ${PROMOTION_KINDS.map((kind) => kind.join(' with ')).join(', ')}`);
+    const other = textOf(promotion.bundleSku);
+    if (other === null) continue;
+    if (other === textOf(product.sku)) sink.find([...at, 'bundleSku'], 'a product is no bundle with itself');
+    else if (!skus.includes(other)) unknownName([...at, 'bundleSku'], other, skus, 'product', sink);
+  }
+}
+
+function checkProduct(path: DocumentPath, product: RawMap, skus: readonly (string | null)[], sink: FindingSink): void {
+  checkPromotions([...path, 'promotions'], product, skus, sink);
   // What is no amount of money is a matter of shape: NaN fails every comparison below.
   const amount = (key: string): number => {
     const value = numberOf(product[key]) ?? Number.NaN;
@@ -199,7 +234,35 @@ function checkProduct(path: DocumentPath, product: RawMap, sink: FindingSink): v
     sink.find([...path, 'floorMinor'], `floor ${floor} is below the cost ${cost}: every sale at it would lose money`);
   if (list < floor || list > ceiling)
     sink.find([...path, 'listMinor'], `list price ${list} is outside floor ${floor} to ceiling ${ceiling}`);
+  const sellBy = textOf(product.sellBy);
+  if (sellBy !== null && INSTANT_PATTERN.test(sellBy) && parseInstantMillis(sellBy) === null)
+    sink.find([...path, 'sellBy'], `${JSON.stringify(sellBy)} is no day of the calendar`);
+  if (sellBy !== null && numberOf(product.stock) === null)
+    sink.find([...path, 'sellBy'], 'there is no stock to sell by then: give the stock, or leave sellBy out');
+  if (product.salvageMinor !== undefined && sellBy === null)
+    sink.find([...path, 'salvageMinor'], 'has no meaning without sellBy');
+  const margin = numberOf(product.marginBasisPointsMin) ?? 0;
+  const withMargin = Math.ceil((cost * (10_000 + margin)) / 10_000);
+  const highest = product.listCap === true ? Math.min(list, ceiling) : ceiling;
+  if (margin > 0 && cost <= highest && withMargin > highest)
+    sink.find(
+      [...path, 'marginBasisPointsMin'],
+      `cost and margin make ${withMargin}, above the highest price ${highest}`,
+    );
   if (!(step > 0)) return;
+  const endings = listOf(product.endingsMinor);
+  for (const [index, ending] of endings.entries()) {
+    if (typeof ending === 'number' && ending >= step)
+      sink.find([...path, 'endingsMinor', index], `ending ${ending} is not below the step ${step}`);
+  }
+  if (endings.length > 0) {
+    const isReachable = endings.some(
+      (e) => typeof e === 'number' && Math.ceil((floor - e) / step) * step + e <= highest,
+    );
+    if (floor <= highest && !isReachable)
+      sink.find([...path, 'endingsMinor'], `no price from floor ${floor} to ${highest} ends like that`);
+    return;
+  }
   for (const [key, value] of [
     ['ceilingMinor', ceiling],
     ['listMinor', list],

@@ -10,6 +10,10 @@ export const CATALOG_LIMITS = {
   enumValuesMax: 256,
   creativesMax: 64,
   capsMax: 8,
+  endingsMax: 8,
+  promotionsMax: 16,
+  promotionUnitsMax: 14,
+  marginBasisPointsMax: 1_000_000,
   contextWeightsMax: 16,
   /** Longest rule, in UTF-16 units. */
   ruleLengthMax: 4_096,

@@ -6,7 +6,7 @@
  */
 import * as z from 'zod';
 import { CATALOG_LIMITS } from './catalog-limits.ts';
-import { DURATION_PATTERN, QUIET_HOURS_PATTERN } from './durations.ts';
+import { DURATION_PATTERN, INSTANT_PATTERN, QUIET_HOURS_PATTERN } from './durations.ts';
 
 /** Channels, slots, actions, skus, traits and names: what fits in a URL, a metric label and a log line. */
 const KEY_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
@@ -60,6 +60,17 @@ const channel = z.strictObject({
   caps: caps.optional(),
 });
 
+/** Exactly one of the four kinds; which, the check says. */
+const promotion = z.strictObject({
+  key,
+  percentageBasisPoints: z.int().min(1).max(9_999).optional().describe('Off the price, in 1/10,000'),
+  amountMinor: moneyMinor.optional().describe('Off the price'),
+  buy: z.int().min(1).max(CATALOG_LIMITS.promotionUnitsMax).optional().describe('Paid units, with free'),
+  free: z.int().min(1).max(CATALOG_LIMITS.promotionUnitsMax).optional().describe('Free units, with buy'),
+  bundleSku: key.optional().describe('The other product of a bundle, with bundleMinor'),
+  bundleMinor: moneyMinor.optional().describe('Price of both together'),
+});
+
 const product = z.strictObject({
   sku: key,
   listMinor: moneyMinor,
@@ -67,6 +78,16 @@ const product = z.strictObject({
   ceilingMinor: moneyMinor,
   costMinor: moneyMinor,
   stepMinor: z.int().min(1).max(CATALOG_LIMITS.moneyMinorMax),
+  endingsMinor: z
+    .array(moneyMinor)
+    .min(1)
+    .max(CATALOG_LIMITS.endingsMax)
+    .optional()
+    .describe('Prices are whole steps plus one of these, each below stepMinor'),
+  marginBasisPointsMin: z.int().min(0).max(CATALOG_LIMITS.marginBasisPointsMax).optional(),
+  listCap: z.boolean().optional().describe('Never above the list price'),
+  changeBasisPointsMax: z.int().min(0).max(10_000).optional().describe('Per hour'),
+  referenceBasisPointsMax: z.int().min(0).max(10_000).optional().describe('Above what people remember having paid'),
   stock: z
     .int()
     .min(0)
@@ -74,6 +95,13 @@ const product = z.strictObject({
     .nullable()
     .optional()
     .describe('Units on hand; null: unlimited'),
+  sellBy: z
+    .string()
+    .regex(INSTANT_PATTERN, { error: 'must be an instant with its offset such as 2026-12-24T18:00+01:00' })
+    .optional()
+    .describe('Until when the stock must be sold'),
+  salvageMinor: moneyMinor.optional().describe('Worth of a unit not sold by then'),
+  promotions: z.array(promotion).max(CATALOG_LIMITS.promotionsMax).optional(),
   quoteTtlMillis: z.int().min(1_000).max(CATALOG_LIMITS.quoteTtlMillisMax).optional(),
 });
 
@@ -123,6 +151,7 @@ export const catalogSchema = z.strictObject({
 
 /** A catalog file whose shape holds; written by a person, so what has a default may be missing. */
 export type CatalogFile = z.infer<typeof catalogSchema>;
+export type PromotionFile = z.infer<typeof promotion>;
 export type CapFile = z.infer<typeof cap>;
 
 /** The schema as JSON Schema 2020-12, as committed in `schemas/catalog.schema.json`. */

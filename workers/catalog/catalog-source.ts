@@ -17,14 +17,15 @@ import type {
   EventRetention,
   MomentKind,
   Product,
+  ProductPromotion,
   Slot,
   TraitSpec,
 } from '../../decision/catalog.ts';
 import { MOMENT } from '../../decision/catalog.ts';
 import type { Rule } from '../../decision/rule.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
-import type { CapFile, CatalogFile } from './catalog-schema.ts';
-import { parseCapPeriod, parseDurationMillis, parseQuietHours } from './durations.ts';
+import type { CapFile, CatalogFile, PromotionFile } from './catalog-schema.ts';
+import { parseCapPeriod, parseDurationMillis, parseInstantMillis, parseQuietHours } from './durations.ts';
 import { type ZoneOf, zoneReader } from './rule-explanation.ts';
 import { compileRule } from './rule-function.ts';
 import type { Expression } from './rule-syntax.ts';
@@ -135,9 +136,26 @@ function compileProduct(
     ceilingMinor: product.ceilingMinor,
     costMinor: product.costMinor,
     stepMinor: product.stepMinor,
+    endingsMinor: product.endingsMinor ?? [],
+    marginBasisPointsMin: product.marginBasisPointsMin ?? 0,
+    isCappedAtList: product.listCap ?? false,
+    changeBasisPointsMax: product.changeBasisPointsMax ?? null,
+    referenceBasisPointsMax: product.referenceBasisPointsMax ?? null,
     stock: product.stock ?? null,
+    sellByEpochMillis: product.sellBy === undefined ? null : sound(parseInstantMillis(product.sellBy)),
+    salvageMinor: product.salvageMinor ?? 0,
+    promotions: (product.promotions ?? []).map(compilePromotion),
     quoteTtlMillis: product.quoteTtlMillis ?? CATALOG_DEFAULTS.quoteTtlMillis,
   };
+}
+
+function compilePromotion(promotion: PromotionFile): ProductPromotion {
+  const { key, percentageBasisPoints, amountMinor, buy, free, bundleSku, bundleMinor } = promotion;
+  if (percentageBasisPoints !== undefined)
+    return { key, offer: { kind: 'percentage', basisPoints: percentageBasisPoints } };
+  if (amountMinor !== undefined) return { key, offer: { kind: 'amount', amountMinor } };
+  if (buy !== undefined) return { key, offer: { kind: 'buyGet', buy, free: sound(free) } };
+  return { key, offer: { kind: 'bundle', bundleMinor: sound(bundleMinor), otherHash: hashOf(sound(bundleSku)) } };
 }
 
 function compileAction(

@@ -307,6 +307,64 @@ const SLIPS: readonly (readonly [string, string, string, readonly string[]])[] =
   ],
   ['negative stock', 'stock: 500', 'stock: -1', ['27:47 products[0].stock: must be at least 0, got -1']],
   [
+    'sell-by without offset',
+    'stock: 500',
+    'stock: 500, sellBy: 2026-12-24T18:00',
+    [
+      '27:60 products[0].sellBy: must be an instant with its offset such as 2026-12-24T18:00+01:00, got text "2026-12-24T18:00"',
+    ],
+  ],
+  [
+    'sell-by on no day',
+    'stock: 500',
+    'stock: 500, sellBy: 2026-02-30T18:00Z',
+    ['27:60 products[0].sellBy: "2026-02-30T18:00Z" is no day of the calendar'],
+  ],
+  [
+    'sell-by without stock',
+    'stock: 500',
+    'stock: null, sellBy: 2026-02-20T18:00Z',
+    ['27:61 products[0].sellBy: there is no stock to sell by then: give the stock, or leave sellBy out'],
+  ],
+  [
+    'salvage without sell-by',
+    'stock: 500',
+    'stock: 500, salvageMinor: 5',
+    ['27:66 products[0].salvageMinor: has no meaning without sellBy'],
+  ],
+  [
+    'margin above the ceiling',
+    'stock: 500',
+    'stock: 500, marginBasisPointsMin: 9000',
+    ['27:74 products[0].marginBasisPointsMin: cost and margin make 15200, above the highest price 13900'],
+  ],
+  [
+    'ending not below the step',
+    'stock: 500',
+    'stock: 500, endingsMinor: [90, 100]',
+    ['27:71 products[0].endingsMinor[1]: ending 100 is not below the step 100'],
+  ],
+  [
+    'ending out of reach',
+    'stepMinor: 100',
+    'stepMinor: 10000, endingsMinor: [5000]',
+    ['27:56 products[0].endingsMinor: no price from floor 9900 to 13900 ends like that'],
+  ],
+  [
+    'promotion that is half of one',
+    'stock: 500',
+    'stock: 500, promotions: [{ key: x, buy: 2 }]',
+    [
+      '27:65 products[0].promotions[0]: must have exactly one of percentageBasisPoints, amountMinor, buy with free, bundleSku with bundleMinor',
+    ],
+  ],
+  [
+    'bundle with nothing known',
+    'stock: 500',
+    'stock: 500, promotions: [{ key: x, bundleSku: espresso-2kg, bundleMinor: 5 }]',
+    ['27:86 products[0].promotions[0].bundleSku: "espresso-2kg" is not a declared product; nearest is "espresso-1kg"'],
+  ],
+  [
     'sku twice',
     'actions:',
     '  - { sku: espresso-1kg, listMinor: 1, floorMinor: 1, ceilingMinor: 1, costMinor: 1, stepMinor: 1 }\nactions:',
