@@ -1,8 +1,9 @@
 /**
  * What one shard has learnt and what it heard from the others: the response model, a demand curve a
  * product, a week curve a channel and an hour-of-day tilt a time zone. Everything is a sum of what each
- * event added, so shards exchange additions (`takeDelta`, `addDelta`), a snapshot is a copy, and what
- * came after the snapshot is learnt again from the journal at the next start.
+ * event added, so shards exchange additions (`learning-exchange.ts`), a snapshot is a copy, and what came
+ * after the snapshot is learnt again from the journal at the next start. Decisions read the working model:
+ * the base that all shards have merged, and on top what this shard has learnt since.
  *
  * One thread owns one instance. `epoch` is the version of what is known, named at each commit and merge,
  * and logged with every decision.
@@ -13,7 +14,7 @@ import type { Store } from '../actors/store.ts';
 import type { Catalog, Channel, Product } from '../decision/catalog.ts';
 import { DEMAND_SLOTS, learnPurchase, learnQuote, setDemandPrior, summariseDemand } from '../decision/demand-model.ts';
 import { FeatureVector } from '../decision/features.ts';
-import { applyDelta, type DeltaEntries, ModelDelta } from '../decision/model-delta.ts';
+import { applyDelta, ModelDelta, rebase } from '../decision/model-delta.ts';
 import { dealParts, PART_KIND, type PartKeys, PartRegister } from '../decision/part-register.ts';
 import type { PricePoint } from '../decision/pipeline.ts';
 import { choosePrice, createPriceResult, DISPERSION_PROBABILITY, type PriceInput } from '../decision/price.ts';
@@ -22,6 +23,8 @@ import { learnResponse, learnTrial } from '../decision/response-learning.ts';
 import { RESPONSE_MODEL_BYTES, ResponseModel } from '../decision/response-model.ts';
 import { addSendPrior, type SendTimeInput, TILT_SLOTS, WEEK_SLOTS } from '../decision/send-time.ts';
 import { murmur3Text } from '../proto/murmur3.ts';
+import { AdditiveTable } from './additive-table.ts';
+import type { LearningBox, SharedModels } from './learning-exchange.ts';
 import type { PriceTable } from './price-table.ts';
 
 const HOUR_MILLIS = 3_600_000;
@@ -34,15 +37,6 @@ export const TEACHING =
   EVENT_FLAG.purchase |
   EVENT_FLAG.sendTime;
 
-/** Additions since the last exchange, ready to post to another thread. */
-export interface ModelAdditions {
-  readonly response: DeltaEntries;
-  /** Rows of (sku hash, five additions). */
-  readonly demand: Float64Array;
-  /** Rows of (channel hash or 0 for all, hour of week, zone hash). */
-  readonly sends: Float64Array;
-}
-
 /** A whole model as plain data; `response` may be shared memory. */
 export interface ModelState {
   readonly response: ArrayBuffer | SharedArrayBuffer;
@@ -53,16 +47,18 @@ export interface ModelState {
   readonly zones: ReadonlyMap<number, Float64Array>;
 }
 
-export class ShardModels implements Models {
+export class ShardModels implements Models, SharedModels {
   epoch = 1;
   response: ResponseModel;
   parts = new PartRegister(new Uint32Array(0));
-  readonly #delta = new ModelDelta();
-  readonly #demand = new Map<number, Float64Array>();
-  readonly #demandAdded = new Map<number, Float64Array>();
-  readonly #weeks = new Map<number, Float64Array>();
-  readonly #zones = new Map<number, Float64Array>();
-  #sends: number[] = [];
+  /** What all shards had learnt at the last merge; null where there is only one shard. */
+  readonly #base: ResponseModel | null;
+  readonly #open = new ModelDelta();
+  readonly #demand: AdditiveTable;
+  readonly #weeks: AdditiveTable;
+  readonly #zones: AdditiveTable;
+  /** The tables in the order in which they are published. */
+  readonly #tables: readonly AdditiveTable[];
   readonly #emptyZone = new Float64Array(TILT_SLOTS);
   readonly #store: Store;
   readonly #seedSecret: Uint32Array;
@@ -76,8 +72,6 @@ export class ShardModels implements Models {
   readonly #points = new Map<number, { hour: number; point: PricePoint }>();
   readonly #zoneHashes: number[] = [];
   #catalog: Catalog;
-  /** Additions are kept for the other shards only when there are some. */
-  readonly #hasPeers: boolean;
   #hasUnnamed = false;
   /** Whether anything was learnt since the last snapshot. */
   hasNews = false;
@@ -97,8 +91,12 @@ export class ShardModels implements Models {
     this.#prices = prices;
     this.#seedSecret = seedSecret;
     this.#zoneName = zoneName;
-    this.#hasPeers = hasPeers;
     this.response = new ResponseModel();
+    this.#base = hasPeers ? new ResponseModel() : null;
+    this.#demand = new AdditiveTable(DEMAND_SLOTS, hasPeers, (row) => setDemandPrior(row, 0));
+    this.#weeks = new AdditiveTable(WEEK_SLOTS, hasPeers, (row) => addSendPrior(row, 0));
+    this.#zones = new AdditiveTable(TILT_SLOTS, hasPeers, () => {});
+    this.#tables = [this.#demand, this.#weeks, this.#zones];
     this.#priceInput = {
       state: new Float64Array(DEMAND_SLOTS),
       stateOffset: 0,
@@ -127,16 +125,11 @@ export class ShardModels implements Models {
     if (state !== undefined) this.parts = new PartRegister(state.parts);
     if (state === undefined) this.response.reset();
     else this.response = new ResponseModel(copyOf(state.response));
-    this.#demand.clear();
-    this.#weeks.clear();
-    this.#zones.clear();
-    for (const [hash, values] of state?.demand ?? []) this.#demand.set(hash, Float64Array.from(values));
-    for (const [hash, values] of state?.weeks ?? []) this.#weeks.set(hash, Float64Array.from(values));
-    for (const [hash, values] of state?.zones ?? []) this.#zones.set(hash, Float64Array.from(values));
-    this.#delta.clear();
-    this.#demandAdded.clear();
-    this.#sends = [];
+    this.#demand.load(state?.demand);
+    this.#weeks.load(state?.weeks);
+    this.#zones.load(state?.zones);
     this.setCatalog(this.#catalog, parts);
+    this.settle();
   }
 
   /** @param parts as `dealParts` gave them to all shards of the node; a shard alone deals them itself */
@@ -146,28 +139,8 @@ export class ShardModels implements Models {
     this.parts = new PartRegister(parts);
     this.#catalog = catalog;
     this.#points.clear();
-    for (const product of catalog.products) this.#demandOf(product.hash);
-    for (const channel of catalog.channels) this.#weekOf(channel.hash);
-  }
-
-  #demandOf(skuHash: number): Float64Array {
-    let state = this.#demand.get(skuHash);
-    if (state === undefined) {
-      state = new Float64Array(DEMAND_SLOTS);
-      setDemandPrior(state, 0);
-      this.#demand.set(skuHash, state);
-    }
-    return state;
-  }
-
-  #weekOf(channelHash: number): Float64Array {
-    let week = this.#weeks.get(channelHash);
-    if (week === undefined) {
-      week = new Float64Array(WEEK_SLOTS);
-      addSendPrior(week, 0);
-      this.#weeks.set(channelHash, week);
-    }
-    return week;
+    for (const product of catalog.products) this.#demand.of(product.hash);
+    for (const channel of catalog.channels) this.#weeks.of(channel.hash);
   }
 
   // ── reading ────────────────────────────────────────────────────────────────────────────────────
@@ -190,7 +163,7 @@ export class ShardModels implements Models {
   #drawPrice(product: Product, hour: number): number {
     seedFrom(this.#seedSecret, product.hash, 0, hour, this.#seeds);
     const input = this.#priceInput;
-    input.state = this.#demandOf(product.hash);
+    input.state = this.#demand.of(product.hash);
     input.listMinor = product.listMinor;
     input.floorMinor = product.floorMinor;
     input.ceilingMinor = product.ceilingMinor;
@@ -207,7 +180,7 @@ export class ShardModels implements Models {
     this.#drawPrice(product, hour);
     const drawn = this.#priceResult;
     const summary = { baseMean: 0, elasticityMean: 0, baseSd: 0, elasticitySd: 0, correlation: 0 };
-    summariseDemand(this.#demandOf(product.hash), 0, summary);
+    summariseDemand(this.#demand.of(product.hash), 0, summary);
     return {
       policy: 'one price a product and hour, for everyone',
       hourStartEpochMillis: hour * HOUR_MILLIS,
@@ -221,9 +194,9 @@ export class ShardModels implements Models {
   }
 
   fillSendTime(input: SendTimeInput, channel: Channel): void {
-    input.week = this.#weekOf(channel.hash);
+    input.week = this.#weeks.of(channel.hash);
     input.weekOffset = 0;
-    input.zoneTilt = this.#zones.get(this.#zoneHash(input.zone)) ?? this.#emptyZone;
+    input.zoneTilt = this.#zones.working.get(this.#zoneHash(input.zone)) ?? this.#emptyZone;
     input.zoneTiltOffset = 0;
   }
 
@@ -252,9 +225,7 @@ export class ShardModels implements Models {
       this.#learnResponse(event, flags);
     if (flags & (EVENT_FLAG.quote | EVENT_FLAG.purchase)) this.#learnDemand(event, flags);
     if (flags & EVENT_FLAG.sendTime) {
-      this.#addSend(event.getU32(EVENT.channelHash), event.getU16(EVENT.hourOfWeek), event.getU32(EVENT.zoneHash), 1);
-      if (this.#hasPeers)
-        this.#sends.push(event.getU32(EVENT.channelHash), event.getU16(EVENT.hourOfWeek), event.getU32(EVENT.zoneHash));
+      this.#addSend(event.getU32(EVENT.channelHash), event.getU16(EVENT.hourOfWeek), event.getU32(EVENT.zoneHash));
       this.hasNews = true;
     }
   }
@@ -280,11 +251,7 @@ export class ShardModels implements Models {
     const channel = parts.numberOf(PART_KIND.channel, event.getU32(EVENT.channelHash));
     // Of a catalog that neither this run nor the snapshot knows: there is nobody to learn it for.
     if (action === 0 || channel === 0) return;
-    const sink = this.#hasPeers ? this.#delta : null;
-    if (sink?.needsFlush) {
-      this.#onFull(event, flags);
-      return;
-    }
+    const sink = this.#base === null ? null : this.#open;
     if (flags & EVENT_FLAG.response) learnResponse(this.response, features, action, category, channel, 1, sink);
     else {
       const response = flags & EVENT_FLAG.trial ? 0 : 1;
@@ -293,105 +260,81 @@ export class ShardModels implements Models {
     this.hasNews = true;
   }
 
-  /** More than half of the room for additions is used. */
-  get deltaIsLarge(): boolean {
-    return this.#delta.count > this.#delta.capacity / 2;
-  }
-
-  /** Set by the shard: sends the additions away, so that there is room again. */
-  flushNow: () => void = () => {};
-
-  #onFull(event: Effect, flags: number): void {
-    this.flushNow();
-    // Should nobody have taken the additions, the other shards go without this one: never a wrong sum.
-    if (this.#delta.needsFlush) this.#delta.clear();
-    this.#learnResponse(event, flags);
-  }
-
   #learnDemand(event: Effect, flags: number): void {
     const product = this.#catalog.productByHash.get(event.getU32(EVENT.skuHash));
     if (product === undefined) return;
-    const state = this.#demandOf(product.hash);
+    const state = this.#demand.of(product.hash);
     const before = Float64Array.from(state);
     const priceMinor = event.getF64(EVENT.priceMinor);
     if (flags & EVENT_FLAG.quote) learnQuote(state, 0, priceMinor, product.listMinor);
     if (flags & EVENT_FLAG.purchase)
       learnPurchase(state, 0, priceMinor, product.listMinor, event.getF64(EVENT.quantity));
+    this.#demand.addChange(product.hash, before);
     this.hasNews = true;
-    if (!this.#hasPeers) return;
-    const added = this.#demandAdded.get(product.hash) ?? new Float64Array(DEMAND_SLOTS);
-    for (let i = 0; i < DEMAND_SLOTS; i++)
-      added[i] = (added[i] as number) + (state[i] as number) - (before[i] as number);
-    this.#demandAdded.set(product.hash, added);
   }
 
   /** A signal without a channel counts for every channel. */
-  #addSend(channelHash: number, hourOfWeek: number, zoneHash: number, amount: number): void {
+  #addSend(channelHash: number, hourOfWeek: number, zoneHash: number): void {
     if (hourOfWeek >= WEEK_SLOTS) return;
-    const weeks = channelHash === 0 ? [...this.#weeks.values()] : [this.#weekOf(channelHash)];
-    for (const week of weeks) week[hourOfWeek] = (week[hourOfWeek] as number) + amount;
-    let zone = this.#zones.get(zoneHash);
-    if (zone === undefined) {
-      zone = new Float64Array(TILT_SLOTS);
-      this.#zones.set(zoneHash, zone);
-    }
-    const hour = hourOfWeek % TILT_SLOTS;
-    zone[hour] = (zone[hour] as number) + amount;
+    if (channelHash !== 0) this.#weeks.add(channelHash, hourOfWeek, 1);
+    else for (const channel of this.#weeks.working.keys()) this.#weeks.add(channel, hourOfWeek, 1);
+    this.#zones.add(zoneHash, hourOfWeek % TILT_SLOTS, 1);
   }
 
   // ── exchange and snapshot ──────────────────────────────────────────────────────────────────────
 
-  /** What was learnt here since the last call, or null when nothing was. */
-  takeDelta(): ModelAdditions | null {
-    if (this.#delta.count === 0 && this.#demandAdded.size === 0 && this.#sends.length === 0) return null;
-    const { count } = this.#delta;
-    const demand = new Float64Array(this.#demandAdded.size * (DEMAND_SLOTS + 1));
-    let at = 0;
-    for (const [hash, added] of this.#demandAdded) {
-      demand[at] = hash;
-      demand.set(added, at + 1);
-      at += DEMAND_SLOTS + 1;
-    }
-    const additions: ModelAdditions = {
-      response: {
-        count,
-        indices: this.#delta.indices.slice(0, count),
-        precision: this.#delta.precision.slice(0, count),
-        natural: this.#delta.natural.slice(0, count),
-      },
-      demand,
-      sends: Float64Array.from(this.#sends),
-    };
-    this.#delta.clear();
-    this.#demandAdded.clear();
-    this.#sends = [];
-    return additions;
+  /** Moves what was learnt here since the last call into the box. */
+  publish(box: LearningBox, upToBatch: number): void {
+    box.fill(this.#open, this.#tables, upToBatch);
   }
 
-  /** Adds what another shard learnt. */
-  addDelta(additions: ModelAdditions): void {
-    applyDelta(this.response, additions.response);
-    for (let at = 0; at < additions.demand.length; at += DEMAND_SLOTS + 1) {
-      const state = this.#demandOf(additions.demand[at] as number);
-      for (let i = 0; i < DEMAND_SLOTS; i++) state[i] = (state[i] as number) + (additions.demand[at + 1 + i] as number);
+  /** Adds the boxes of one round to the base, in this order; what was learnt here since stays on top. */
+  merge(boxes: readonly LearningBox[]): void {
+    const base = this.#base;
+    if (base === null || boxes.every(({ isEmpty }) => isEmpty)) return;
+    for (const box of boxes) {
+      applyDelta(base, box);
+      this.#tables.forEach((table, i) => {
+        table.addToBase(box.rows, box.rowsEnd(i - 1), box.rowsEnd(i));
+      });
     }
-    for (let at = 0; at < additions.sends.length; at += 3) {
-      this.#addSend(
-        additions.sends[at] as number,
-        additions.sends[at + 1] as number,
-        additions.sends[at + 2] as number,
-        1,
-      );
+    for (const box of boxes) {
+      rebase(this.response, base, box, this.#open);
+      this.#tables.forEach((table, i) => {
+        table.rebase(box.rows, box.rowsEnd(i - 1), box.rowsEnd(i));
+      });
     }
     this.epoch++;
     this.hasNews = true;
   }
 
-  /** A copy of everything, its large part in shared memory so that it can be posted without another copy. */
+  /** Makes what is known the base: nothing of it is published again. */
+  settle(): void {
+    this.#base?.weights.set(this.response.weights);
+    this.#open.clear();
+    for (const table of this.#tables) table.settle();
+  }
+
+  /** What is open counts as published. */
+  forgetOpen(): void {
+    this.#open.clear();
+    for (const table of this.#tables) table.forgetOpen();
+  }
+
+  /**
+   * A copy of the base, without peers of everything; its large part in shared memory so that it can be posted
+   * without another copy.
+   */
   snapshot(): ModelState {
     const response = new SharedArrayBuffer(RESPONSE_MODEL_BYTES);
-    new Float64Array(response).set(this.response.weights);
-    return { response, parts: this.parts.keys, demand: this.#demand, weeks: this.#weeks, zones: this.#zones };
+    new Float64Array(response).set((this.#base ?? this.response).weights);
+    return {
+      response,
+      parts: this.parts.keys,
+      demand: this.#demand.shared,
+      weeks: this.#weeks.shared,
+      zones: this.#zones.shared,
+    };
   }
 }
 

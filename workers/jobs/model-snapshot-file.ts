@@ -30,6 +30,8 @@ export interface ModelSnapshot {
   readonly state: ModelState;
   readonly positions: readonly JournalPosition[];
   readonly modelEpoch: number;
+  /** The round of the learning exchange it stands at. Means something in the run it was made in, so a file has none: 0. */
+  readonly round: number;
 }
 
 type Entries = readonly (readonly [number, Float64Array])[];
@@ -214,6 +216,7 @@ function readBody(body: Buffer): ModelSnapshot {
     state: { response, parts: Uint32Array.from(header.parts), demand, weeks, zones },
     positions: header.positions,
     modelEpoch: header.modelEpoch,
+    round: 0,
   };
 }
 

@@ -32,6 +32,7 @@ function snapshotOf(mark: number): ModelSnapshot {
       { epoch: 2, stream: 0, batch: 1 },
     ],
     modelEpoch: 12,
+    round: 0,
   };
 }
 
@@ -80,6 +81,7 @@ describe('model snapshot file', () => {
       zones: [],
       positions: [],
       modelEpoch: 0,
+      round: 0,
     };
     writeModelSnapshot(empty);
     expect(readModelSnapshot(path)?.snapshot?.state.response.byteLength).toBe(0);
