@@ -19,7 +19,9 @@ import { atLeast, atMost, type Finding, type ScienceCheck } from './science-chec
 const ACTIONS = 10;
 const ROUNDS = 20_000;
 const MERGED_EVERY = 100;
-const SEEDS = 20;
+const SEEDS = 60;
+/** The catalog's default; without a floor some worlds lock a good action out, and they alone then decide the mean. */
+const FLOOR_PROBABILITY = 0.02;
 /** Numbers of the model's parts: the channel is 1. */
 const PARTS = Int32Array.from({ length: ACTIONS }, (_, action) => 2 + action);
 const NO_CATEGORY = new Int32Array(ACTIONS);
@@ -94,6 +96,8 @@ function regretOf(seed: number, shards: number, steps: number): number {
       const score = (moments[0] as number) + (moments[1] as number) * drawNormal(round, seed, action, 2); // length 2
       if (score > highest) [highest, chosen] = [score, action];
     }
+    if (drawUniform(round, seed, ACTIONS, 4) < FLOOR_PROBABILITY)
+      chosen = Math.floor(drawUniform(round, seed, ACTIONS, 5) * ACTIONS);
     const probability = world.probabilities[chosen] as number; // chosen < ACTIONS
     regret += world.best - probability;
     const response = drawUniform(round, seed, chosen, 3) < probability ? 1 : 0;

@@ -152,6 +152,31 @@ describe('learning exchange', () => {
     expect(two.shard.models.epoch).toBe(named);
   });
 
+  it('a decision: keeps its model, and logs its epoch, when the others publish in the middle of it', () => {
+    const all = peers();
+    const [one, ...others] = all as [Peer, ...Peer[]];
+    taught = 1;
+    for (const peer of others) teach(peer, 1);
+    step(one);
+    const { models, decideTurn } = one.shard;
+    const weights = Float64Array.from(models.response.weights);
+    const { epoch } = models;
+    const seen: boolean[] = [];
+    const phases = {
+      mark(): void {
+        for (const peer of others) step(peer);
+        seen.push(Buffer.from(models.response.weights.buffer).equals(Buffer.from(weights.buffer)));
+      },
+    };
+    expect(decideTurn.run(requestOf({ profile: 'ann', wantMask: 7, sku: 'coffee' }), NOON, phases)).toBeNull();
+    expect(seen.length).toBeGreaterThan(2);
+    expect(seen).not.toContain(false);
+    expect(decideTurn.outcome.modelVersion).toBe(epoch);
+    step(one);
+    expect(models.epoch).toBe(epoch + 1);
+    expect(Buffer.from(models.response.weights.buffer).equals(Buffer.from(weights.buffer))).toBe(false);
+  });
+
   it('one shard alone: no rounds, no memory for them, and its snapshot is all it knows', () => {
     const memory = createLearningMemory(1);
     const shard = new OneShard({ catalog: CATALOG });
