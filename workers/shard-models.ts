@@ -1,6 +1,6 @@
 /**
  * What one shard has learnt and what it heard from the others: the response model, a demand curve a
- * product, a week curve a channel and an hour-of-day tilt a time zone. Everything is a sum of what each
+ * product, a week curve a channel, an hour-of-day tilt a time zone and the gaps between purchases. Everything is a sum of what each
  * event added, so shards exchange additions (`learning-exchange.ts`), a snapshot is a copy, and what came
  * after the snapshot is learnt again from the journal at the next start. Decisions read the working model:
  * the base that all shards have merged, and on top what this shard has learnt since.
@@ -18,6 +18,7 @@ import { applyDelta, ModelDelta, rebase } from '../decision/model-delta.ts';
 import { dealParts, PART_KIND, type PartKeys, PartRegister } from '../decision/part-register.ts';
 import type { PricePoint } from '../decision/pipeline.ts';
 import { choosePrice, createPriceResult, DISPERSION_PROBABILITY, type PriceInput } from '../decision/price.ts';
+import { GAP_SLOTS } from '../decision/purchase-due.ts';
 import { seedFrom } from '../decision/random.ts';
 import { learnResponse, learnTrial } from '../decision/response-learning.ts';
 import { RESPONSE_MODEL_BYTES, ResponseModel } from '../decision/response-model.ts';
@@ -35,7 +36,8 @@ export const TEACHING =
   EVENT_FLAG.trialWithResponse |
   EVENT_FLAG.quote |
   EVENT_FLAG.purchase |
-  EVENT_FLAG.sendTime;
+  EVENT_FLAG.sendTime |
+  EVENT_FLAG.occasion;
 
 /** A whole model as plain data; `response` may be shared memory. */
 export interface ModelState {
@@ -45,6 +47,8 @@ export interface ModelState {
   readonly demand: ReadonlyMap<number, Float64Array>;
   readonly weeks: ReadonlyMap<number, Float64Array>;
   readonly zones: ReadonlyMap<number, Float64Array>;
+  /** Gaps between purchases, by tenant; 0 is the only one. */
+  readonly gaps: ReadonlyMap<number, Float64Array>;
 }
 
 export class ShardModels implements Models, SharedModels {
@@ -53,10 +57,12 @@ export class ShardModels implements Models, SharedModels {
   parts = new PartRegister(new Uint32Array(0));
   /** What all shards had learnt at the last merge; null where there is only one shard. */
   readonly #base: ResponseModel | null;
-  readonly #open = new ModelDelta();
+  /** What this shard has learnt and not published; nothing where there is only one. */
+  readonly #open: ModelDelta | null;
   readonly #demand: AdditiveTable;
   readonly #weeks: AdditiveTable;
   readonly #zones: AdditiveTable;
+  readonly #gaps: AdditiveTable;
   /** The tables in the order in which they are published. */
   readonly #tables: readonly AdditiveTable[];
   readonly #emptyZone = new Float64Array(TILT_SLOTS);
@@ -93,10 +99,12 @@ export class ShardModels implements Models, SharedModels {
     this.#zoneName = zoneName;
     this.response = new ResponseModel();
     this.#base = hasPeers ? new ResponseModel() : null;
+    this.#open = hasPeers ? new ModelDelta() : null;
     this.#demand = new AdditiveTable(DEMAND_SLOTS, hasPeers, (row) => setDemandPrior(row, 0));
     this.#weeks = new AdditiveTable(WEEK_SLOTS, hasPeers, (row) => addSendPrior(row, 0));
     this.#zones = new AdditiveTable(TILT_SLOTS, hasPeers, () => {});
-    this.#tables = [this.#demand, this.#weeks, this.#zones];
+    this.#gaps = new AdditiveTable(GAP_SLOTS, hasPeers, () => {});
+    this.#tables = [this.#demand, this.#weeks, this.#zones, this.#gaps];
     this.#priceInput = {
       state: new Float64Array(DEMAND_SLOTS),
       stateOffset: 0,
@@ -128,6 +136,7 @@ export class ShardModels implements Models, SharedModels {
     this.#demand.load(state?.demand);
     this.#weeks.load(state?.weeks);
     this.#zones.load(state?.zones);
+    this.#gaps.load(state?.gaps);
     this.setCatalog(this.#catalog, parts);
     this.settle();
   }
@@ -198,6 +207,7 @@ export class ShardModels implements Models, SharedModels {
     input.weekOffset = 0;
     input.zoneTilt = this.#zones.working.get(this.#zoneHash(input.zone)) ?? this.#emptyZone;
     input.zoneTiltOffset = 0;
+    input.gapTotals = this.#gaps.of(0);
   }
 
   #zoneHash(zone: number): number {
@@ -224,10 +234,22 @@ export class ShardModels implements Models, SharedModels {
     if (flags & (EVENT_FLAG.trial | EVENT_FLAG.response | EVENT_FLAG.trialWithResponse))
       this.#learnResponse(event, flags);
     if (flags & (EVENT_FLAG.quote | EVENT_FLAG.purchase)) this.#learnDemand(event, flags);
+    if (flags & EVENT_FLAG.occasion) {
+      const logGap = event.f32[EVENT.logGap >>> 2] as number; // inside the entry
+      // A first purchase ends no gap.
+      if (!Number.isNaN(logGap)) this.#learnGap(logGap);
+    }
     if (flags & EVENT_FLAG.sendTime) {
       this.#addSend(event.getU32(EVENT.channelHash), event.getU16(EVENT.hourOfWeek), event.getU32(EVENT.zoneHash));
       this.hasNews = true;
     }
+  }
+
+  #learnGap(logGap: number): void {
+    this.#gaps.add(0, 0, 1);
+    this.#gaps.add(0, 1, logGap);
+    this.#gaps.add(0, 2, logGap * logGap);
+    this.hasNews = true;
   }
 
   #learnResponse(event: Effect, flags: number): void {
@@ -251,11 +273,10 @@ export class ShardModels implements Models, SharedModels {
     const channel = parts.numberOf(PART_KIND.channel, event.getU32(EVENT.channelHash));
     // Of a catalog that neither this run nor the snapshot knows: there is nobody to learn it for.
     if (action === 0 || channel === 0) return;
-    const sink = this.#base === null ? null : this.#open;
-    if (flags & EVENT_FLAG.response) learnResponse(this.response, features, action, category, channel, 1, sink);
+    if (flags & EVENT_FLAG.response) learnResponse(this.response, features, action, category, channel, 1, this.#open);
     else {
       const response = flags & EVENT_FLAG.trial ? 0 : 1;
-      learnTrial(this.response, features, action, category, channel, response, 1, sink);
+      learnTrial(this.response, features, action, category, channel, response, 1, this.#open);
     }
     this.hasNews = true;
   }
@@ -285,13 +306,14 @@ export class ShardModels implements Models, SharedModels {
 
   /** Moves what was learnt here since the last call into the box. */
   publish(box: LearningBox, upToBatch: number): void {
-    box.fill(this.#open, this.#tables, upToBatch);
+    if (this.#open !== null) box.fill(this.#open, this.#tables, upToBatch);
   }
 
   /** Adds the boxes of one round to the base, in this order; what was learnt here since stays on top. */
   merge(boxes: readonly LearningBox[]): void {
     const base = this.#base;
-    if (base === null || boxes.every(({ isEmpty }) => isEmpty)) return;
+    const open = this.#open;
+    if (base === null || open === null || boxes.every(({ isEmpty }) => isEmpty)) return;
     for (const box of boxes) {
       applyDelta(base, box);
       this.#tables.forEach((table, i) => {
@@ -299,7 +321,7 @@ export class ShardModels implements Models, SharedModels {
       });
     }
     for (const box of boxes) {
-      rebase(this.response, base, box, this.#open);
+      rebase(this.response, base, box, open);
       this.#tables.forEach((table, i) => {
         table.rebase(box.rows, box.rowsEnd(i - 1), box.rowsEnd(i));
       });
@@ -311,13 +333,13 @@ export class ShardModels implements Models, SharedModels {
   /** Makes what is known the base: nothing of it is published again. */
   settle(): void {
     this.#base?.weights.set(this.response.weights);
-    this.#open.clear();
+    this.#open?.clear();
     for (const table of this.#tables) table.settle();
   }
 
   /** What is open counts as published. */
   forgetOpen(): void {
-    this.#open.clear();
+    this.#open?.clear();
     for (const table of this.#tables) table.forgetOpen();
   }
 
@@ -334,6 +356,7 @@ export class ShardModels implements Models, SharedModels {
       demand: this.#demand.shared,
       weeks: this.#weeks.shared,
       zones: this.#zones.shared,
+      gaps: this.#gaps.shared,
     };
   }
 }
