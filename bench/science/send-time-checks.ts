@@ -1,4 +1,7 @@
-/** Send-time against what people did: the hours in which they wrote e-mail, the days on which they bought. */
+/**
+ * Send-time against what people did: the hours in which they wrote e-mail, the days on which they bought. Each is
+ * learnt from the earlier part of the data and judged on the later, against the week curve alone.
+ */
 import {
   dueFactor,
   expectedLogGap,
