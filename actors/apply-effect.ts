@@ -4,6 +4,7 @@
  * effect and the catalog's retention, never the clock.
  */
 import { MOMENT } from '../decision/catalog.ts';
+import { GAP_DECAY } from '../decision/purchase-due.ts';
 import {
   CHOSEN,
   CHOSEN_BYTES,
@@ -28,6 +29,7 @@ import {
 
 export const HOLDING = LEASE_FLAG.holdsCap | LEASE_FLAG.holdsBudget | LEASE_FLAG.holdsStock;
 const TILT_COUNT_MAX = 65_535;
+const PURCHASES_MAX = 65_535;
 
 export interface EffectContext {
   /** How long a moment of this kind about this subject is of use, in milliseconds. */
@@ -183,6 +185,7 @@ function applyEvent(record: ProfileRecord, effect: Effect, context: EffectContex
     );
   }
   if (flags & EVENT_FLAG.sendTime) raiseTilt(record, effect.getU16(EVENT.hourOfWeek) % 24);
+  if (flags & EVENT_FLAG.occasion) stepCycle(record, at, effect.f32[EVENT.logGap >>> 2] as number);
   if (flags & EVENT_FLAG.contactRefused) refuseContact(record, effect.getU32(EVENT.channelHash), now, context);
   if (flags & EVENT_FLAG.contactAllowed) allowContact(record, effect.getU32(EVENT.channelHash));
 }
@@ -229,6 +232,13 @@ function raiseTilt(record: ProfileRecord, hour: number): void {
     for (let h = 0; h < 24; h++) record.u16[first + h] = (record.u16[first + h] as number) >>> 1;
   }
   record.u16[first + hour] = (record.u16[first + hour] as number) + 1;
+}
+
+function stepCycle(record: ProfileRecord, at: number, logGap: number): void {
+  const purchases = record.getU16(FIELD.purchases);
+  record.setF64(FIELD.lastPurchaseAt, at);
+  if (purchases > 0) record.setF64(FIELD.decayedLogGaps, GAP_DECAY * record.getF64(FIELD.decayedLogGaps) + logGap);
+  if (purchases < PURCHASES_MAX) record.setU16(FIELD.purchases, purchases + 1);
 }
 
 /** A purchase has turned the unit held into a unit sold. */

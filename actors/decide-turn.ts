@@ -141,6 +141,9 @@ export class DecideTurn {
     query.context = request.context;
     query.tilt = record.u16;
     query.tiltOffset = (record.base + FIELD.tilt) >>> 1;
+    query.purchases = record.getU16(FIELD.purchases);
+    query.lastPurchaseAtEpochMillis = record.getF64(FIELD.lastPurchaseAt);
+    query.decayedLogGaps = record.getF64(FIELD.decayedLogGaps);
 
     this.#pipeline.phases = phases;
     for (let tries = 0; ; tries++) {
@@ -500,8 +503,10 @@ export class DecideTurn {
     if (draft.hasSendTime) {
       const { sendTime } = draft;
       explanation.sendTime = {
-        policy: sendTime.explored ? 'explored' : 'best hour',
+        policy: sendTime.explored ? 'explored' : 'worth most',
         propensity: sendTime.propensity,
+        worth: sendTime.worth,
+        nowWorth: sendTime.nowWorth,
         allowedInstants: sendTime.allowedCount,
         hourOfWeek: sendTime.hourOfWeek,
         delayMillis: sendTime.atEpochMillis - now,

@@ -93,6 +93,8 @@ export const EVENT = {
   propertyBytes: 140,
   /** Hash of the person's time zone's name, for the look-alikes' hours. */
   zoneHash: 144,
+  /** f32, ln of the days since the purchase before; NaN for a person's first. Read with the flag `occasion` only. */
+  logGap: 148,
   name: 152,
 } as const;
 export const EVENT_FLAG = {
@@ -116,6 +118,8 @@ export const EVENT_FLAG = {
   contactAllowed: 2048,
   /** A purchase of the unit its decision held. */
   endsStockHold: 4096,
+  /** A purchase that is not part of the one before it: one step of the person's cycle. */
+  occasion: 8192,
 } as const;
 
 /** Offsets of identify (a MessagePack map of traits) and of release (a decision). */

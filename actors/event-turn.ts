@@ -11,6 +11,7 @@
  *   complaint, unsubscribe         refuses contact on `properties.channel`, or on all; `subscribe` allows it again
  */
 import { MOMENT } from '../decision/catalog.ts';
+import { logGapBetween } from '../decision/purchase-due.ts';
 import type { Properties } from '../proto/messages.ts';
 import { murmur3Text } from '../proto/murmur3.ts';
 import type { Request } from '../proto/request.ts';
@@ -20,7 +21,7 @@ import { EVENT_MOMENT_KIND } from './apply-effect.ts';
 import { type DecisionIdParts, parseDecisionId } from './decision-id.ts';
 import { EFFECT, EVENT, EVENT_FLAG, LEASE_EFFECT, LEDGER } from './effect.ts';
 import { stockSubject } from './ports.ts';
-import { LEASE, LEASE_FLAG, LEASE_STATE } from './record-layout.ts';
+import { FIELD, LEASE, LEASE_FLAG, LEASE_STATE } from './record-layout.ts';
 
 /** An event dated further ahead than this is a broken clock and is taken as now. */
 const FUTURE_MILLIS_MAX = 300_000;
@@ -304,6 +305,12 @@ export class EventTurn {
       flags |= EVENT_FLAG.sendTime;
       effect.setU16(EVENT.hourOfWeek, runtime.scope.hourOfWeek);
       effect.setU32(EVENT.zoneHash, murmur3Text(options.zones.zoneName(runtime.scope.zone), 0));
+    }
+    if (isPurchase && isFirst) {
+      const isKnown = record.getU16(FIELD.purchases) > 0;
+      const logGap = isKnown ? logGapBetween(record.getF64(FIELD.lastPurchaseAt), at) : Number.NaN;
+      if (!isKnown || !Number.isNaN(logGap)) flags |= EVENT_FLAG.occasion;
+      effect.f32[EVENT.logGap >>> 2] = logGap;
     }
     flags |= what.flags & (EVENT_FLAG.contactRefused | EVENT_FLAG.contactAllowed);
     // What is learnt of a decision is about the channel it chose; a refusal is about the one named, or all.

@@ -11,9 +11,10 @@
  *  48 f64 created at 56 f64 last turn at 64 f64 next lease expiry
  *  72 u32 × 4 journal position of the latest entry about this profile: epoch, stream, batch, offset
  *  88 u16 × 24 hour-of-day tilt (counts)
- * 136 u32 dirty since batch*  140 u8 swept*  141 u8 faults*  142 u16 -
+ * 136 u32 dirty since batch*  140 u8 swept*  141 u8 faults*  142 u16 purchases (occasions)
  * 144 f64 contact refused since (0: allowed)
- * 152 trait slots  (f64 each, NaN absent)
+ * 152 f64 last purchase at  160 f64 decaying sum of ln gap between purchases, see `decision/purchase-due.ts`
+ * 168 trait slots  (f64 each, NaN absent)
  *     moments      (24 B: f64 at, f64 amount, u32 subject, u8 kind, u8 -, u16 count)
  *     quotes       (24 B: f64 expires at, f64 price, u32 sku, u32 quote sequence)
  *     leases       (64 B, see LEASE)
@@ -24,7 +25,7 @@
 export const LAYOUT_VERSION = 1;
 export const RECORD_MARKER = 0x4f505431;
 
-export const HEADER_BYTES = 152;
+export const HEADER_BYTES = 168;
 export const TRAIT_BYTES = 8;
 export const MOMENT_BYTES = 24;
 export const QUOTE_BYTES = 24;
@@ -61,7 +62,10 @@ export const FIELD = {
   dirtySinceBatch: 136,
   swept: 140,
   faults: 141,
+  purchases: 142,
   contactRefusedAt: 144,
+  lastPurchaseAt: 152,
+  decayedLogGaps: 160,
 } as const;
 
 /** Offsets inside one lease. A lease is the record's memory of one chosen action of one decision. */
@@ -158,13 +162,13 @@ function u16At(bytes: Uint8Array, at: number): number {
 
 /**
  * One step a layout version, from it to the next. Version 0 was the prototype's: the same header
- * without `contactRefusedAt`, 144 bytes long.
+ * without contact refused and the purchase cycle, 144 bytes long.
  */
 const MIGRATIONS: ReadonlyMap<number, (bytes: Uint8Array) => Uint8Array> = new Map([
   [
     0,
     (old: Uint8Array): Uint8Array => {
-      const bytes = new Uint8Array(old.length + 8);
+      const bytes = new Uint8Array(old.length + HEADER_BYTES - HEADER_BYTES_V0);
       bytes.set(old.subarray(0, HEADER_BYTES_V0), 0);
       bytes.set(old.subarray(HEADER_BYTES_V0), HEADER_BYTES);
       bytes[0] = 1;

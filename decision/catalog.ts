@@ -58,6 +58,10 @@ export interface Channel {
   readonly hash: number;
   readonly costMinor: number;
   readonly quietHours: QuietHours | null;
+  /** How far ahead a send-time may be chosen. */
+  readonly sendWithinMillis: number;
+  /** See `SendTimeInput.waitingLossPerDay`. */
+  readonly waitingLossPerDay: number;
   readonly caps: readonly Cap[];
 }
 

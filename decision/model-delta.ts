@@ -5,8 +5,9 @@
  * forgets evidence: never done.
  *
  * Memory is fixed at construction. An entry a slot, found again through a marker array of 1 MB, so a
- * busy slot costs one entry however often it is learnt. When `room` is short the owner flushes (sends
- * and clears) before it learns on; nothing is ever dropped silently.
+ * busy slot costs one entry however often it is learnt. By default there is room for every slot, and pages
+ * that were never used cost nothing; with less, the owner flushes when `room` is short before it learns on.
+ * Nothing is ever dropped silently.
  */
 import { type DeltaSink, TOUCHES_MAX } from './response-learning.ts';
 import { RESPONSE_SLOTS, type ResponseModel } from './response-model.ts';
@@ -32,7 +33,7 @@ export class ModelDelta implements DeltaSink, DeltaEntries {
   readonly #marker = new Int32Array(RESPONSE_SLOTS);
 
   /** @throws RangeError when a single observation might not fit (capacity < TOUCHES_MAX) */
-  constructor(capacity = 32_768) {
+  constructor(capacity = RESPONSE_SLOTS + TOUCHES_MAX) {
     if (!(capacity >= TOUCHES_MAX)) throw new RangeError(`delta capacity ${capacity}: at least ${TOUCHES_MAX}`);
     this.capacity = capacity;
     this.indices = new Uint32Array(capacity);
@@ -66,6 +67,11 @@ export class ModelDelta implements DeltaSink, DeltaEntries {
     this.natural[at] = (this.natural[at] as number) + natural; // at < count
   }
 
+  /** Where the slot is among the entries, or -1. */
+  indexOf(slot: number): number {
+    return (this.#marker[slot] as number) - 1; // slot < RESPONSE_SLOTS
+  }
+
   /** Forgets all entries. Cost: their number, not the model's size. */
   clear(): void {
     for (let at = 0; at < this.count; at += 1) this.#marker[this.indices[at] as number] = 0; // at < count
@@ -86,5 +92,25 @@ export function applyDelta(model: ResponseModel, delta: DeltaEntries): void {
     const natural = before * (model.weights[2 * slot] as number) + (delta.natural[at] as number); // both in range
     model.weights[2 * slot + 1] = after;
     model.weights[2 * slot] = natural / after;
+  }
+}
+
+/**
+ * Sets the slots of `delta` in `model` to base + open: what all shards know, and what this one has learnt since.
+ * The other slots stay. Cost: about 10 ns an entry.
+ */
+export function rebase(model: ResponseModel, base: ResponseModel, delta: DeltaEntries, open: ModelDelta): void {
+  for (let at = 0; at < delta.count; at += 1) {
+    const slot = delta.indices[at] as number; // at < count
+    let mean = base.weights[2 * slot] as number; // slot < RESPONSE_SLOTS
+    let precision = base.weights[2 * slot + 1] as number; // as above
+    const openAt = open.indexOf(slot);
+    if (openAt >= 0) {
+      const natural = precision * mean + (open.natural[openAt] as number); // openAt < open.count
+      precision += open.precision[openAt] as number; // as above
+      mean = natural / precision;
+    }
+    model.weights[2 * slot] = mean;
+    model.weights[2 * slot + 1] = precision;
   }
 }

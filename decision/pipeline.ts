@@ -64,7 +64,7 @@ export interface DecisionModels {
   readonly parts: PartRegister;
   /** The price of this hour for everybody. `stockLeft` is read for a product that must be sold by a day. */
   pricePoint(product: Product, nowEpochMillis: number, stockLeft: number, wantsExplain: boolean): PricePoint;
-  /** Fills week curve and look-alike tilt of the channel into the input. */
+  /** Fills week curve and look-alike tilt of the channel, and everybody's gaps between purchases, into the input. */
   fillSendTime(input: SendTimeInput, channel: Channel): void;
 }
 
@@ -85,6 +85,10 @@ export class DecideQuery {
   /** Where the person's 24 hour counts are. */
   tilt: Uint16Array = new Uint16Array(24);
   tiltOffset = 0;
+  /** The person's purchases, see `purchase-due.ts`. */
+  purchases = 0;
+  lastPurchaseAtEpochMillis = 0;
+  decayedLogGaps = 0;
 }
 
 /** What came out. Arrays are valid until the next decision. */
@@ -547,6 +551,11 @@ export class Pipeline {
     input.quietHours = channel.quietHours;
     input.tilt = query.tilt;
     input.tiltOffset = query.tiltOffset;
+    input.horizonMillis = channel.sendWithinMillis;
+    input.waitingLossPerDay = channel.waitingLossPerDay;
+    input.purchases = query.purchases;
+    input.lastPurchaseAtEpochMillis = query.lastPurchaseAtEpochMillis;
+    input.decayedLogGaps = query.decayedLogGaps;
     input.seed0 = query.seed0;
     input.seed1 = query.seed1;
     input.subjectHash = channel.hash;

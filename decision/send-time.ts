@@ -1,7 +1,8 @@
 /**
- * When to speak: the instant of the coming day at which this person most likely responds.
+ * When to speak: the instant that is worth most, of the coming day or as far ahead as the channel looks.
  *
  *     intensity(person, hour of week) = week[hour of week] x share(person, hour) / share(all, hour)
+ *     worth(instant) = intensity x how due a purchase is that day / (1 + loss a day x days of waiting)
  *
  * The week curve (168 counts, one a channel) knows weekdays; the person's 24 counts know their habits.
  * A new person answers from look-alikes in the same zone, and these from everybody, so the first answer
@@ -14,6 +15,7 @@
 import type { QuietHours } from './catalog.ts';
 import { isQuiet } from './contact-policy.ts';
 import type { ZoneTable } from './local-time.ts';
+import { dueFactor, expectedLogGap, GAP_SLOTS, logGapDeviation } from './purchase-due.ts';
 import { drawUniform, PURPOSE } from './random.ts';
 
 /** Slots of one channel's week curve: hour of the local week, Monday 00:00 first. */
@@ -57,6 +59,8 @@ const candidateHourOfWeek = new Uint8Array(CANDIDATES_MAX);
 /** Intensity x hours of each day counted from now. One slot more, for the last piece's overhang. */
 const dayIntegral = new Float64Array(DAYS_MAX + 1);
 const factorByHour = new Float64Array(TILT_SLOTS);
+/** How due a purchase is on each day counted from now. */
+const dueByDay = new Float64Array(DAYS_MAX);
 
 /**
  * What `chooseSendTime` reads; one object, filled anew for each call. Arrays are read, never kept.
@@ -81,6 +85,14 @@ export interface SendTimeInput {
   /** The person: `TILT_SLOTS` counts from `tiltOffset`. */
   tilt: Uint16Array;
   tiltOffset: number;
+  /** Share of its value that what is said loses with the first day of waiting, 0 to 1: worth / (1 + loss x days). */
+  waitingLossPerDay: number;
+  /** The person's purchases: how many occasions, when the last, and the decaying sum of `expectedLogGap`. */
+  purchases: number;
+  lastPurchaseAtEpochMillis: number;
+  decayedLogGaps: number;
+  /** Everybody's: `GAP_SLOTS` numbers. */
+  gapTotals: Float64Array;
   /** Share of uniform answers, 0 to 1; usually `SEND_EXPLORATION_PROBABILITY`. */
   explorationProbability: number;
   seed0: number;
@@ -91,7 +103,7 @@ export interface SendTimeInput {
 
 /** What `chooseSendTime` writes; one object, overwritten by each call. */
 export interface SendTimeResult {
-  /** False when no instant is allowed within 8 days; then the other fields are 0 or false, save `nowProbability`. */
+  /** False when no instant is allowed within 8 days; then the other fields are 0 or false. */
   isFound: boolean;
   atEpochMillis: number;
   /** Minutes from `atEpochMillis` in which speaking is as good: 60, less when quiet hours begin sooner. */
@@ -100,6 +112,13 @@ export interface SendTimeResult {
   probability: number;
   /** The same for the hour running now; 0 when speaking now is not allowed. */
   nowProbability: number;
+  /**
+   * Value of speaking then over that of speaking in an average hour of the coming day, waiting and purchase cycle
+   * included, >= 0; and of speaking now, 0 when that is not allowed. Times response probability and value it is
+   * money, and their difference is the value of waiting.
+   */
+  worth: number;
+  nowWorth: number;
   /** True when the uniform branch chose (it may choose the best instant too). */
   explored: boolean;
   /** The exact probability with which this policy chose this instant, in (0, 1]. */
@@ -125,6 +144,11 @@ export function createSendTimeInput(zones: ZoneTable): SendTimeInput {
     zoneTiltOffset: 0,
     tilt: new Uint16Array(TILT_SLOTS),
     tiltOffset: 0,
+    waitingLossPerDay: 0,
+    purchases: 0,
+    lastPurchaseAtEpochMillis: 0,
+    decayedLogGaps: 0,
+    gapTotals: new Float64Array(GAP_SLOTS),
     explorationProbability: SEND_EXPLORATION_PROBABILITY,
     seed0: 0,
     seed1: 0,
@@ -139,6 +163,8 @@ export function createSendTimeResult(): SendTimeResult {
     windowMinutes: 0,
     probability: 0,
     nowProbability: 0,
+    worth: 0,
+    nowWorth: 0,
     explored: false,
     propensity: 0,
     hourOfWeek: 0,
@@ -240,8 +266,9 @@ export function tiltFactors(
  * The span [now, now + horizon] is cut at every local full hour and at every jump of the clock. Each
  * piece gives at most one candidate: its first instant that is neither before `earliestEpochMillis` nor
  * in quiet hours (so `now`, each full hour, and the end of quiet hours). With probability
- * 1 - e the candidate of the highest intensity is taken, the earliest of equals; with probability e one
- * uniformly. Nothing allowed: the span grows by whole days to 8 days.
+ * 1 - e the candidate of the highest worth is taken, the earliest of equals; with probability e one
+ * uniformly. Nothing allowed: the span grows by whole days to 8 days. How due a purchase is is asked for each
+ * day, so within one day it cannot matter and is not worked out.
  *
  * `probability` is the intensity of the chosen hour over the sum of intensity x hours of the day (24
  * hours counted from now) in which it lies, allowed or not: of that day's responses the share an hour
@@ -249,7 +276,7 @@ export function tiltFactors(
  * hour, so they can be compared although the running hour is cut short. Clipped to 1.
  *
  * Draws: one uniform (purpose `sendTime`). Cost: 0.3 to 0.6 us over 24 hours, a third of it
- * `tiltFactors`. Does not throw; all inputs finite.
+ * `tiltFactors`; 0.2 us more for each further day of a person who has bought twice. Does not throw; all inputs finite.
  */
 export function chooseSendTime(input: SendTimeInput, out: SendTimeResult): void {
   tiltFactors(
@@ -276,15 +303,27 @@ export function chooseSendTime(input: SendTimeInput, out: SendTimeResult): void 
     out.atEpochMillis = 0;
     out.windowMinutes = 0;
     out.probability = 0;
+    out.worth = 0;
+    out.nowWorth = 0;
     out.explored = false;
     out.propensity = 0;
     out.hourOfWeek = 0;
     return;
   }
 
+  const days = daysCut(horizonMillis);
+  const dueMax = fillDueDays(input, days);
   let best = 0;
+  let bestValue = worthOf(input, 0, days);
+  out.nowWorth = candidateAt[0] === now ? overAverage(bestValue) : 0;
   for (let i = 1; i < count; i++) {
-    if ((candidateIntensity[i] as number) > (candidateIntensity[best] as number)) best = i; // casts: i, best < count
+    // Waiting never raises a value: what is not more intense on the most due day cannot be better.
+    if ((candidateIntensity[i] as number) * dueMax <= bestValue) continue; // cast: i < count
+    const value = worthOf(input, i, days);
+    if (value > bestValue) {
+      best = i;
+      bestValue = value;
+    }
   }
   const epsilon = input.explorationProbability;
   const uniform = drawUniform(input.seed0, input.seed1, input.subjectHash, PURPOSE.sendTime);
@@ -300,6 +339,36 @@ export function chooseSendTime(input: SendTimeInput, out: SendTimeResult): void 
   out.hourOfWeek = candidateHourOfWeek[chosen] as number; // cast: chosen < count
   out.windowMinutes = windowMinutesAt(input, at);
   out.probability = shareOfDay(chosen, now, horizonMillis);
+  out.worth = overAverage(chosen === best ? bestValue : worthOf(input, chosen, days));
+}
+
+/** Returns the highest factor. */
+function fillDueDays(input: SendTimeInput, days: number): number {
+  dueByDay.fill(1, 0, days);
+  if (days === 1 || input.purchases < 2) return 1;
+  const logGap = expectedLogGap(input.purchases, input.decayedLogGaps, input.gapTotals);
+  const deviation = logGapDeviation(input.gapTotals);
+  const silenceMillis = input.nowEpochMillis - input.lastPurchaseAtEpochMillis;
+  let highest = 0;
+  for (let day = 0; day < days; day++) {
+    const due = dueFactor(silenceMillis + (day + 0.5) * DAY_MILLIS, logGap, deviation, input.purchases);
+    dueByDay[day] = due;
+    highest = Math.max(highest, due);
+  }
+  return highest;
+}
+
+/** Intensity of a candidate, purchase cycle and loss by waiting included. */
+function worthOf(input: SendTimeInput, candidate: number, days: number): number {
+  const waited = ((candidateAt[candidate] as number) - input.nowEpochMillis) / DAY_MILLIS; // cast: candidate < count
+  const due = dueByDay[Math.min(Math.floor(waited), days - 1)] as number; // cast: 0 <= waited
+  return ((candidateIntensity[candidate] as number) * due) / (1 + input.waitingLossPerDay * waited); // cast: as above
+}
+
+/** A value over that of an average hour of the coming day. */
+function overAverage(value: number): number {
+  const integral = dayIntegral[0] as number; // cast: DAYS_MAX + 1 long
+  return integral > 0 ? (value * 24) / integral : 0;
 }
 
 /**

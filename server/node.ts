@@ -19,6 +19,7 @@ import { type CatalogSource, compileCatalogSource } from '../workers/catalog/cat
 import { catalogVersion, readCatalogText } from '../workers/catalog/catalog-text.ts';
 import { type KeptCatalog, keep, readKept } from '../workers/catalog/checked-catalog.ts';
 import { epochMillis, monotonicMillis } from '../workers/clock.ts';
+import { createLearningMemory } from '../workers/learning-exchange.ts';
 import { createMetricsBuffer, MetricsReader } from '../workers/metrics-layout.ts';
 import { createPriceMemory, PriceTable } from '../workers/price-table.ts';
 import { adoptStopped } from '../workers/recovery.ts';
@@ -106,6 +107,7 @@ class Node implements RunningNode {
   #subjects: LedgerSubject[] = [];
   #parts: PartKeys = new Uint32Array(0);
   readonly #ledgerMemory;
+  readonly #learningMemory;
   readonly #priceMemory = createPriceMemory();
   readonly #metricsBuffers: SharedArrayBuffer[];
   #metrics: Promise<Metrics> | null = null;
@@ -127,6 +129,7 @@ class Node implements RunningNode {
     this.#log = createLog(config.logLevel);
     this.#otel = readOtelEnvironment(process.env, config.traceSampleRatio);
     this.#ledgerMemory = createLedgerMemory(config.workers);
+    this.#learningMemory = createLearningMemory(config.workers);
     this.#metricsBuffers = Array.from({ length: config.workers }, createMetricsBuffer);
     this.failed = new Promise((resolve) => {
       this.#fail = resolve;
@@ -208,6 +211,7 @@ class Node implements RunningNode {
       secret: config.secret === null ? folder.secret : new TextEncoder().encode(config.secret),
       catalog: this.#catalog as CatalogSource, // read before any worker
       ledgerMemory: this.#ledgerMemory,
+      learningMemory: this.#learningMemory,
       ledgerSubjects: this.#subjects,
       parts: this.#parts,
       priceMemory: this.#priceMemory,

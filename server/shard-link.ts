@@ -1,6 +1,6 @@
 /**
  * The way from one shard worker to another: two rings of shared memory, requests one way and answers the
- * other, and a message port for what is rare: waking the other thread, and what the models have learnt.
+ * other, and a message port for what is rare: waking the other thread, and answers too large for a ring.
  * A request travels as the bytes the client sent, so the owner decodes it as if it had come to it; its
  * answer comes back as the bytes the client gets.
  *
@@ -22,7 +22,6 @@ import { epochMicrosOf, monotonicMicros, monotonicMicrosOf } from '../workers/cl
 import { COUNTER, HISTOGRAM, type MetricsWriter } from '../workers/metrics-layout.ts';
 import type { RequestRunner } from '../workers/request-runner.ts';
 import type { Responder } from '../workers/responder.ts';
-import type { ModelAdditions } from '../workers/shard-models.ts';
 import { createRingMemory, RING_RECORD_BYTES_MAX, RingReader, RingWriter } from './shared-ring.ts';
 
 const FORWARDED_MAX = 16_384;
@@ -47,13 +46,7 @@ interface Large {
   readonly tag: number;
   readonly bytes: Uint8Array;
 }
-interface Learnt {
-  readonly kind: 'learnt';
-  /** Null: nothing was learnt up to there. */
-  readonly additions: ModelAdditions | null;
-  readonly upToBatch: number;
-}
-type LinkMessage = typeof WAKE | Ring | Large | Learnt;
+type LinkMessage = typeof WAKE | Ring | Large;
 
 /** Who waits for an answer from the other worker. */
 export interface ForwardOrigin {
@@ -111,11 +104,7 @@ export class ShardLink {
   #isWakeScheduled = false;
   #isClosed = false;
 
-  constructor(
-    port: MessagePort,
-    host: LinkHost,
-    onLearnt: (additions: ModelAdditions | null, upToBatch: number) => void,
-  ) {
+  constructor(port: MessagePort, host: LinkHost) {
     this.#port = port;
     this.#host = host;
     this.#responders = { msgpack: this.#responder('msgpack'), json: this.#responder('json') };
@@ -125,8 +114,7 @@ export class ShardLink {
     port.on('message', (message: LinkMessage) => {
       if (message === WAKE) this.#take();
       else if (message.kind === 'ring') this.#reader = new RingReader(message.memory);
-      else if (message.kind === 'large') this.#takeAnswer(message.tag & SLOT_MASK, message.bytes);
-      else onLearnt(message.additions, message.upToBatch);
+      else this.#takeAnswer(message.tag & SLOT_MASK, message.bytes);
     });
     port.postMessage({ kind: 'ring', memory } satisfies Ring);
   }
@@ -146,10 +134,6 @@ export class ShardLink {
     // At once: the owner can begin while this thread decodes what came with it.
     this.#wake();
     return true;
-  }
-
-  shareLearnt(additions: ModelAdditions | null, upToBatch: number): void {
-    this.#port.postMessage({ kind: 'learnt', additions, upToBatch } satisfies Learnt);
   }
 
   /** Answers everything that waits with UNAVAILABLE and closes. */

@@ -10,6 +10,7 @@ import type { PartKeys } from '../decision/part-register.ts';
 import type { ShardAddress } from '../proto/messages.ts';
 import type { CatalogSource } from '../workers/catalog/catalog-source.ts';
 import type { ModelSnapshot } from '../workers/jobs/model-snapshot-file.ts';
+import type { LearningMemory } from '../workers/learning-exchange.ts';
 import type { PriceMemory } from '../workers/price-table.ts';
 import type { LedgerMemory, LedgerSubject } from '../workers/shared-ledger.ts';
 import type { TraceRecord } from '../workers/trace-record.ts';
@@ -33,6 +34,7 @@ export interface ShardThreadData {
   /** Zones to know before the first request, read once for all workers. */
   readonly zones: readonly ZoneData[];
   readonly ledgerMemory: LedgerMemory;
+  readonly learningMemory: LearningMemory;
   readonly ledgerSubjects: readonly LedgerSubject[];
   readonly parts: PartKeys;
   readonly priceMemory: PriceMemory;

@@ -9,6 +9,7 @@ import { CLOSE_CODE, LIMITS } from '../proto/limits.ts';
 import { textHash } from '../proto/murmur3.ts';
 import { compileCatalogSource } from '../workers/catalog/catalog-source.ts';
 import { monotonicMillis } from '../workers/clock.ts';
+import { batchAfterPublished } from '../workers/learning-exchange.ts';
 import { COUNTER, GAUGE, MetricsWriter } from '../workers/metrics-layout.ts';
 import { deriveSecret } from '../workers/node-secret.ts';
 import { PriceTable } from '../workers/price-table.ts';
@@ -67,9 +68,13 @@ const owners = ownersOf(data.shards);
 const zones = createZoneTable(textHash, data.zones);
 const catalog = compileCatalogSource(data.catalog);
 prebuildZones(zones, [...data.zones.map((zone) => zone.name), 'UTC']);
-const peerBatches = new Map<number, number>();
 
-const store = LmdbStore.open({ path: data.storePath, epoch: data.epoch, stream: data.shard });
+const store = LmdbStore.open({
+  path: data.storePath,
+  epoch: data.epoch,
+  stream: data.shard,
+  openBatchMin: batchAfterPublished(data.learningMemory, data.shard),
+});
 const shard = new Shard({
   shard: data.shard,
   shards: data.shards,
@@ -80,6 +85,7 @@ const shard = new Shard({
   secret: deriveSecret(data.secret),
   zones,
   ledger: new SharedLedger(data.ledgerMemory, data.shard),
+  learningMemory: data.learningMemory,
   ledgerSubjects: data.ledgerSubjects,
   parts: data.parts,
   prices: new PriceTable(data.priceMemory),
@@ -98,9 +104,6 @@ const shard = new Shard({
         effectType,
         profileHash,
       }),
-    modelsLearnt: (additions, upToBatch) => {
-      for (const link of host.links) link?.shareLearnt(additions, upToBatch);
-    },
     burst: (isOn) => host.burst(isOn),
     traced: (records) => tell({ kind: 'traces', records }),
     checkpointed: () => tell({ kind: 'checkpointed' }),
@@ -233,10 +236,7 @@ function takeCatalog(message: Extract<ToShard, { kind: 'catalog' }>): void {
 main.on('message', (message: ToShard) => {
   switch (message.kind) {
     case 'link':
-      host.links[message.peer] = new ShardLink(message.port, host, (additions, upToBatch) => {
-        if (additions !== null) shard.models.addDelta(additions);
-        peerBatches.set(message.peer, upToBatch);
-      });
+      host.links[message.peer] = new ShardLink(message.port, host);
       return;
     case 'unlink':
       host.links[message.peer]?.fail();
@@ -257,7 +257,7 @@ main.on('message', (message: ToShard) => {
       metrics.add(COUNTER.catalogRefusals, 1);
       return;
     case 'snapshot':
-      tell({ kind: 'snapshot', snapshot: shard.takeSnapshot(peerBatches) });
+      tell({ kind: 'snapshot', snapshot: shard.takeSnapshot() });
       return;
     case 'trim':
       void shard.trimJournal(message.keepBytes).then((batches) => tell({ kind: 'trimmed', batches }));

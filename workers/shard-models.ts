@@ -1,8 +1,9 @@
 /**
  * What one shard has learnt and what it heard from the others: the response model, a demand curve a
- * product, a week curve a channel and an hour-of-day tilt a time zone. Everything is a sum of what each
- * event added, so shards exchange additions (`takeDelta`, `addDelta`), a snapshot is a copy, and what
- * came after the snapshot is learnt again from the journal at the next start.
+ * product, a week curve a channel, an hour-of-day tilt a time zone and the gaps between purchases. Everything is a sum of what each
+ * event added, so shards exchange additions (`learning-exchange.ts`), a snapshot is a copy, and what came
+ * after the snapshot is learnt again from the journal at the next start. Decisions read the working model:
+ * the base that all shards have merged, and on top what this shard has learnt since.
  *
  * One thread owns one instance. `epoch` is the version of what is known, named at each commit and merge,
  * and logged with every decision.
@@ -20,18 +21,21 @@ import {
   summariseDemand,
 } from '../decision/demand-model.ts';
 import { FeatureVector } from '../decision/features.ts';
-import { applyDelta, type DeltaEntries, ModelDelta } from '../decision/model-delta.ts';
+import { applyDelta, ModelDelta, rebase } from '../decision/model-delta.ts';
 import { dealParts, PART_KIND, type PartKeys, PartRegister } from '../decision/part-register.ts';
 import type { PricePoint } from '../decision/pipeline.ts';
 import { choosePrice, createPriceInput, createPriceResult } from '../decision/price.ts';
 import { pricePropensity } from '../decision/price-propensity.ts';
 import { choosePromotion, type PromotedProduct, type Promotion } from '../decision/promotion.ts';
+import { GAP_SLOTS } from '../decision/purchase-due.ts';
 import { learnTraffic, quotesPerHour, TRAFFIC_SLOTS } from '../decision/quote-traffic.ts';
 import { seedFrom } from '../decision/random.ts';
 import { learnResponse, learnTrial } from '../decision/response-learning.ts';
 import { RESPONSE_MODEL_BYTES, ResponseModel } from '../decision/response-model.ts';
 import { addSendPrior, type SendTimeInput, TILT_SLOTS, WEEK_SLOTS } from '../decision/send-time.ts';
 import { murmur3Text } from '../proto/murmur3.ts';
+import { AdditiveTable } from './additive-table.ts';
+import type { LearningBox, SharedModels } from './learning-exchange.ts';
 import type { HourPrice, PriceTable } from './price-table.ts';
 
 const HOUR_MILLIS = 3_600_000;
@@ -44,16 +48,8 @@ export const TEACHING =
   EVENT_FLAG.trialWithResponse |
   EVENT_FLAG.quote |
   EVENT_FLAG.purchase |
-  EVENT_FLAG.sendTime;
-
-/** Additions since the last exchange, ready to post to another thread. */
-export interface ModelAdditions {
-  readonly response: DeltaEntries;
-  /** Rows of (sku hash, `PRODUCT_SLOTS` additions). */
-  readonly demand: Float64Array;
-  /** Rows of (channel hash or 0 for all, hour of week, zone hash). */
-  readonly sends: Float64Array;
-}
+  EVENT_FLAG.sendTime |
+  EVENT_FLAG.occasion;
 
 /** A whole model as plain data; `response` may be shared memory. */
 export interface ModelState {
@@ -63,18 +59,24 @@ export interface ModelState {
   readonly demand: ReadonlyMap<number, Float64Array>;
   readonly weeks: ReadonlyMap<number, Float64Array>;
   readonly zones: ReadonlyMap<number, Float64Array>;
+  /** Gaps between purchases, by tenant; 0 is the only one. */
+  readonly gaps: ReadonlyMap<number, Float64Array>;
 }
 
-export class ShardModels implements Models {
+export class ShardModels implements Models, SharedModels {
   epoch = 1;
   response: ResponseModel;
   parts = new PartRegister(new Uint32Array(0));
-  readonly #delta = new ModelDelta();
-  readonly #demand = new Map<number, Float64Array>();
-  readonly #demandAdded = new Map<number, Float64Array>();
-  readonly #weeks = new Map<number, Float64Array>();
-  readonly #zones = new Map<number, Float64Array>();
-  #sends: number[] = [];
+  /** What all shards had learnt at the last merge; null where there is only one shard. */
+  readonly #base: ResponseModel | null;
+  /** What this shard has learnt and not published; nothing where there is only one. */
+  readonly #open: ModelDelta | null;
+  readonly #demand: AdditiveTable;
+  readonly #weeks: AdditiveTable;
+  readonly #zones: AdditiveTable;
+  readonly #gaps: AdditiveTable;
+  /** The tables in the order in which they are published. */
+  readonly #tables: readonly AdditiveTable[];
   readonly #emptyZone = new Float64Array(TILT_SLOTS);
   readonly #store: Store;
   readonly #seedSecret: Uint32Array;
@@ -90,8 +92,6 @@ export class ShardModels implements Models {
   readonly #points = new Map<number, { hour: number; point: PricePoint }>();
   readonly #zoneHashes: number[] = [];
   #catalog: Catalog;
-  /** Additions are kept for the other shards only when there are some. */
-  readonly #hasPeers: boolean;
   #hasUnnamed = false;
   /** Whether anything was learnt since the last snapshot. */
   hasNews = false;
@@ -111,8 +111,14 @@ export class ShardModels implements Models {
     this.#prices = prices;
     this.#seedSecret = seedSecret;
     this.#zoneName = zoneName;
-    this.#hasPeers = hasPeers;
     this.response = new ResponseModel();
+    this.#base = hasPeers ? new ResponseModel() : null;
+    this.#open = hasPeers ? new ModelDelta() : null;
+    this.#demand = new AdditiveTable(PRODUCT_SLOTS, hasPeers, (row) => setDemandPrior(row, 0));
+    this.#weeks = new AdditiveTable(WEEK_SLOTS, hasPeers, (row) => addSendPrior(row, 0));
+    this.#zones = new AdditiveTable(TILT_SLOTS, hasPeers, () => {});
+    this.#gaps = new AdditiveTable(GAP_SLOTS, hasPeers, () => {});
+    this.#tables = [this.#demand, this.#weeks, this.#zones, this.#gaps];
     this.load(state, parts);
   }
 
@@ -124,16 +130,12 @@ export class ShardModels implements Models {
     if (state !== undefined) this.parts = new PartRegister(state.parts);
     if (state === undefined) this.response.reset();
     else this.response = new ResponseModel(copyOf(state.response));
-    this.#demand.clear();
-    this.#weeks.clear();
-    this.#zones.clear();
-    for (const [hash, values] of state?.demand ?? []) this.#demandOf(hash).set(values);
-    for (const [hash, values] of state?.weeks ?? []) this.#weeks.set(hash, Float64Array.from(values));
-    for (const [hash, values] of state?.zones ?? []) this.#zones.set(hash, Float64Array.from(values));
-    this.#delta.clear();
-    this.#demandAdded.clear();
-    this.#sends = [];
+    this.#demand.load(state?.demand);
+    this.#weeks.load(state?.weeks);
+    this.#zones.load(state?.zones);
+    this.#gaps.load(state?.gaps);
     this.setCatalog(this.#catalog, parts);
+    this.settle();
   }
 
   /** @param parts as `dealParts` gave them to all shards of the node; a shard alone deals them itself */
@@ -143,28 +145,8 @@ export class ShardModels implements Models {
     this.parts = new PartRegister(parts);
     this.#catalog = catalog;
     this.#points.clear();
-    for (const product of catalog.products) this.#demandOf(product.hash);
-    for (const channel of catalog.channels) this.#weekOf(channel.hash);
-  }
-
-  #demandOf(skuHash: number): Float64Array {
-    let state = this.#demand.get(skuHash);
-    if (state === undefined) {
-      state = new Float64Array(PRODUCT_SLOTS);
-      setDemandPrior(state, 0);
-      this.#demand.set(skuHash, state);
-    }
-    return state;
-  }
-
-  #weekOf(channelHash: number): Float64Array {
-    let week = this.#weeks.get(channelHash);
-    if (week === undefined) {
-      week = new Float64Array(WEEK_SLOTS);
-      addSendPrior(week, 0);
-      this.#weeks.set(channelHash, week);
-    }
-    return week;
+    for (const product of catalog.products) this.#demand.of(product.hash);
+    for (const channel of catalog.channels) this.#weeks.of(channel.hash);
   }
 
   // ── reading ────────────────────────────────────────────────────────────────────────────────────
@@ -199,7 +181,7 @@ export class ShardModels implements Models {
     const hour = Math.floor(nowEpochMillis / HOUR_MILLIS);
     seedFrom(this.#seedSecret, product.hash, 0, hour, this.#seeds);
     const input = this.#priceInput;
-    input.state = this.#demandOf(product.hash);
+    input.state = this.#demand.of(product.hash);
     input.listMinor = product.listMinor;
     input.floorMinor = product.floorMinor;
     input.ceilingMinor = product.ceilingMinor;
@@ -232,7 +214,7 @@ export class ShardModels implements Models {
     const offers = product.promotions.map(({ offer }): Promotion => {
       if (offer.kind !== 'bundle') return offer;
       const other = this.#catalog.productByHash.get(offer.otherHash) as Product; // the catalog check knows it
-      summariseDemand(this.#demandOf(other.hash), 0, this.#summary);
+      summariseDemand(this.#demand.of(other.hash), 0, this.#summary);
       const demand = { base: this.#summary.baseMean, elasticity: this.#summary.elasticityMean };
       return {
         kind: 'bundle',
@@ -250,7 +232,7 @@ export class ShardModels implements Models {
     if (product.sellByEpochMillis === null) return;
     const hoursLeft = Math.max(product.sellByEpochMillis - nowEpochMillis, 0) / HOUR_MILLIS;
     input.unitsLeft = Math.max(stockLeft, 0);
-    input.quotesLeft = quotesPerHour(this.#demandOf(product.hash), DEMAND_SLOTS, nowEpochMillis) * hoursLeft;
+    input.quotesLeft = quotesPerHour(this.#demand.of(product.hash), DEMAND_SLOTS, nowEpochMillis) * hoursLeft;
     input.salvageMinor = product.salvageMinor;
   }
 
@@ -261,7 +243,7 @@ export class ShardModels implements Models {
     const drawn = this.#priceResult;
     const { plainMargin, expectedMargin } = this.#promotionChoice;
     const summary = this.#summary;
-    summariseDemand(this.#demandOf(product.hash), 0, summary);
+    summariseDemand(this.#demand.of(product.hash), 0, summary);
     return {
       policy: 'one price a product and hour, for everyone',
       hourStartEpochMillis: hour * HOUR_MILLIS,
@@ -277,10 +259,11 @@ export class ShardModels implements Models {
   }
 
   fillSendTime(input: SendTimeInput, channel: Channel): void {
-    input.week = this.#weekOf(channel.hash);
+    input.week = this.#weeks.of(channel.hash);
     input.weekOffset = 0;
-    input.zoneTilt = this.#zones.get(this.#zoneHash(input.zone)) ?? this.#emptyZone;
+    input.zoneTilt = this.#zones.working.get(this.#zoneHash(input.zone)) ?? this.#emptyZone;
     input.zoneTiltOffset = 0;
+    input.gapTotals = this.#gaps.of(0);
   }
 
   #zoneHash(zone: number): number {
@@ -307,12 +290,22 @@ export class ShardModels implements Models {
     if (flags & (EVENT_FLAG.trial | EVENT_FLAG.response | EVENT_FLAG.trialWithResponse))
       this.#learnResponse(event, flags);
     if (flags & (EVENT_FLAG.quote | EVENT_FLAG.purchase)) this.#learnDemand(event, flags);
+    if (flags & EVENT_FLAG.occasion) {
+      const logGap = event.f32[EVENT.logGap >>> 2] as number; // inside the entry
+      // A first purchase ends no gap.
+      if (!Number.isNaN(logGap)) this.#learnGap(logGap);
+    }
     if (flags & EVENT_FLAG.sendTime) {
-      this.#addSend(event.getU32(EVENT.channelHash), event.getU16(EVENT.hourOfWeek), event.getU32(EVENT.zoneHash), 1);
-      if (this.#hasPeers)
-        this.#sends.push(event.getU32(EVENT.channelHash), event.getU16(EVENT.hourOfWeek), event.getU32(EVENT.zoneHash));
+      this.#addSend(event.getU32(EVENT.channelHash), event.getU16(EVENT.hourOfWeek), event.getU32(EVENT.zoneHash));
       this.hasNews = true;
     }
+  }
+
+  #learnGap(logGap: number): void {
+    this.#gaps.add(0, 0, 1);
+    this.#gaps.add(0, 1, logGap);
+    this.#gaps.add(0, 2, logGap * logGap);
+    this.hasNews = true;
   }
 
   #learnResponse(event: Effect, flags: number): void {
@@ -336,38 +329,18 @@ export class ShardModels implements Models {
     const channel = parts.numberOf(PART_KIND.channel, event.getU32(EVENT.channelHash));
     // Of a catalog that neither this run nor the snapshot knows: there is nobody to learn it for.
     if (action === 0 || channel === 0) return;
-    const sink = this.#hasPeers ? this.#delta : null;
-    if (sink?.needsFlush) {
-      this.#onFull(event, flags);
-      return;
-    }
-    if (flags & EVENT_FLAG.response) learnResponse(this.response, features, action, category, channel, 1, sink);
+    if (flags & EVENT_FLAG.response) learnResponse(this.response, features, action, category, channel, 1, this.#open);
     else {
       const response = flags & EVENT_FLAG.trial ? 0 : 1;
-      learnTrial(this.response, features, action, category, channel, response, 1, sink);
+      learnTrial(this.response, features, action, category, channel, response, 1, this.#open);
     }
     this.hasNews = true;
-  }
-
-  /** More than half of the room for additions is used. */
-  get deltaIsLarge(): boolean {
-    return this.#delta.count > this.#delta.capacity / 2;
-  }
-
-  /** Set by the shard: sends the additions away, so that there is room again. */
-  flushNow: () => void = () => {};
-
-  #onFull(event: Effect, flags: number): void {
-    this.flushNow();
-    // Should nobody have taken the additions, the other shards go without this one: never a wrong sum.
-    if (this.#delta.needsFlush) this.#delta.clear();
-    this.#learnResponse(event, flags);
   }
 
   #learnDemand(event: Effect, flags: number): void {
     const product = this.#catalog.productByHash.get(event.getU32(EVENT.skuHash));
     if (product === undefined) return;
-    const state = this.#demandOf(product.hash);
+    const state = this.#demand.of(product.hash);
     const before = Float64Array.from(state);
     const priceMinor = event.getF64(EVENT.priceMinor);
     if (flags & EVENT_FLAG.quote) {
@@ -376,82 +349,74 @@ export class ShardModels implements Models {
     }
     if (flags & EVENT_FLAG.purchase)
       learnPurchase(state, 0, priceMinor, product.listMinor, event.getF64(EVENT.quantity));
+    this.#demand.addChange(product.hash, before);
     this.hasNews = true;
-    if (!this.#hasPeers) return;
-    const added = this.#demandAdded.get(product.hash) ?? new Float64Array(PRODUCT_SLOTS);
-    for (let i = 0; i < PRODUCT_SLOTS; i++)
-      added[i] = (added[i] as number) + (state[i] as number) - (before[i] as number);
-    this.#demandAdded.set(product.hash, added);
   }
 
   /** A signal without a channel counts for every channel. */
-  #addSend(channelHash: number, hourOfWeek: number, zoneHash: number, amount: number): void {
+  #addSend(channelHash: number, hourOfWeek: number, zoneHash: number): void {
     if (hourOfWeek >= WEEK_SLOTS) return;
-    const weeks = channelHash === 0 ? [...this.#weeks.values()] : [this.#weekOf(channelHash)];
-    for (const week of weeks) week[hourOfWeek] = (week[hourOfWeek] as number) + amount;
-    let zone = this.#zones.get(zoneHash);
-    if (zone === undefined) {
-      zone = new Float64Array(TILT_SLOTS);
-      this.#zones.set(zoneHash, zone);
-    }
-    const hour = hourOfWeek % TILT_SLOTS;
-    zone[hour] = (zone[hour] as number) + amount;
+    if (channelHash !== 0) this.#weeks.add(channelHash, hourOfWeek, 1);
+    else for (const channel of this.#weeks.working.keys()) this.#weeks.add(channel, hourOfWeek, 1);
+    this.#zones.add(zoneHash, hourOfWeek % TILT_SLOTS, 1);
   }
 
   // ── exchange and snapshot ──────────────────────────────────────────────────────────────────────
 
-  /** What was learnt here since the last call, or null when nothing was. */
-  takeDelta(): ModelAdditions | null {
-    if (this.#delta.count === 0 && this.#demandAdded.size === 0 && this.#sends.length === 0) return null;
-    const { count } = this.#delta;
-    const demand = new Float64Array(this.#demandAdded.size * (PRODUCT_SLOTS + 1));
-    let at = 0;
-    for (const [hash, added] of this.#demandAdded) {
-      demand[at] = hash;
-      demand.set(added, at + 1);
-      at += PRODUCT_SLOTS + 1;
-    }
-    const additions: ModelAdditions = {
-      response: {
-        count,
-        indices: this.#delta.indices.slice(0, count),
-        precision: this.#delta.precision.slice(0, count),
-        natural: this.#delta.natural.slice(0, count),
-      },
-      demand,
-      sends: Float64Array.from(this.#sends),
-    };
-    this.#delta.clear();
-    this.#demandAdded.clear();
-    this.#sends = [];
-    return additions;
+  /** Moves what was learnt here since the last call into the box. */
+  publish(box: LearningBox, upToBatch: number): void {
+    if (this.#open !== null) box.fill(this.#open, this.#tables, upToBatch);
   }
 
-  /** Adds what another shard learnt. */
-  addDelta(additions: ModelAdditions): void {
-    applyDelta(this.response, additions.response);
-    for (let at = 0; at < additions.demand.length; at += PRODUCT_SLOTS + 1) {
-      const state = this.#demandOf(additions.demand[at] as number);
-      for (let i = 0; i < PRODUCT_SLOTS; i++)
-        state[i] = (state[i] as number) + (additions.demand[at + 1 + i] as number);
+  /** Adds the boxes of one round to the base, in this order; what was learnt here since stays on top. */
+  merge(boxes: readonly LearningBox[]): void {
+    const base = this.#base;
+    const open = this.#open;
+    if (base === null || open === null || boxes.every(({ isEmpty }) => isEmpty)) return;
+    for (const box of boxes) {
+      applyDelta(base, box);
+      this.#tables.forEach((table, i) => {
+        table.addToBase(box.rows, box.rowsEnd(i - 1), box.rowsEnd(i));
+      });
     }
-    for (let at = 0; at < additions.sends.length; at += 3) {
-      this.#addSend(
-        additions.sends[at] as number,
-        additions.sends[at + 1] as number,
-        additions.sends[at + 2] as number,
-        1,
-      );
+    for (const box of boxes) {
+      rebase(this.response, base, box, open);
+      this.#tables.forEach((table, i) => {
+        table.rebase(box.rows, box.rowsEnd(i - 1), box.rowsEnd(i));
+      });
     }
     this.epoch++;
     this.hasNews = true;
   }
 
-  /** A copy of everything, its large part in shared memory so that it can be posted without another copy. */
+  /** Makes what is known the base: nothing of it is published again. */
+  settle(): void {
+    this.#base?.weights.set(this.response.weights);
+    this.#open?.clear();
+    for (const table of this.#tables) table.settle();
+  }
+
+  /** What is open counts as published. */
+  forgetOpen(): void {
+    this.#open?.clear();
+    for (const table of this.#tables) table.forgetOpen();
+  }
+
+  /**
+   * A copy of the base, without peers of everything; its large part in shared memory so that it can be posted
+   * without another copy.
+   */
   snapshot(): ModelState {
     const response = new SharedArrayBuffer(RESPONSE_MODEL_BYTES);
-    new Float64Array(response).set(this.response.weights);
-    return { response, parts: this.parts.keys, demand: this.#demand, weeks: this.#weeks, zones: this.#zones };
+    new Float64Array(response).set((this.#base ?? this.response).weights);
+    return {
+      response,
+      parts: this.parts.keys,
+      demand: this.#demand.shared,
+      weeks: this.#weeks.shared,
+      zones: this.#zones.shared,
+      gaps: this.#gaps.shared,
+    };
   }
 }
 

@@ -8,7 +8,7 @@
  */
 import { ActorRuntime, type RuntimeStats } from '../actors/actor-runtime.ts';
 import { DecideTurn } from '../actors/decide-turn.ts';
-import { EFFECT, type Effect, EVENT } from '../actors/effect.ts';
+import { EFFECT, Effect, EVENT } from '../actors/effect.ts';
 import { EventTurn } from '../actors/event-turn.ts';
 import { ProfileTurn } from '../actors/profile-turn.ts';
 import { type JournalPosition, STORE_KEY_BYTES } from '../actors/store.ts';
@@ -16,9 +16,10 @@ import type { Catalog } from '../decision/catalog.ts';
 import { CatalogIndex } from '../decision/catalog-index.ts';
 import type { ZoneTable } from '../decision/local-time.ts';
 import type { PartKeys } from '../decision/part-register.ts';
-import { epochMillis, eventLoopUtilisation, monotonicMillis } from './clock.ts';
+import { epochMillis, eventLoopUtilisation } from './clock.ts';
 import { coldCodec } from './cold-codec.ts';
 import type { ModelSnapshot } from './jobs/model-snapshot-file.ts';
+import { LearningExchange, type LearningMemory } from './learning-exchange.ts';
 import { COUNTER, type CounterName, GAUGE, type MetricsWriter } from './metrics-layout.ts';
 import type { NodeSecret } from './node-secret.ts';
 import type { PriceTable } from './price-table.ts';
@@ -33,13 +34,14 @@ import {
   writeCatalogText,
 } from './recovery.ts';
 import { RequestRunner, type TraceSettings } from './request-runner.ts';
-import { type ModelAdditions, ShardModels, TEACHING } from './shard-models.ts';
+import { ShardModels, TEACHING } from './shard-models.ts';
 import { ShardWriter } from './shard-writer.ts';
 import { type LedgerSubject, moveOwn, type SharedLedger } from './shared-ledger.ts';
 import type { LmdbStore } from './store/lmdb-store.ts';
 import type { TraceRecord } from './trace-record.ts';
 
-const EXCHANGE_MILLIS = 200;
+/** What is learnt is with all shards within three steps (see the rounds of the exchange) and one batch: 250 ms. */
+const EXCHANGE_MILLIS = 75;
 const TICK_MILLIS = 100;
 /** Gauges that cost a system call are read every so many ticks. */
 const SLOW_GAUGES_TICKS = 10;
@@ -58,6 +60,8 @@ export interface ShardOptions {
   readonly secret: NodeSecret;
   readonly zones: ZoneTable;
   readonly ledger: SharedLedger;
+  /** Where the shards publish what they learn. */
+  readonly learningMemory: LearningMemory;
   readonly ledgerSubjects: readonly LedgerSubject[];
   /** Numbers of the response model's parts, the same on all shards; by default the snapshot's and the catalog's. */
   readonly parts?: PartKeys;
@@ -76,8 +80,6 @@ export interface ShardOptions {
 export interface ShardEvents {
   readOnlyChanged(isReadOnly: boolean, problem: string | null): void;
   turnFailed(error: unknown, effectType: number, profileHash: string): void;
-  /** `additions` is null when nothing was learnt; the others may then still count the journal up to there as seen. */
-  modelsLearnt(additions: ModelAdditions | null, upToBatch: number): void;
   traced(records: TraceRecord[]): void;
   /** Many answers follow until `false`: each connection's may leave together. */
   burst(isOn: boolean): void;
@@ -94,7 +96,8 @@ export class Shard {
   readonly #store: LmdbStore;
   readonly #metrics: MetricsWriter;
   readonly #decideTurn: DecideTurn;
-  #exchangedAt = 0;
+  readonly #exchange: LearningExchange;
+  #isExchangeDue = false;
   #timers: NodeJS.Timeout[] = [];
   #published = new Map<string, number>();
   #isStopping = false;
@@ -119,7 +122,7 @@ export class Shard {
       options.parts,
     );
     this.models.epoch = (options.snapshot?.modelEpoch ?? 0) + 1;
-    this.models.flushNow = () => this.#exchange();
+    this.#exchange = new LearningExchange(options.learningMemory, options.shard, this.models);
     this.runtime = new ActorRuntime(
       {
         store: options.store,
@@ -147,7 +150,7 @@ export class Shard {
       metrics: options.metrics,
       epoch: options.epoch,
       shard: options.shard,
-      onClosed: () => this.#nameAndExchange(),
+      onClosed: () => this.#onClosed(),
       onCheckpoint: options.events.checkpointed,
       burst: options.events.burst,
       reload: () => this.#reload(),
@@ -169,7 +172,7 @@ export class Shard {
 
   /** Reads back what the journal holds beyond the records. Blocks; call before serving. Returns entries applied. */
   recover(): number {
-    const { shard, shards, snapshot, ledger } = this.#options;
+    const { shard, shards, epoch, snapshot, ledger } = this.#options;
     const base = readBase(this.#store);
     const recordPositions = basePositions(this.#store, base);
     const modelPositions = snapshot?.positions ?? [];
@@ -189,9 +192,13 @@ export class Shard {
       row[1] = (row[1] as number) + spent;
     }
     const from = earlierOf(ownPositions(recordPositions, base, shard, shards), modelPositions);
+    this.#exchange.begin(snapshot?.round ?? 0, modelPositions, epoch);
+    const { cuts } = this.#exchange;
     let teaches = false;
     const mayLack = (batch: JournalPosition): boolean => {
-      teaches = isAfter(modelPositions, batch);
+      // What is beyond the base comes by the exchange.
+      const isForBase = batch.epoch !== epoch || batch.batch < (cuts[batch.stream] ?? Number.POSITIVE_INFINITY);
+      teaches = isForBase && isAfter(modelPositions, batch);
       return isAfter(recordPositions, batch);
     };
     const applied = this.runtime.recoverFrom(from, mayLack, (effect, isForRecord) => {
@@ -205,17 +212,37 @@ export class Shard {
     ledger.setShare(
       [...own].map(([subjectHash, row]) => ({ subjectHash, held: row[0] as number, spent: row[1] as number })),
     );
-    // What was learnt again is known to every shard already: each reads the whole journal.
-    this.models.takeDelta();
+    // What was learnt again is known to every shard: each reads the whole journal up to the base.
+    this.models.settle();
+    if (shards > 1) this.#learnOwnAgain();
     this.models.hasNews = applied > 0;
     return applied;
+  }
+
+  /** What this shard's stream holds beyond the base. What of it is not published yet will be. */
+  #learnOwnAgain(): void {
+    const { shard, shards, epoch } = this.#options;
+    const from: JournalPosition[] = [];
+    for (let stream = 0; stream < shards; stream++) {
+      const cut = this.#exchange.cuts[stream] ?? 1;
+      from.push({ epoch, stream, batch: stream === shard ? cut : Number.POSITIVE_INFINITY });
+    }
+    const { unpublishedFrom } = this.#exchange;
+    const effect = new Effect();
+    let isOpen = false;
+    this.#store.scanJournal(from, ({ batch, bytes }) => {
+      if (!isOpen && batch >= unpublishedFrom) {
+        this.models.forgetOpen();
+        isOpen = true;
+      }
+      for (let at = effect.load(bytes, 0); at >= 0; at = effect.load(bytes, at)) this.#learnAgain(effect);
+    });
+    if (!isOpen) this.models.forgetOpen();
   }
 
   #learnAgain(effect: Effect): void {
     if (effect.type !== EFFECT.event) return;
     if (effect.getU32(EVENT.flags) & TEACHING) this.models.learn(effect);
-    // A long tail would fill the additions that nobody is to get.
-    if (this.models.deltaIsLarge) this.models.takeDelta();
   }
 
   /** Begins the timers: write-behind, leases, passivation, metrics. */
@@ -223,45 +250,47 @@ export class Shard {
     writeCatalogText(this.#store, this.#options.catalog.version, this.#options.catalogText);
     this.writer.start();
     this.#timers.push(setInterval(() => this.#tick(), TICK_MILLIS));
+    if (this.#options.shards > 1) this.#timers.push(setInterval(() => this.#exchangeSoon(), EXCHANGE_MILLIS));
     this.#watchStoredLeases();
   }
 
   // ── learning and snapshots ─────────────────────────────────────────────────────────────────────
 
   /** Right behind the close of a batch what was learnt and what is journalled agree. */
-  #nameAndExchange(): void {
+  #onClosed(): void {
     this.models.nameVersion();
-    if (this.#options.shards > 1 && monotonicMillis() - this.#exchangedAt > EXCHANGE_MILLIS) this.#exchange();
+    if (this.#isExchangeDue) this.#exchangeNow();
   }
 
-  #exchange(): void {
-    this.#exchangedAt = monotonicMillis();
-    this.#options.events.modelsLearnt(this.models.takeDelta(), this.#store.openBatch);
+  #exchangeSoon(): void {
+    // With a batch open: when it closes, some milliseconds from now.
+    if (this.#store.openBatchBytes > 0) this.#isExchangeDue = true;
+    else this.#exchangeNow();
+  }
+
+  #exchangeNow(): void {
+    this.#isExchangeDue = false;
+    if (!this.writer.isReadOnly) this.#exchange.step(this.#store.openBatch);
   }
 
   /**
-   * The models as they are, and where in the journal that is: right behind a closed batch for this shard,
-   * where their last additions stood for the others. Null when nothing was learnt since the last one and the
-   * journal is not much longer: a start reads it from there, learnt from or not.
+   * The base of the models and where in the journal it stands: as all shards have merged it; of a shard alone,
+   * everything, right behind a closed batch. Null when nothing was learnt since the last one and the journal is
+   * not much longer: a start reads it from there, learnt from or not.
    */
-  takeSnapshot(peerBatches: ReadonlyMap<number, number>): ModelSnapshot | null {
+  takeSnapshot(): ModelSnapshot | null {
     if (this.writer.isReadOnly) return null;
-    let batches = this.#store.openBatch;
-    for (const batch of peerBatches.values()) batches += batch;
-    if (!this.models.hasNews && batches - this.#snapshotBatches < SNAPSHOT_BATCHES_MAX) return null;
     if (this.#store.openBatchBytes > 0) this.writer.commit();
+    this.#exchangeNow();
+    const { epoch, shards } = this.#options;
+    const positions: JournalPosition[] = [];
+    for (let stream = 0; stream < shards; stream++)
+      positions.push({ epoch, stream, batch: this.#exchange.cuts[stream] ?? this.#store.openBatch });
+    const batches = positions.reduce((sum, { batch }) => sum + batch, 0);
+    if (!this.models.hasNews && batches - this.#snapshotBatches < SNAPSHOT_BATCHES_MAX) return null;
     this.models.hasNews = false;
     this.#snapshotBatches = batches;
-    const { epoch, shards, shard } = this.#options;
-    const positions: JournalPosition[] = [];
-    for (let stream = 0; stream < shards; stream++) {
-      positions.push({
-        epoch,
-        stream,
-        batch: stream === shard ? this.#store.openBatch : (peerBatches.get(stream) ?? 1),
-      });
-    }
-    return { state: this.models.snapshot(), positions, modelEpoch: this.models.epoch };
+    return { state: this.models.snapshot(), positions, modelEpoch: this.models.epoch, round: this.#exchange.round };
   }
 
   /** Drops the oldest part of the journal beyond `keepBytes`, as far as no recovery can need it. */

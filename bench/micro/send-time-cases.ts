@@ -1,4 +1,6 @@
 /** One send-time over the next 24 hours, in a zone with summer time, with quiet hours. */
+
+import { GAP_SLOTS } from '../../decision/purchase-due.ts';
 import {
   addSendPrior,
   chooseSendTime,
@@ -34,6 +36,11 @@ export const SEND_TIME_CASES: readonly MicroCase[] = [
         zoneTiltOffset: 0,
         tilt: new Uint16Array(TILT_SLOTS).fill(2),
         tiltOffset: 0,
+        waitingLossPerDay: 0.05,
+        purchases: 5,
+        lastPurchaseAtEpochMillis: NOW_EPOCH_MILLIS - 5 * 24 * HOUR_MILLIS,
+        decayedLogGaps: 7,
+        gapTotals: new Float64Array(GAP_SLOTS),
         explorationProbability: SEND_EXPLORATION_PROBABILITY,
         seed0: 0,
         seed1: 3,

@@ -2,6 +2,7 @@
 import { ATTRIBUTION_CHECKS } from './attribution-checks.ts';
 import { CHURN_CHECKS } from './churn-checks.ts';
 import { EXPERIMENT_CHECKS } from './experiment-checks.ts';
+import { LEARNING_CHECKS } from './learning-checks.ts';
 import { MARKET_CHECKS } from './market-checks.ts';
 import { PRICE_CHECKS } from './price-checks.ts';
 import { PURCHASE_CHECKS } from './purchase-checks.ts';
@@ -17,5 +18,6 @@ export const SCIENCE_CHECKS: readonly ScienceCheck[] = [
   ...CHURN_CHECKS,
   ...ATTRIBUTION_CHECKS,
   ...EXPERIMENT_CHECKS,
+  ...LEARNING_CHECKS,
   ...MARKET_CHECKS,
 ];

@@ -1,6 +1,7 @@
 /** What events teach, to whom they count, and what becomes of leases. */
 import { beforeEach, describe, expect, it } from 'vitest';
 import { EFFECT, Effect, EVENT, EVENT_FLAG } from '../../actors/effect.ts';
+import { FIELD } from '../../actors/record-layout.ts';
 import { WANT } from '../../decision/pipeline.ts';
 import type { Plain } from '../../proto/messages.ts';
 import { FAULT } from '../../proto/statuses.ts';
@@ -171,6 +172,66 @@ describe('learning', () => {
     expect(next.models.snapshot().demand).toEqual(shard.models.snapshot().demand);
     expect(next.models.snapshot().weeks).toEqual(shard.models.snapshot().weeks);
     expect(next.models.snapshot().zones).toEqual(shard.models.snapshot().zones);
+  });
+});
+
+describe('purchase cycle', () => {
+  const cycle = (): number[] => {
+    shard.recordBytes('ann');
+    const { record } = shard.runtime;
+    return [record.getU16(FIELD.purchases), record.getF64(FIELD.lastPurchaseAt), record.getF64(FIELD.decayedLogGaps)];
+  };
+  const gaps = (): number[] => [...(shard.models.snapshot().gaps.get(0) ?? [])];
+
+  it('purchases: each occasion is a step, two within an hour are one, and so is one told late', () => {
+    track('purchase');
+    expect([cycle(), gaps()]).toEqual([[1, NOON, 0], []]);
+    track('purchase', '', {}, NOON + 3_599_999);
+    expect(cycle()).toEqual([1, NOON, 0]);
+    track('purchase', '', {}, NOON + 3 * DAY);
+    const three = Math.fround(Math.log(3));
+    expect(cycle()[0]).toBe(2);
+    expect(cycle()[2]).toBeCloseTo(three, 6);
+    expect(gaps()[0]).toBe(1);
+    expect(gaps()[1]).toBeCloseTo(three, 6);
+    expect(gaps()[2]).toBeCloseTo(three * three, 6);
+    // A clock that has gone back.
+    track('purchase', '', {}, NOON + 2 * DAY);
+    expect(cycle().slice(0, 2)).toEqual([2, NOON + 3 * DAY]);
+    track('purchase', '', {}, NOON + 8 * DAY);
+    expect(cycle()[2]).toBeCloseTo(0.9 * three + Math.log(5), 6);
+    track('click', '', {}, NOON + 9 * DAY);
+    expect(cycle()[0]).toBe(3);
+  });
+
+  it('recovery: the same cycle and the same gaps of everybody, bit for bit', () => {
+    for (const day of [0, 3, 4, 11]) track('purchase', '', {}, NOON + day * DAY);
+    const [before, everybody] = [cycle(), gaps()];
+    shard.store.commitNow();
+    shard = shard.recovered();
+    expect([cycle(), gaps()]).toEqual([before, everybody]);
+  });
+
+  it('decide: waits for the day it is due when the channel may look ahead, and not when it may not', () => {
+    for (const sendWithin of ['1d', '6d']) {
+      shard = new OneShard({
+        catalog: catalogText({
+          channels: `{ app: { sendWithin: ${sendWithin}, waitingLossPerDay: 0 } }`,
+          actions: '{ key: a, channels: [app], valueMinor: 9 }',
+        }),
+      });
+      for (let n = 0; n < 30; n++) track('purchase', '', {}, NOON + n * 7 * DAY);
+      const now = NOON + (29 * 7 + 1) * DAY;
+      const times: number[] = [];
+      // One in twenty explores.
+      for (let n = 0; n < 9; n++) {
+        const { sendTime } = shard.decide({ profile: 'ann', wantMask: WANT.sendTime, channel: 'app' }, now);
+        times.push((sendTime?.atEpochMillis ?? 0) - now);
+      }
+      const median = times.toSorted((a, b) => a - b)[4] as number; // nine
+      if (sendWithin === '1d') expect(median).toBeLessThanOrEqual(DAY);
+      else expect(median).toBeGreaterThan(2 * DAY);
+    }
   });
 });
 

@@ -47,11 +47,11 @@ export class MemoryStore implements Store {
   #isBroken = false;
   readonly unsettledBatches = 0;
 
-  constructor(disk: MemoryDisk, epoch: number, stream: number) {
+  constructor(disk: MemoryDisk, epoch: number, stream: number, openBatchMin = 1) {
     this.disk = disk;
     this.epoch = epoch;
     this.stream = stream;
-    this.#batch = disk.lastBatchOf(epoch, stream) + 1;
+    this.#batch = Math.max(openBatchMin, disk.lastBatchOf(epoch, stream) + 1);
   }
 
   getRecord(key: Uint8Array): Uint8Array | undefined {

@@ -396,9 +396,9 @@ describe('record layout', () => {
     record.addMessage(8, 9, NOW);
     return bytesOf(record);
   }
-  /** The prototype's layout: the same without the eight bytes of `contactRefusedAt`. */
+  /** The prototype's layout: the same without what the header has from `contactRefusedAt` on. */
   function layout0(bytes: Uint8Array): Uint8Array {
-    const old = new Uint8Array(bytes.length - 8);
+    const old = new Uint8Array(bytes.length - (HEADER_BYTES - FIELD.contactRefusedAt));
     old.set(bytes.subarray(0, FIELD.contactRefusedAt));
     old.set(bytes.subarray(HEADER_BYTES), FIELD.contactRefusedAt);
     old[0] = 0;

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isQuiet } from '../../decision/contact-policy.ts';
 import { type ZoneData, ZoneTable } from '../../decision/local-time.ts';
+import { GAP_SLOTS } from '../../decision/purchase-due.ts';
 import {
   addSendPrior,
   chooseSendTime,
@@ -49,6 +50,11 @@ function inputOf(overrides: Partial<SendTimeInput> = {}): SendTimeInput {
     zoneTiltOffset: 0,
     tilt: new Uint16Array(TILT_SLOTS),
     tiltOffset: 0,
+    waitingLossPerDay: 0,
+    purchases: 0,
+    lastPurchaseAtEpochMillis: 0,
+    decayedLogGaps: 0,
+    gapTotals: new Float64Array(GAP_SLOTS),
     explorationProbability: 0,
     seed0: 1,
     seed1: 2,
@@ -337,6 +343,88 @@ describe('chooseSendTime', () => {
           if (out.atEpochMillis >= now + DAY) return;
           // The sum over minutes misses each hour's edge by less than a minute.
           expect(Math.abs(out.probability - Math.min(best / integral, 1))).toBeLessThan(0.02);
+        },
+      ),
+      { numRuns: 300 },
+    );
+  });
+
+  it('chooseSendTime: waits for what is worth more, and not for what waiting eats up', () => {
+    const week = new Float64Array(WEEK_SLOTS).fill(10);
+    // Today flat, tomorrow at 10:00 a fifth more.
+    week[24 + 10] = 12;
+    const input = inputOf({ week, nowEpochMillis: MONDAY + 10 * HOUR, horizonMillis: 2 * DAY });
+    for (const [loss, waits] of [
+      [0, true],
+      [0.19, true],
+      [0.21, false],
+      [1, false],
+    ] as const) {
+      input.waitingLossPerDay = loss;
+      chooseSendTime(input, out);
+      expect(out.atEpochMillis).toBe(MONDAY + 10 * HOUR + (waits ? DAY : 0));
+      // The average hour of the coming day: 23 of 10, and the running one of 10.
+      expect(out.nowWorth).toBeCloseTo(1, 9);
+      expect(out.worth).toBeCloseTo(waits ? 1.2 / (1 + loss) : 1, 9);
+      expect(out.worth).toBeGreaterThanOrEqual(out.nowWorth);
+    }
+  });
+
+  it('chooseSendTime: the day on which a purchase is due, when it looks some days ahead', () => {
+    const week = new Float64Array(WEEK_SLOTS).fill(1);
+    const input = inputOf({ week, nowEpochMillis: MONDAY, horizonMillis: 6 * DAY, purchases: 21 });
+    for (let n = 0; n < 20; n++) input.decayedLogGaps = 0.9 * input.decayedLogGaps + Math.log(7);
+    input.gapTotals = Float64Array.of(1e6, 1e6 * Math.log(7), 1e6 * (Math.log(7) ** 2 + 0.5));
+    // Bought yesterday: nothing is due for days. Of hours of one worth the earliest wins: the start of a day.
+    input.lastPurchaseAtEpochMillis = MONDAY - DAY;
+    chooseSendTime(input, out);
+    expect(out.atEpochMillis).toBeGreaterThanOrEqual(MONDAY + 4 * DAY);
+    expect((out.atEpochMillis - MONDAY) % DAY).toBe(0);
+    // A week ago: now or never.
+    input.lastPurchaseAtEpochMillis = MONDAY - 12 * DAY;
+    chooseSendTime(input, out);
+    expect(out.atEpochMillis).toBe(MONDAY);
+    expect(out.worth).toBeGreaterThan(1.2);
+    // Somebody who has bought once has no cycle.
+    input.purchases = 1;
+    chooseSendTime(input, out);
+    expect(out).toMatchObject({ atEpochMillis: MONDAY, worth: 1, nowWorth: 1 });
+  });
+
+  it('chooseSendTime: no NaN and no instant before now, with purchases from the future and curves of zeros', () => {
+    const day = fc.integer({ min: -4000, max: 4000 });
+    const number = fc.oneof(fc.double({ noNaN: true, noDefaultInfinity: true }), fc.constantFrom(0, -1e300, 1e300));
+    fc.assert(
+      fc.property(
+        fc.constantFrom('UTC', 'America/New_York', 'Australia/Lord_Howe', 'Nowhere/At_All'),
+        fc.integer({ min: 0, max: 8 * 24 }),
+        fc.integer({ min: 0, max: 0xffff }),
+        day,
+        number,
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        fc.boolean(),
+        fc.constantFrom(Date.UTC(2027, 2, 14, 6, 59), Date.UTC(2027, 10, 7, 5, 59), Date.UTC(2027, 3, 3, 14, 59)),
+        (name, hours, purchases, lastDay, decayedLogGaps, waitingLossPerDay, isZero, now) => {
+          const input = inputOf({
+            // As the scope does: a zone that is not known is the catalog's.
+            zone: Math.max(0, zones.zoneIndexByName(name)),
+            nowEpochMillis: now,
+            horizonMillis: hours * HOUR,
+            purchases,
+            lastPurchaseAtEpochMillis: now + lastDay * DAY,
+            decayedLogGaps,
+            waitingLossPerDay,
+          });
+          if (isZero) input.week.fill(0);
+          chooseSendTime(input, out);
+          expect(out.isFound).toBe(true);
+          expect(out.atEpochMillis).toBeGreaterThanOrEqual(now);
+          expect(out.atEpochMillis).toBeLessThanOrEqual(now + hours * HOUR);
+          for (const value of [out.worth, out.nowWorth, out.probability, out.nowProbability]) {
+            expect(value).toBeGreaterThanOrEqual(0);
+            expect(value).toBeLessThan(Infinity);
+          }
+          expect(out.worth).toBeGreaterThanOrEqual(out.nowWorth);
         },
       ),
       { numRuns: 300 },

@@ -1,10 +1,9 @@
-/** What shards teach each other: additions, whole and once, and snapshots that are copies. */
+/** What a shard has learnt: snapshots that are copies, signals where they belong. Between shards: learning-exchange.test.ts. */
 import { describe, expect, it } from 'vitest';
 import { RESPONSE_MODEL_BYTES } from '../../decision/response-model.ts';
 import { type SendTimeInput, TILT_SLOTS, WEEK_SLOTS } from '../../decision/send-time.ts';
 import { createPriceMemory, PriceTable } from '../../workers/price-table.ts';
 import { type ModelState, ShardModels } from '../../workers/shard-models.ts';
-import { createLedgerMemory } from '../../workers/shared-ledger.ts';
 import { OneShard, ZONES } from '../actors/one-shard.ts';
 import { COFFEE, catalogText, NOON } from '../actors/test-catalog.ts';
 
@@ -15,13 +14,6 @@ const CATALOG = catalogText({
 });
 const EVENTS = ['impression', 'click', 'dismiss', 'purchase', 'open'];
 
-function pair(): [OneShard, OneShard] {
-  const ledgerMemory = createLedgerMemory(2);
-  const priceMemory = createPriceMemory();
-  const open = (shard: number): OneShard =>
-    new OneShard({ catalog: CATALOG, shard, shards: 2, ledgerMemory, priceMemory });
-  return [open(0), open(1)];
-}
 function teach(shard: OneShard, profile: string, count: number): void {
   for (let n = 0; n < count; n++) {
     const now = NOON + n * 1_800_000;
@@ -50,32 +42,6 @@ function expectAlike(one: ModelState, two: ModelState): void {
 }
 
 describe('shard models', () => {
-  it('exchange: two shards that taught each other know the same, and nothing is sent twice', () => {
-    const [one, two] = pair();
-    expect(one.models.takeDelta()).toBeNull();
-    teach(one, 'p', 30);
-    const epoch = two.models.epoch;
-    const first = one.models.takeDelta();
-    if (first === null) throw new Error('nothing was learnt');
-    two.models.addDelta(first);
-    expect(one.models.takeDelta()).toBeNull();
-    // What was heard is not passed on.
-    expect(two.models.takeDelta()).toBeNull();
-    expect(two.models.epoch).toBe(epoch + 1);
-    expectAlike(one.models.snapshot(), two.models.snapshot());
-    teach(two, 'q', 17);
-    const second = two.models.takeDelta();
-    if (second === null) throw new Error('nothing was learnt');
-    one.models.addDelta(second);
-    expectAlike(one.models.snapshot(), two.models.snapshot());
-  });
-
-  it('one shard alone keeps no additions', () => {
-    const shard = new OneShard({ catalog: CATALOG });
-    teach(shard, 'p', 5);
-    expect([shard.models.takeDelta(), shard.models.hasNews]).toEqual([null, true]);
-  });
-
   it('snapshot: a copy of the response model in shared memory; a new shard from it knows the same', () => {
     const shard = new OneShard({ catalog: CATALOG });
     teach(shard, 'p', 20);

@@ -8,6 +8,7 @@ import { FrameDecoder } from '../../proto/request.ts';
 import { FAULT } from '../../proto/statuses.ts';
 import { compileCatalog } from '../../workers/catalog/compile-catalog.ts';
 import { monotonicMicros } from '../../workers/clock.ts';
+import { createLearningMemory } from '../../workers/learning-exchange.ts';
 import { createMetricsBuffer, MetricsWriter } from '../../workers/metrics-layout.ts';
 import { deriveSecret } from '../../workers/node-secret.ts';
 import { createPriceMemory, PriceTable } from '../../workers/price-table.ts';
@@ -97,6 +98,7 @@ function start(
     secret: deriveSecret(SECRET_BYTES),
     zones: ZONES,
     ledger: new SharedLedger(createLedgerMemory(1), 0),
+    learningMemory: createLearningMemory(1),
     ledgerSubjects: dealSlots([], catalog),
     prices: new PriceTable(createPriceMemory()),
     metrics: new MetricsWriter(createMetricsBuffer()),
@@ -110,7 +112,6 @@ function start(
       turnFailed: (error) => {
         throw error;
       },
-      modelsLearnt: () => {},
       traced: () => {},
       burst: () => {},
       checkpointed: () => {

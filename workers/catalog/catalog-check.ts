@@ -4,6 +4,7 @@
  * a wrong shape in one place is still checked everywhere else and all problems come out at once.
  */
 import type { TraitSpec, TraitType } from '../../decision/catalog.ts';
+import { SEND_HORIZON_MILLIS_MAX } from '../../decision/send-time.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
 import { CATALOG_LIMITS } from './catalog-limits.ts';
 import type { CounterRegistry } from './counter-registry.ts';
@@ -187,6 +188,12 @@ function checkChannel(path: DocumentPath, channel: RawMap, sink: FindingSink): v
       [...path, 'quietHours'],
       `${JSON.stringify(quietHours)} begins and ends at the same minute: leave it out for no quiet hours`,
     );
+  }
+  const sendWithin = textOf(channel.sendWithin);
+  checkDuration([...path, 'sendWithin'], sendWithin, sink);
+  const millis = sendWithin === null ? null : parseDurationMillis(sendWithin);
+  if (millis !== null && millis > SEND_HORIZON_MILLIS_MAX) {
+    sink.find([...path, 'sendWithin'], `${sendWithin} is further ahead than a send-time is looked for: at most 8d`);
   }
   checkCaps([...path, 'caps'], channel.caps, sink);
 }

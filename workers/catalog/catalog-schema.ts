@@ -57,6 +57,8 @@ const channel = z.strictObject({
     .string()
     .regex(QUIET_HOURS_PATTERN, { error: 'must be two local times such as "22:00-08:00"' })
     .optional(),
+  sendWithin: duration.describe('how far ahead a send-time may be, at most 8d').optional(),
+  waitingLossPerDay: probability.describe('what a message is worth less by for each day of waiting').optional(),
   caps: caps.optional(),
 });
 

@@ -55,6 +55,8 @@ const CATALOG_DEFAULTS = {
   rewardWindow: '7d',
   leaseMillis: 120_000,
   quoteTtlMillis: 900_000,
+  sendWithin: '1d',
+  waitingLossPerDay: 0.05,
   lever: 1,
   capOn: 'decision',
 } as const;
@@ -117,6 +119,8 @@ function compileChannel(key: string, channel: CatalogFile['channels'][string], i
     hash: hashOf(key),
     costMinor: channel.costMinor ?? 0,
     quietHours: channel.quietHours === undefined ? null : sound(parseQuietHours(channel.quietHours)),
+    sendWithinMillis: sound(parseDurationMillis(channel.sendWithin ?? CATALOG_DEFAULTS.sendWithin)),
+    waitingLossPerDay: channel.waitingLossPerDay ?? CATALOG_DEFAULTS.waitingLossPerDay,
     caps: (channel.caps ?? []).map(compileCap),
   };
 }

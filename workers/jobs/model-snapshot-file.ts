@@ -19,7 +19,7 @@ import type { PartKeys } from '../../decision/part-register.ts';
 import type { ModelState } from '../shard-models.ts';
 
 const MAGIC = Buffer.from('OPMODEL\n');
-const VERSION = 2;
+const VERSION = 3;
 const HEADER_BYTES = 40;
 const HEADER_SUM_AT = 32;
 /** A header that claims more is damaged: no memory is asked for on its word. */
@@ -30,6 +30,8 @@ export interface ModelSnapshot {
   readonly state: ModelState;
   readonly positions: readonly JournalPosition[];
   readonly modelEpoch: number;
+  /** The round of the learning exchange it stands at. Means something in the run it was made in, so a file has none: 0. */
+  readonly round: number;
 }
 
 type Entries = readonly (readonly [number, Float64Array])[];
@@ -42,6 +44,7 @@ export interface WriteModelSnapshotInput {
   readonly demand: Entries;
   readonly weeks: Entries;
   readonly zones: Entries;
+  readonly gaps: Entries;
   readonly positions: readonly JournalPosition[];
   readonly modelEpoch: number;
 }
@@ -67,6 +70,7 @@ interface SnapshotHeader {
   readonly demand: readonly (readonly [number, number])[];
   readonly weeks: readonly (readonly [number, number])[];
   readonly zones: readonly (readonly [number, number])[];
+  readonly gaps: readonly (readonly [number, number])[];
 }
 
 /** The name under which the snapshot before the newest is kept. */
@@ -84,6 +88,7 @@ export function snapshotInput(path: string, snapshot: ModelSnapshot): WriteModel
     demand: [...state.demand],
     weeks: [...state.weeks],
     zones: [...state.zones],
+    gaps: [...state.gaps],
     positions,
     modelEpoch,
   };
@@ -148,10 +153,14 @@ function encodeSnapshot(input: WriteModelSnapshotInput): Buffer {
     demand: lengths(input.demand),
     weeks: lengths(input.weeks),
     zones: lengths(input.zones),
+    gaps: lengths(input.gaps),
   };
   const json = Buffer.from(JSON.stringify(header));
   const doublesAt = pad8(4 + json.length);
-  const columns = [response, ...[...input.demand, ...input.weeks, ...input.zones].map(([, values]) => values)];
+  const columns = [
+    response,
+    ...[...input.demand, ...input.weeks, ...input.zones, ...input.gaps].map(([, values]) => values),
+  ];
   const doubles = columns.reduce((sum, column) => sum + column.length, 0);
   const body = Buffer.alloc(doublesAt + doubles * 8);
   body.writeUInt32LE(json.length, 0);
@@ -210,10 +219,12 @@ function readBody(body: Buffer): ModelSnapshot {
   const demand = columns(header.demand);
   const weeks = columns(header.weeks);
   const zones = columns(header.zones);
+  const gaps = columns(header.gaps);
   return {
-    state: { response, parts: Uint32Array.from(header.parts), demand, weeks, zones },
+    state: { response, parts: Uint32Array.from(header.parts), demand, weeks, zones, gaps },
     positions: header.positions,
     modelEpoch: header.modelEpoch,
+    round: 0,
   };
 }
 

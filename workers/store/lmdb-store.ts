@@ -36,8 +36,11 @@ export interface LmdbStoreOptions extends Omit<EnvironmentOptions, 'isReadOnly'>
   readonly epoch: number;
   /** This writer's own stream of the journal, 0 to 65,535. No two open stores of an epoch may share one. */
   readonly stream: number;
-  /** Number of the first batch. Default: one after the last batch of this epoch and stream on disk, or 1. */
-  readonly openBatch?: number;
+  /**
+   * Least number of the first batch, for who knows of batches that never reached the disk. Never smaller than one
+   * after the last batch of this epoch and stream on disk.
+   */
+  readonly openBatchMin?: number;
 }
 
 export interface TrimOptions {
@@ -72,9 +75,10 @@ export class LmdbStore implements Store {
     this.stream = options.stream;
     this.#environment = StoreEnvironment.open(options);
     const next = lastBatchOf(this.#environment.journal, options.epoch, options.stream) + 1;
-    this.#open.number = options.openBatch ?? next;
+    const least = options.openBatchMin ?? 1;
+    assertRange('openBatchMin', least, 1, BATCH_MAX);
     // A smaller number would overwrite a committed batch.
-    assertRange('openBatch', this.#open.number, next, BATCH_MAX);
+    this.#open.number = Math.max(next, least);
   }
 
   get openBatch(): number {

@@ -216,6 +216,24 @@ const SLIPS: readonly (readonly [string, string, string, readonly string[]])[] =
     ],
   ],
   [
+    'send-time too far ahead',
+    'quietHours: "22:00-08:00"',
+    'sendWithin: 9d',
+    ['22:37 channels.push.sendWithin: 9d is further ahead than a send-time is looked for: at most 8d'],
+  ],
+  [
+    'send-time without a unit',
+    'quietHours: "22:00-08:00"',
+    'sendWithin: 3',
+    ['22:37 channels.push.sendWithin: must be text, got 3'],
+  ],
+  [
+    'a loss of more than everything',
+    'quietHours: "22:00-08:00"',
+    'waitingLossPerDay: 1.5',
+    ['22:44 channels.push.waitingLossPerDay: must be at most 1, got 1.5'],
+  ],
+  [
     'cap period unknown',
     'per: 24h',
     'per: month',

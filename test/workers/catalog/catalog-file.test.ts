@@ -93,6 +93,8 @@ describe('compileCatalog', () => {
       hash: murmur3Text('push', 0),
       costMinor: 2,
       quietHours: { startMinute: 1320, endMinute: 480 },
+      sendWithinMillis: 86_400_000,
+      waitingLossPerDay: 0.05,
       caps: [
         {
           count: 2,

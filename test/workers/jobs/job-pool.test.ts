@@ -137,6 +137,7 @@ describe.skipIf(!isBuilt)('job pool', () => {
         demand: [],
         weeks: [],
         zones: [],
+        gaps: [],
         positions: [],
         modelEpoch: 3,
       }),

@@ -26,12 +26,14 @@ function snapshotOf(mark: number): ModelSnapshot {
       ]),
       weeks: new Map([[3, Float64Array.from({ length: 168 }, (_, hour) => hour / 7)]]),
       zones: new Map(),
+      gaps: new Map([[0, Float64Array.of(3, 4.5)]]),
     },
     positions: [
       { epoch: 4_000_000_000, stream: 1, batch: 77 },
       { epoch: 2, stream: 0, batch: 1 },
     ],
     modelEpoch: 12,
+    round: 0,
   };
 }
 
@@ -62,7 +64,7 @@ describe('model snapshot file', () => {
     const read = readModelSnapshot(path);
     expect(read?.damage).toEqual([]);
     expect(bits(read?.snapshot?.state.response ?? new ArrayBuffer(0))).toEqual(bits(given.state.response));
-    for (const part of ['parts', 'demand', 'weeks', 'zones'] as const)
+    for (const part of ['parts', 'demand', 'weeks', 'zones', 'gaps'] as const)
       expect(read?.snapshot?.state[part]).toEqual(given.state[part]);
     expect(Object.is(read?.snapshot?.state.demand.get(7)?.[1], -0)).toBe(true);
     expect(read?.snapshot?.positions).toEqual(given.positions);
@@ -78,8 +80,10 @@ describe('model snapshot file', () => {
       demand: [],
       weeks: [],
       zones: [],
+      gaps: [],
       positions: [],
       modelEpoch: 0,
+      round: 0,
     };
     writeModelSnapshot(empty);
     expect(readModelSnapshot(path)?.snapshot?.state.response.byteLength).toBe(0);
