@@ -21,7 +21,7 @@ import { epochMicrosOf, monotonicMicros, monotonicMicrosOf } from '../workers/cl
 import { COUNTER, HISTOGRAM, type MetricsWriter } from '../workers/metrics-layout.ts';
 import type { RequestRunner } from '../workers/request-runner.ts';
 import type { Responder } from '../workers/responder.ts';
-import type { ModelAdditions } from '../workers/shard-models.ts';
+import type { HandedAdditions } from '../workers/shard-models.ts';
 import { createRingMemory, RING_RECORD_BYTES_MAX, RingReader, RingWriter } from './shared-ring.ts';
 
 const FORWARDED_MAX = 16_384;
@@ -49,7 +49,7 @@ interface Large {
 interface Learnt {
   readonly kind: 'learnt';
   /** Null: nothing was learnt up to there. */
-  readonly additions: ModelAdditions | null;
+  readonly additions: HandedAdditions | null;
   readonly upToBatch: number;
 }
 type LinkMessage = typeof WAKE | Ring | Large | Learnt;
@@ -113,7 +113,7 @@ export class ShardLink {
   constructor(
     port: MessagePort,
     host: LinkHost,
-    onLearnt: (additions: ModelAdditions | null, upToBatch: number) => void,
+    onLearnt: (additions: HandedAdditions | null, upToBatch: number) => void,
   ) {
     this.#port = port;
     this.#host = host;
@@ -147,7 +147,7 @@ export class ShardLink {
     return true;
   }
 
-  shareLearnt(additions: ModelAdditions | null, upToBatch: number): void {
+  shareLearnt(additions: HandedAdditions | null, upToBatch: number): void {
     this.#port.postMessage({ kind: 'learnt', additions, upToBatch } satisfies Learnt);
   }
 

@@ -234,7 +234,7 @@ main.on('message', (message: ToShard) => {
   switch (message.kind) {
     case 'link':
       host.links[message.peer] = new ShardLink(message.port, host, (additions, upToBatch) => {
-        if (additions !== null) shard.models.addDelta(additions);
+        if (additions !== null) shard.addLearnt(message.peer, additions);
         peerBatches.set(message.peer, upToBatch);
       });
       return;

@@ -43,6 +43,12 @@ export interface ModelAdditions {
   readonly sends: Float64Array;
 }
 
+/** Additions as they go to the other shards. */
+export interface HandedAdditions extends ModelAdditions {
+  /** Counts what this shard has handed out since its start, from 1. */
+  readonly number: number;
+}
+
 /** A whole model as plain data; `response` may be shared memory. */
 export interface ModelState {
   readonly response: ArrayBuffer | SharedArrayBuffer;
@@ -64,9 +70,9 @@ export class ShardModels implements Models {
   readonly #zones = new Map<number, Float64Array>();
   #sends: number[] = [];
   readonly #emptyZone = new Float64Array(TILT_SLOTS);
-  readonly #store: Store;
+  readonly #store: Pick<Store, 'readJournal'>;
   readonly #seedSecret: Uint32Array;
-  readonly #prices: PriceTable;
+  readonly #prices: Pick<PriceTable, 'priceOf'>;
   readonly #zoneName: (zone: number) => string;
   readonly #decision = new Effect();
   readonly #features = new FeatureVector();
@@ -84,8 +90,8 @@ export class ShardModels implements Models {
 
   constructor(
     catalog: Catalog,
-    store: Store,
-    prices: PriceTable,
+    store: Pick<Store, 'readJournal'>,
+    prices: Pick<PriceTable, 'priceOf'>,
     seedSecret: Uint32Array,
     zoneName: (zone: number) => string,
     hasPeers: boolean,
@@ -176,7 +182,14 @@ export class ShardModels implements Models {
     const hour = Math.floor(nowEpochMillis / HOUR_MILLIS);
     const known = this.#points.get(product.hash);
     if (known !== undefined && known.hour === hour && !wantsExplain) return known.point;
-    const priceMinor = this.#prices.priceOf(product.index, hour, () => this.#drawPrice(product, hour));
+    let isDrawn = false;
+    const priceMinor = this.#prices.priceOf(product.index, hour, () => {
+      isDrawn = true;
+      return this.drawPrice(product, hour);
+    });
+    if (known?.hour !== hour || known.point.priceMinor !== priceMinor) {
+      this.onPrice(product.hash, hour, priceMinor, isDrawn);
+    }
     const point = {
       priceMinor,
       maskedPriceMinor: priceMinor,
@@ -187,7 +200,11 @@ export class ShardModels implements Models {
     return point;
   }
 
-  #drawPrice(product: Product, hour: number): number {
+  /** Told of each price of a product and hour that is new here, drawn by this shard or read from another. */
+  onPrice: (skuHash: number, hour: number, priceMinor: number, isDrawn: boolean) => void = () => {};
+
+  /** The price of the hour by what is known now. @param hour hours since 1970 */
+  drawPrice(product: Product, hour: number): number {
     seedFrom(this.#seedSecret, product.hash, 0, hour, this.#seeds);
     const input = this.#priceInput;
     input.state = this.#demandOf(product.hash);
@@ -204,7 +221,7 @@ export class ShardModels implements Models {
   }
 
   #explainPrice(product: Product, hour: number): PricePoint['explain'] {
-    this.#drawPrice(product, hour);
+    this.drawPrice(product, hour);
     const drawn = this.#priceResult;
     const summary = { baseMean: 0, elasticityMean: 0, baseSd: 0, elasticitySd: 0, correlation: 0 };
     summariseDemand(this.#demandOf(product.hash), 0, summary);

@@ -10,6 +10,7 @@ import { ActorRuntime, type RuntimeStats } from '../actors/actor-runtime.ts';
 import { DecideTurn } from '../actors/decide-turn.ts';
 import { EFFECT, type Effect, EVENT } from '../actors/effect.ts';
 import { EventTurn } from '../actors/event-turn.ts';
+import { JournalMarks } from '../actors/journal-marks.ts';
 import { ProfileTurn } from '../actors/profile-turn.ts';
 import { type JournalPosition, STORE_KEY_BYTES } from '../actors/store.ts';
 import type { Catalog } from '../decision/catalog.ts';
@@ -33,7 +34,7 @@ import {
   writeCatalogText,
 } from './recovery.ts';
 import { RequestRunner, type TraceSettings } from './request-runner.ts';
-import { type ModelAdditions, ShardModels, TEACHING } from './shard-models.ts';
+import { type HandedAdditions, ShardModels, TEACHING } from './shard-models.ts';
 import { ShardWriter } from './shard-writer.ts';
 import { type LedgerSubject, moveOwn, type SharedLedger } from './shared-ledger.ts';
 import type { LmdbStore } from './store/lmdb-store.ts';
@@ -77,7 +78,7 @@ export interface ShardEvents {
   readOnlyChanged(isReadOnly: boolean, problem: string | null): void;
   turnFailed(error: unknown, effectType: number, profileHash: string): void;
   /** `additions` is null when nothing was learnt; the others may then still count the journal up to there as seen. */
-  modelsLearnt(additions: ModelAdditions | null, upToBatch: number): void;
+  modelsLearnt(additions: HandedAdditions | null, upToBatch: number): void;
   traced(records: TraceRecord[]): void;
   /** Many answers follow until `false`: each connection's may leave together. */
   burst(isOn: boolean): void;
@@ -94,7 +95,9 @@ export class Shard {
   readonly #store: LmdbStore;
   readonly #metrics: MetricsWriter;
   readonly #decideTurn: DecideTurn;
+  readonly #marks: JournalMarks;
   #exchangedAt = 0;
+  #exchanges = 0;
   #timers: NodeJS.Timeout[] = [];
   #published = new Map<string, number>();
   #isStopping = false;
@@ -119,7 +122,10 @@ export class Shard {
       options.parts,
     );
     this.models.epoch = (options.snapshot?.modelEpoch ?? 0) + 1;
-    this.models.flushNow = () => this.#exchange();
+    this.models.flushNow = () => void this.#exchange();
+    this.#marks = new JournalMarks(options.store);
+    this.models.onPrice = (skuHash, hour, priceMinor, isDrawn) =>
+      this.#marks.price(skuHash, hour, priceMinor, isDrawn, epochMillis());
     this.runtime = new ActorRuntime(
       {
         store: options.store,
@@ -207,7 +213,10 @@ export class Shard {
     );
     // What was learnt again is known to every shard already: each reads the whole journal.
     this.models.takeDelta();
+    this.models.nameVersion();
     this.models.hasNews = applied > 0;
+    const { catalog } = this.runtime.index;
+    this.#marks.start(catalog.versionHash, shards, snapshot?.modelEpoch ?? 0, epochMillis());
     return applied;
   }
 
@@ -231,12 +240,23 @@ export class Shard {
   /** Right behind the close of a batch what was learnt and what is journalled agree. */
   #nameAndExchange(): void {
     this.models.nameVersion();
-    if (this.#options.shards > 1 && monotonicMillis() - this.#exchangedAt > EXCHANGE_MILLIS) this.#exchange();
+    if (this.#options.shards <= 1 || monotonicMillis() - this.#exchangedAt <= EXCHANGE_MILLIS) return;
+    if (this.#exchange()) this.#marks.exchange(this.#exchanges, epochMillis());
   }
 
-  #exchange(): void {
+  /** Hands out what was learnt since the last time; whether there was anything. */
+  #exchange(): boolean {
     this.#exchangedAt = monotonicMillis();
-    this.#options.events.modelsLearnt(this.models.takeDelta(), this.#store.openBatch);
+    const additions = this.models.takeDelta();
+    const handed = additions === null ? null : { ...additions, number: ++this.#exchanges };
+    this.#options.events.modelsLearnt(handed, this.#store.openBatch);
+    return handed !== null;
+  }
+
+  /** Adds what another worker has learnt. Between two turns only. */
+  addLearnt(worker: number, additions: HandedAdditions): void {
+    this.models.addDelta(additions);
+    if (!this.#isStopping) this.#marks.merge(worker, additions.number, epochMillis());
   }
 
   /**
@@ -347,6 +367,7 @@ export class Shard {
     this.models.setCatalog(catalog, parts);
     this.runtime.setCatalog(new CatalogIndex(catalog));
     this.#decideTurn.useCatalog();
+    this.#marks.catalog(catalog.versionHash, epochMillis());
     writeCatalogText(this.#store, catalog.version, text);
     this.#metrics.add(COUNTER.catalogReloads, 1);
   }

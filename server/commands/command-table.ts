@@ -112,6 +112,19 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import('./replay.ts'),
   },
   {
+    name: 'replay-decision',
+    usage: '[id]',
+    summary: 'compute a logged decision again, bit for bit, and say what differs',
+    options: [
+      { flags: '--all', description: 'every decision of the log' },
+      { flags: '--data <folder>', description: 'data folder of the node (OPPORTUNE_DATA, default ./data)' },
+      { flags: '--config <file>', description: 'YAML file of the options of the node (OPPORTUNE_CONFIG)' },
+      { flags: '--differences <number>', description: 'differences shown in full (20)' },
+      { flags: '--json', description: 'print the result as JSON' },
+    ],
+    load: () => import('./replay-decision.ts'),
+  },
+  {
     name: 'bench',
     usage: '',
     summary: 'load test, in its own process (opportune bench --help)',

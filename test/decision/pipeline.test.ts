@@ -82,7 +82,8 @@ describe('pipeline stages', () => {
       shard.identify(`t${n}`, { timeZone: 'Asia/Tokyo' }, NOON);
       shard.track({ profile: `t${n}`, event: 'open' }, NOON);
     }
-    const askAnn = (): unknown => shard.decide({ profile: 'ann', wantMask: WANT.sendTime, isDryRun: true }, NOON).sendTime;
+    const askAnn = (): unknown =>
+      shard.decide({ profile: 'ann', wantMask: WANT.sendTime, isDryRun: true }, NOON).sendTime;
     shard.decide({ profile: 'ann', wantMask: WANT.sendTime, isDryRun: true }, NOON);
     const behindOwn = askAnn();
     shard.decide({ profile: 'bob', wantMask: WANT.sendTime, isDryRun: true }, NOON);

@@ -33,7 +33,11 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
 const JOBS: Readonly<Record<string, readonly string[]>> = {
   'workers/jobs/evaluate-policy.ts': ['workers/jobs/job-thread.ts'],
   'workers/jobs/export-log.ts': ['workers/jobs/job-thread.ts'],
-  'workers/jobs/model-snapshot-file.ts': ['workers/jobs/job-thread.ts', 'server/model-keeper.ts'],
+  'workers/jobs/model-snapshot-file.ts': [
+    'workers/jobs/job-thread.ts',
+    'server/model-keeper.ts',
+    'workers/recompute/recompute-decisions.ts', // runs in a process of the command line, where no shard is
+  ],
 };
 
 /** Folders without Node and without waiting: they run in browsers, in workers and in a simulation alike. */
