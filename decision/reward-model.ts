@@ -80,14 +80,13 @@ export class CrossFittedRewards {
       const fold = this.foldOf(i);
       this.#addRow(i, gram[fold] as Float64Array, moment[fold] as Float64Array, columns); // fold < folds
     }
-    const allGram = sumOf(gram, size);
-    const allMoment = sumOf(moment, columns);
-    this.#weights = gram.map((own, fold) => {
-      const matrix = allGram.map((value, at) => value - at0(own, at));
+    // Summed from the other folds, not subtracted from all: a huge reward must not leave its rounding behind.
+    this.#weights = gram.map((_, fold) => {
+      const matrix = sumOf(gram, size, fold);
       for (let c = 1; c < columns; c += 1) matrix[c * columns + c] = at0(matrix, c * columns + c) + ridge;
       // Also where the other folds have no row at all the intercept is determined: it is then 0.
       matrix[0] = at0(matrix, 0) + 1e-9;
-      const right = allMoment.map((value, at) => value - at0(moment[fold] as Float64Array, at)); // fold < folds
+      const right = sumOf(moment, columns, fold);
       return solve(matrix, right, columns);
     });
   }
@@ -141,9 +140,13 @@ export class CrossFittedRewards {
   }
 }
 
-function sumOf(parts: readonly Float64Array[], length: number): Float64Array {
+/** Sum of all parts but one. */
+function sumOf(parts: readonly Float64Array[], length: number, without: number): Float64Array {
   const sum = new Float64Array(length);
-  for (const part of parts) for (let i = 0; i < length; i += 1) sum[i] = at0(sum, i) + at0(part, i);
+  for (const [number, part] of parts.entries()) {
+    if (number === without) continue;
+    for (let i = 0; i < length; i += 1) sum[i] = at0(sum, i) + at0(part, i);
+  }
   return sum;
 }
 

@@ -260,33 +260,45 @@ function parseLine(text: string, path: string, number: number): LoggedLine {
 }
 
 function addDecision(line: LoggedLine, builder: TableBuilder, rowOf: Map<string, number>): void {
-  const { chosen, allowed, decisionId, profile, slot, atEpochMillis } = line;
-  if (line.heldOut === true) return builder.skip('held out: nothing was chosen for them');
-  if (
-    !Array.isArray(chosen) ||
-    !Array.isArray(allowed) ||
-    typeof decisionId !== 'string' ||
-    typeof profile !== 'string'
-  )
-    return builder.skip('fields are missing (chosen, allowed, decisionId, profile)');
-  if (chosen.length === 0) return builder.skip('nothing was chosen');
-  if (chosen.length > 1)
-    return builder.skip('several actions were chosen: the log has the probability of each, not of the list');
-  const { action, propensity } = chosen[0] as { action?: unknown; propensity?: unknown }; // looked at below
-  if (typeof action !== 'string') return builder.skip('fields are missing (chosen.action)');
-  if (typeof propensity !== 'number' || !(propensity > 0 && propensity <= 1))
-    return builder.skip('the propensity is missing, zero or no probability');
+  const problem = problemOf(line);
+  if (problem !== null) {
+    builder.skip(problem);
+    return;
+  }
+  const { chosen, allowed, decisionId, profile, slot, atEpochMillis } = line as UsableLine; // just checked
   const at = typeof atEpochMillis === 'number' ? atEpochMillis : 0;
   const angle = ((at % DAY_MILLIS) / DAY_MILLIS) * 2 * Math.PI;
   const row = builder.add({
-    action,
+    action: chosen[0].action,
     allowed: allowed.filter((key): key is string => typeof key === 'string'),
-    propensity,
+    propensity: chosen[0].propensity,
     reward: 0,
     person: profile,
     context: { slot: typeof slot === 'string' ? slot : '', daySine: Math.sin(angle), dayCosine: Math.cos(angle) },
   });
   rowOf.set(decisionId, row);
+}
+
+type UsableLine = LoggedLine & {
+  readonly chosen: readonly [{ readonly action: string; readonly propensity: number }];
+  readonly allowed: readonly unknown[];
+  readonly decisionId: string;
+  readonly profile: string;
+};
+
+/** Why a decision cannot be a row; null when it is a `UsableLine`. */
+function problemOf({ chosen, allowed, decisionId, profile, heldOut }: LoggedLine): string | null {
+  if (heldOut === true) return 'held out: nothing was chosen for them';
+  const isWhole = Array.isArray(chosen) && Array.isArray(allowed);
+  if (!isWhole || typeof decisionId !== 'string' || typeof profile !== 'string') {
+    return 'fields are missing (chosen, allowed, decisionId, profile)';
+  }
+  if (chosen.length === 0) return 'nothing was chosen';
+  if (chosen.length > 1) return 'several actions were chosen: the log has the probability of each, not of the list';
+  const { action, propensity } = (chosen[0] ?? {}) as { action?: unknown; propensity?: unknown }; // looked at below
+  if (typeof action !== 'string') return 'fields are missing (chosen.action)';
+  const isProbability = typeof propensity === 'number' && propensity > 0 && propensity <= 1;
+  return isProbability ? null : 'the propensity is missing, zero or no probability';
 }
 
 function addOutcome(line: LoggedLine, row: number, reward: string, builder: TableBuilder): void {
