@@ -90,7 +90,10 @@ export async function writeDecisionLog(plan: DecisionLogPlan): Promise<WrittenDe
       snapshot: null,
       ownsPartition: (partition) => shardOf(partition, plan.shards) === number,
       events: {
-        readOnlyChanged: () => {},
+        // A worker that reads its memory back begins anew: what follows cannot be computed again.
+        readOnlyChanged: (_, problem) => {
+          if (problem !== null) throw new Error(`the store cannot write: ${problem}`);
+        },
         turnFailed: (error) => {
           throw error;
         },

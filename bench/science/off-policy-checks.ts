@@ -1,4 +1,7 @@
-/** Off-policy evaluation: exact propensities of Thompson sampling, and estimators against a known truth. */
+/**
+ * Off-policy evaluation: exact propensities of Thompson sampling over Beta posteriors, and the estimators on a
+ * synthetic log whose truth is known, made as Open Bandit Pipeline makes its own.
+ */
 import { betaPlaceProbabilities } from '../../decision/beta-propensity.ts';
 import { evaluatePolicy } from '../../decision/off-policy.ts';
 import { drawNormal, drawUniform } from '../../decision/random.ts';

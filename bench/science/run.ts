@@ -6,6 +6,7 @@
 import { writeFileSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
+import { monotonicMillis } from '../../workers/clock.ts';
 import { SCIENCE_CHECKS } from './checks.ts';
 import { type Finding, type ScienceCheck, ScienceData } from './science-check.ts';
 
@@ -20,9 +21,9 @@ export interface CheckResult {
 
 export async function runCheck(check: ScienceCheck, data: ScienceData): Promise<CheckResult> {
   const missing = data.missing(check);
-  const begin = performance.now();
+  const begin = monotonicMillis();
   const findings = missing.length > 0 ? [] : await check.run(data);
-  const seconds = (performance.now() - begin) / 1000;
+  const seconds = (monotonicMillis() - begin) / 1000;
   return { check: check.name, source: check.source, seconds, missing, findings };
 }
 

@@ -15,12 +15,37 @@ function places(posteriors: readonly (readonly [number, number])[], count: numbe
 describe('beta propensity', () => {
   it('two items: the probability of the better one in closed form', () => {
     // X ~ Beta(2, 1), Y ~ Beta(1, 1): P(X > Y) = E[X] = 2/3; Beta(3, 1): 3/4.
-    expect(places([[2, 1], [1, 1]], 1)[0]?.[0]).toBeCloseTo(2 / 3, 6); // biome-ignore format: pairs
-    expect(places([[3, 1], [1, 1]], 2)[1]?.[1]).toBeCloseTo(3 / 4, 6); // biome-ignore format: pairs
+    expect(
+      places(
+        [
+          [2, 1],
+          [1, 1],
+        ],
+        1,
+      )[0]?.[0],
+    ).toBeCloseTo(2 / 3, 6);
+    expect(
+      places(
+        [
+          [3, 1],
+          [1, 1],
+        ],
+        2,
+      )[1]?.[1],
+    ).toBeCloseTo(3 / 4, 6);
   });
 
   it('equal items: each place is anybody', () => {
-    for (const row of places([[5, 90], [5, 90], [5, 90], [5, 90]], 3)) for (const p of row) expect(p).toBeCloseTo(0.25, 6); // biome-ignore format: pairs
+    for (const row of places(
+      [
+        [5, 90],
+        [5, 90],
+        [5, 90],
+        [5, 90],
+      ],
+      3,
+    ))
+      for (const p of row) expect(p).toBeCloseTo(0.25, 6);
   });
 
   it('rows sum to 1, and a certain winner is certain', () => {
@@ -38,7 +63,13 @@ describe('beta propensity', () => {
       ),
       { numRuns: 8 },
     );
-    const [first] = places([[900, 100], [10, 990]], 1); // biome-ignore format: pairs
+    const [first] = places(
+      [
+        [900, 100],
+        [10, 990],
+      ],
+      1,
+    );
     expect(first?.[0]).toBeGreaterThan(1 - 1e-9);
     expect(places([[3, 4]], 1)[0]?.[0]).toBeCloseTo(1, 9);
   });

@@ -130,7 +130,12 @@ describe('evaluate a decision log', () => {
     const bad = [
       decision(90_000, 'a', { chosen: [] }),
       decision(90_001, 'a', { chosen: [{ action: 'a', propensity: 0 }] }),
-      decision(90_002, 'a', { chosen: [{ action: 'a', propensity: 0.5 }, { action: 'b', propensity: 0.5 }] }), // biome-ignore format: one line
+      decision(90_002, 'a', {
+        chosen: [
+          { action: 'a', propensity: 0.5 },
+          { action: 'b', propensity: 0.5 },
+        ],
+      }),
       decision(90_003, 'a', { heldOut: true }),
       decision(90_004, 'a', { profile: undefined }),
     ];

@@ -19,26 +19,24 @@
 import { ActorRuntime } from '../../actors/actor-runtime.ts';
 import { DecideTurn } from '../../actors/decide-turn.ts';
 import { formatDecisionId } from '../../actors/decision-id.ts';
-import { DECISION, EFFECT, Effect, EVENT, EVENT_FLAG, MARK_TYPE_MIN } from '../../actors/effect.ts';
+import { DECISION, EFFECT, Effect, MARK_TYPE_MIN } from '../../actors/effect.ts';
 import { CATALOG_MARK, EXCHANGE_MARK, MARK, MERGE_MARK, PRICE_MARK, START_MARK } from '../../actors/journal-marks.ts';
 import type { JournalPosition } from '../../actors/store.ts';
 import type { Catalog } from '../../decision/catalog.ts';
-import { CatalogIndex } from '../../decision/catalog-index.ts';
 import type { ZoneTable } from '../../decision/local-time.ts';
 import { Request } from '../../proto/request.ts';
-import { CatalogError } from '../catalog/catalog-error.ts';
-import { compileCatalog } from '../catalog/compile-catalog.ts';
 import { coldCodec } from '../cold-codec.ts';
-import { type ModelSnapshot, readModelSnapshot, startSnapshotPath } from '../jobs/model-snapshot-file.ts';
 import type { NodeSecret } from '../node-secret.ts';
-import { type ModelAdditions, type ModelState, TEACHING } from '../shard-models.ts';
+import type { ModelAdditions } from '../shard-models.ts';
 import { BATCH_MAX } from '../store/journal-key.ts';
 import type { JournalReader } from '../store/journal-reader.ts';
 import { StreamCursor, streamsOf } from '../store/journal-streams.ts';
 import { describeDifference, type FieldDifference, isSameDecision } from './decision-difference.ts';
+import { catalogName, KeptCatalogs } from './kept-catalogs.ts';
 import { LoggedLedger, readLoggedRequest } from './logged-request.ts';
-import { RecomputeModels, UnknownPriceError } from './recompute-models.ts';
+import { type RecomputeModels, UnknownPriceError } from './recompute-models.ts';
 import { RecomputeStore } from './recompute-store.ts';
+import { LESSON_LEFT, type StartBase, StartModels } from './start-models.ts';
 
 export interface RecomputeOptions {
   readonly reader: JournalReader;
@@ -88,20 +86,10 @@ export interface RecomputeTotals {
 
 const EXAMPLES_MAX = 5;
 const PROGRESS_DECISIONS = 20_000;
-const CATALOG_META = 'catalog:';
-const RESPONSE_FLAGS = EVENT_FLAG.trial | EVENT_FLAG.response | EVENT_FLAG.trialWithResponse;
-const LESSON_LEFT = 'a decision that was learnt from has left the journal';
 
 /** @throws StoreError `CORRUPT` at a damaged batch of the journal. */
 export function recomputeDecisions(options: RecomputeOptions): RecomputeTotals {
   return new Recomputation(options).run();
-}
-
-/** What every worker of a start knew when it began. */
-interface Base {
-  readonly state: ModelState;
-  /** Whether the journal taught it something beyond the snapshot: then that has a version of its own. */
-  readonly isTaught: boolean;
 }
 
 /** One worker of one start. */
@@ -128,7 +116,8 @@ interface Stream {
 class Recomputation {
   readonly #options: RecomputeOptions;
   readonly #store: RecomputeStore;
-  readonly #catalogs = new Map<number, CatalogIndex | null>();
+  readonly #catalogs: KeptCatalogs;
+  readonly #starts: StartModels;
   readonly #request = new Request();
   readonly #totals: RecomputeTotals = {
     decisions: 0,
@@ -140,7 +129,6 @@ class Recomputation {
   };
   /** Of the start that is read: stream → number → additions. */
   readonly #handed = new Map<number, Map<number, ModelAdditions>>();
-  readonly #bases = new Map<number, Base | string>();
   #streams: Stream[] = [];
   #epoch = 0;
   #isFound = false;
@@ -150,6 +138,8 @@ class Recomputation {
   constructor(options: RecomputeOptions) {
     this.#options = options;
     this.#store = new RecomputeStore(options.reader);
+    this.#catalogs = new KeptCatalogs(options.reader);
+    this.#starts = new StartModels(options, this.#store);
   }
 
   run(): RecomputeTotals {
@@ -201,7 +191,6 @@ class Recomputation {
   #runEpoch(epoch: number, found: readonly JournalPosition[], passed: readonly JournalPosition[]): void {
     this.#epoch = epoch;
     this.#handed.clear();
-    this.#bases.clear();
     this.#streams = [];
     const streams = this.#streams;
     for (const position of found) {
@@ -236,22 +225,22 @@ class Recomputation {
     const { entry } = cursor;
     const { secret, zones } = this.#options;
     const isWhole = entry.type === MARK.start && cursor.batch === 1;
-    const catalogHash = isWhole ? entry.getU32(START_MARK.catalogVersion) : this.#anyCatalogHash();
-    const index = this.#catalogIndex(catalogHash);
+    const catalogHash = isWhole ? entry.getU32(START_MARK.catalogVersion) : this.#catalogs.anyHash();
+    const index = this.#catalogs.find(catalogHash);
     if (index === null) {
-      this.#skip(cursor, `the text of catalog ${nameOf(catalogHash)} is not in the store`);
+      this.#skip(cursor, `the text of catalog ${catalogName(catalogHash)} is not in the store`);
       return null;
     }
     let lost = isWhole ? null : `the beginning of start ${this.#epoch}, worker ${number}, has left the journal`;
     const streams = isWhole ? entry.getU32(START_MARK.streams) : 1;
     const modelEpoch = isWhole ? entry.getU32(START_MARK.snapshotModelEpoch) : 0;
-    let base: Base | null = null;
+    let base: StartBase | null = null;
     if (lost === null && this.#needsModels) {
-      const found = this.#baseOf(catalogHash, index.catalog, modelEpoch);
+      const found = this.#starts.baseOf(this.#epoch, index.catalog, modelEpoch);
       if (typeof found === 'string') lost = found;
       else base = found;
     }
-    const models = this.#createModels(index.catalog, streams > 1, base?.state);
+    const models = this.#starts.create(index.catalog, streams > 1, base?.state);
     models.epoch = modelEpoch + (base?.isTaught === true ? 2 : 1);
     const ledger = new LoggedLedger();
     const runtime = new ActorRuntime(
@@ -280,80 +269,6 @@ class Recomputation {
     models.flushNow = () => this.#handOut(stream);
     if (isWhole) this.#goOn(stream);
     return stream;
-  }
-
-  #createModels(catalog: Catalog, hasPeers: boolean, state: ModelState | undefined): RecomputeModels {
-    const { secret, zones } = this.#options;
-    return new RecomputeModels({
-      catalog,
-      store: this.#store,
-      seedSecret: secret.seedSecret,
-      zoneName: (zone) => zones.zoneName(zone),
-      hasPeers,
-      ...(state === undefined ? {} : { state }),
-    });
-  }
-
-  /**
-   * What every worker of this start knew when it began: the snapshot, and what the journal says after it, as
-   * `Shard.recover` learns it again. Or why that cannot be known.
-   */
-  #baseOf(catalogHash: number, catalog: Catalog, modelEpoch: number): Base | string {
-    const known = this.#bases.get(catalogHash);
-    if (known !== undefined) return known;
-    const base = this.#learnBase(catalog, modelEpoch);
-    this.#bases.set(catalogHash, base);
-    return base;
-  }
-
-  #learnBase(catalog: Catalog, modelEpoch: number): Base | string {
-    let snapshot: ModelSnapshot | null = null;
-    if (modelEpoch !== 0) {
-      const path = startSnapshotPath(this.#options.modelPath, this.#epoch);
-      const read = readModelSnapshot(path);
-      if (read === null) return `the model snapshot of start ${this.#epoch}, ${path}, is gone`;
-      if (read.snapshot === null) return read.damage.join(' ');
-      if (read.snapshot.modelEpoch !== modelEpoch) {
-        return `the model snapshot ${path} is version ${read.snapshot.modelEpoch}; start ${this.#epoch} began from version ${modelEpoch}`;
-      }
-      snapshot = read.snapshot;
-    }
-    const positions = snapshot?.positions ?? [];
-    const models = this.#createModels(catalog, false, snapshot?.state);
-    const event = new Effect();
-    let isTaught = false;
-    /** Stream of an epoch → batch that must come next. */
-    const next = new Map(positions.map(({ epoch, stream, batch }) => [`${epoch}:${stream}`, batch]));
-    for (const batch of this.#options.reader.read(positions)) {
-      if (batch.epoch >= this.#epoch) break;
-      const name = `${batch.epoch}:${batch.stream}`;
-      // Batches without entries have numbers too, so only what is missing at the front can be told.
-      if (!next.has(name) && batch.batch !== 1) {
-        return `what start ${this.#epoch} learnt again from start ${batch.epoch} has left the journal in part`;
-      }
-      next.set(name, batch.batch + 1);
-      for (let offset = 0; ; ) {
-        const end = event.load(batch.bytes, offset);
-        if (end < 0) break;
-        offset = end;
-        if (event.type !== EFFECT.event || (event.getU32(EVENT.flags) & TEACHING) === 0) continue;
-        if (!this.#hasLesson(event)) return LESSON_LEFT;
-        models.learn(event);
-        isTaught = true;
-      }
-    }
-    return { state: models.snapshot(), isTaught };
-  }
-
-  /** Whether the decision an event teaches something about is still in the journal. */
-  #hasLesson(event: Effect): boolean {
-    if ((event.getU32(EVENT.flags) & RESPONSE_FLAGS) === 0) return true;
-    const position = {
-      epoch: event.getU32(EVENT.decisionEpoch),
-      stream: event.getU32(EVENT.decisionStream),
-      batch: event.getU32(EVENT.decisionBatch),
-    };
-    return this.#store.readJournal(position) !== undefined;
   }
 
   /** The models of this worker cannot be known from here on. */
@@ -478,7 +393,7 @@ class Recomputation {
       }
     }
     if (entry.type !== EFFECT.event || stream.lost !== null || !this.#needsModels) return;
-    if (this.#hasLesson(entry)) models.learn(entry);
+    if (this.#starts.hasLesson(entry)) models.learn(entry);
     else this.#lose(stream, LESSON_LEFT);
   }
 
@@ -541,9 +456,9 @@ class Recomputation {
 
   #useCatalog(stream: Stream, versionHash: number): void {
     if (stream.catalogHash === versionHash) return;
-    const index = this.#catalogIndex(versionHash);
+    const index = this.#catalogs.find(versionHash);
     if (index === null) {
-      this.#lose(stream, `the text of catalog ${nameOf(versionHash)} is not in the store`);
+      this.#lose(stream, `the text of catalog ${catalogName(versionHash)} is not in the store`);
       return;
     }
     stream.catalogHash = versionHash;
@@ -555,32 +470,6 @@ class Recomputation {
   /** Without a start mark only the decisions say which catalog was in force; records depend on it a little. */
   #useCatalogOfLost(stream: Stream): void {
     if (stream.lost !== null) this.#useCatalog(stream, stream.cursor.entry.getU32(DECISION.catalogVersion));
-  }
-
-  #catalogIndex(versionHash: number): CatalogIndex | null {
-    let index = this.#catalogs.get(versionHash);
-    if (index === undefined) {
-      const [name] = this.#options.reader.metaNames(CATALOG_META + nameOf(versionHash), 1);
-      const text = name === undefined ? undefined : this.#options.reader.getMeta(name);
-      index = text === undefined ? null : indexOf(new TextDecoder().decode(text), name ?? '');
-      this.#catalogs.set(versionHash, index);
-    }
-    return index;
-  }
-
-  #anyCatalogHash(): number {
-    const [name = ''] = this.#options.reader.metaNames(CATALOG_META, 1);
-    return Number.parseInt(name.slice(CATALOG_META.length, CATALOG_META.length + 8), 16) >>> 0;
-  }
-}
-
-function indexOf(text: string, name: string): CatalogIndex | null {
-  try {
-    return new CatalogIndex(compileCatalog(text, name));
-  } catch (error) {
-    // Served by an older program, refused by this one.
-    if (!(error instanceof CatalogError)) throw error;
-    return null;
   }
 }
 
@@ -599,8 +488,4 @@ function earliest(streams: readonly Stream[]): Stream | undefined {
 
 function idOf(entry: Effect): string {
   return formatDecisionId(entry.partition, entry.hashLow, entry.hashHigh, entry.getU32(DECISION.decisionSeq));
-}
-
-function nameOf(versionHash: number): string {
-  return versionHash.toString(16).padStart(8, '0');
 }
