@@ -4,7 +4,6 @@
  * (`../shared/data` beside the project), `--json FILE` keeps the result. Ends with 1 when a figure is not met.
  */
 import { writeFileSync } from 'node:fs';
-import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { monotonicMillis } from '../../workers/clock.ts';
 import { SCIENCE_CHECKS } from './checks.ts';
