@@ -21,7 +21,7 @@ import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import { applyEffect, type EffectContext, type EntryPosition, HOLDING } from './apply-effect.ts';
 import { DirtyRecords } from './dirty-records.ts';
-import { DECISION, EFFECT, Effect, IDENTIFY, LEDGER } from './effect.ts';
+import { DECISION, EFFECT, Effect, IDENTIFY, LEDGER, MARK_TYPE_MIN } from './effect.ts';
 import { keyHash } from './key-hash.ts';
 import { LeaseWheel } from './lease-wheel.ts';
 import type { ColdCodec, ColdRecord, Ledger, Models, Signer } from './ports.ts';
@@ -553,16 +553,27 @@ export class ActorRuntime implements EffectContext {
         const next = effect.load(batch.bytes, offset);
         if (next < 0) break;
         position.offset = offset;
+        offset = next;
+        if (effect.type >= MARK_TYPE_MIN) continue;
         const isForRecord = isForRecords && this.options.ownsPartition(effect.partition);
         if (isForRecord && this.#replay(effect, position)) applied++;
         visit(effect, isForRecord);
-        offset = next;
       }
     });
     return applied;
   }
 
   #replay(effect: Effect, position: EntryPosition): boolean {
+    const { record } = this;
+    this.bindLogged(effect);
+    if (effect.type === EFFECT.decision) this.watchLease(effect.getF64(DECISION.leaseExpiresAt));
+    if (effect.stateSeq <= record.stateSeq) return false;
+    this.applyLogged(effect, position);
+    return true;
+  }
+
+  /** Binds `record` to the profile of a journal entry, loading or creating it; its traits by the catalog in force. */
+  bindLogged(effect: Effect): void {
     const { record } = this;
     const handle = this.profiles.find(effect.partition, effect.hashLow, effect.hashHigh);
     if (handle !== NO_HANDLE) record.bind(handle);
@@ -579,13 +590,14 @@ export class ActorRuntime implements EffectContext {
       );
     }
     this.#deriveTraits();
-    if (effect.type === EFFECT.decision) this.watchLease(effect.getF64(DECISION.leaseExpiresAt));
-    if (effect.stateSeq <= record.stateSeq) return false;
+  }
+
+  /** Applies a journal entry to the record bound to its profile; the ledger and the models are the caller's. */
+  applyLogged(effect: Effect, position: EntryPosition): void {
     this.#isReplaying = true;
-    applyEffect(record, effect, position, this);
+    applyEffect(this.record, effect, position, this);
     this.#isReplaying = false;
     this.#markDirty();
-    return true;
   }
 
   /** Enters the bound record's lease into the wheel, so that it ends even if nobody asks for the profile again. */

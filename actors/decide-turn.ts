@@ -4,22 +4,41 @@
  * the reply. Deciding and counting are one turn, so nothing can slip in between.
  *
  * A dry run does all of it but the lease and the journal entry: it takes nothing and leaves no trace.
+ * `recompute` does it again for a logged decision: the entry says what was asked and what the shared ledger
+ * answered, the rest follows from the person's record, the catalog and the models as they were.
  */
 import type { Action, Channel, Product } from '../decision/catalog.ts';
 import { MOMENT } from '../decision/catalog.ts';
+import { setBit } from '../decision/eligibility-index.ts';
 import { isHeldOut } from '../decision/holdout.ts';
-import { DecideDraft, DecideQuery, type PhaseClock, Pipeline } from '../decision/pipeline.ts';
+import { DecideDraft, DecideQuery, type PhaseClock, Pipeline, SILENT } from '../decision/pipeline.ts';
 import { QUOTE_BYTES_MAX, quoteBytes, standingQuotePrice } from '../decision/quote.ts';
 import { seedFrom } from '../decision/random.ts';
 import { createSendTimeInput, type SendTimeInput } from '../decision/send-time.ts';
-import type { DecidedAction, DecidedPrice, DecidedSendTime, DecideReply, Explanation } from '../proto/messages.ts';
+import type {
+  DecidedAction,
+  DecidedPrice,
+  DecidedSendTime,
+  DecideReply,
+  Explanation,
+  Properties,
+} from '../proto/messages.ts';
 import { murmur3Text } from '../proto/murmur3.ts';
 import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import type { ActorRuntime } from './actor-runtime.ts';
 import { formatDecisionId } from './decision-id.ts';
-import { CHOSEN, CHOSEN_BYTES, DECISION, DECISION_FLAG, EFFECT, LEDGER } from './effect.ts';
-import { stockSubject } from './ports.ts';
+import {
+  CHOSEN,
+  CHOSEN_BYTES,
+  DECISION,
+  DECISION_FLAG,
+  EFFECT,
+  LEDGER,
+  REQUEST_COUNT_SHIFT,
+  REQUEST_FLAG,
+} from './effect.ts';
+import { type ColdCodec, stockSubject } from './ports.ts';
 import { FIELD, HOLDING_LEASES_MAX, LEASE_FLAG } from './record-layout.ts';
 
 const HOLDOUT_SALT = murmur3Text('opportune.holdout', 0);
@@ -60,6 +79,10 @@ export class DecideTurn {
   readonly #sendTime: Mutable<DecidedSendTime>;
   #pipeline: Pipeline;
   #subset = new Uint8Array(0);
+  /** Bitmap of the actions that had no budget left, of the last time the pipeline ran. */
+  #lacking = new Uint32Array(0);
+  #lacksBudget = false;
+  #isOutbid = false;
 
   constructor(runtime: ActorRuntime) {
     this.#runtime = runtime;
@@ -99,11 +122,17 @@ export class DecideTurn {
 
   #createPipeline(): Pipeline {
     const { ledger, models } = this.#runtime.options;
+    this.#lacking = new Uint32Array((this.#runtime.index.catalog.actions.length + 31) >>> 5);
     return new Pipeline(
       this.#runtime.index,
       models,
       {
-        hasBudget: (action) => action.budgetMinor === null || ledger.freeAmount(action.hash) >= action.costMinor,
+        hasBudget: (action) => {
+          if (action.budgetMinor === null || ledger.freeAmount(action.hash) >= action.costMinor) return true;
+          setBit(this.#lacking, action.index);
+          this.#lacksBudget = true;
+          return false;
+        },
         budgetLeftMinor: (action) => ledger.freeAmount(action.hash),
         stockLeft: (product) => ledger.freeAmount(stockSubject(product.hash)),
       },
@@ -117,8 +146,7 @@ export class DecideTurn {
    */
   run(request: Request, now: number, phases: PhaseClock): Fault | null {
     const runtime = this.#runtime;
-    const { record, scope, options } = runtime;
-    const query = this.#query;
+    const { record } = runtime;
     const fault = this.#resolve(request) ?? runtime.open(request, now);
     if (fault !== null) return fault;
     runtime.expireDue(now);
@@ -128,6 +156,46 @@ export class DecideTurn {
         `decide.minStateSeq: asked for at least ${request.minStateSeq}, this profile is at ${record.stateSeq}`,
       );
     }
+    const decisionSeq = this.#consider(request, now, phases);
+    const priceMinor = this.#standingPrice(now);
+    const quoteExpiresAt = this.#quoteExpiry(priceMinor, now);
+    const leaseExpiresAt = now + runtime.index.catalog.decision.leaseMillis;
+    let holdsStock = false;
+    if (!request.isDryRun) {
+      holdsStock = this.#holdStock();
+      this.#fillEffect(request, decisionSeq, priceMinor, quoteExpiresAt, leaseExpiresAt, holdsStock);
+      if (!runtime.commit(now)) {
+        this.#giveBack(holdsStock);
+        return runtime.fail(FAULT.internal, 'decide: the turn failed and was undone; see the log');
+      }
+      this.#count(leaseExpiresAt, holdsStock);
+    }
+    this.#fillReply(request, priceMinor, quoteExpiresAt, leaseExpiresAt, decisionSeq, holdsStock, now);
+    return null;
+  }
+
+  /**
+   * The effect of a logged decision once more, in the runtime's `effect`, without committing anything: for a
+   * runtime whose bound record, catalog, models and ledger answer as they did then.
+   * @param request what was asked, as the entry says; its profile is not looked at
+   * @returns null, or the fault when the catalog in force does not know what was asked for
+   */
+  recompute(request: Request, now: number): Fault | null {
+    const fault = this.#resolve(request);
+    if (fault !== null) return fault;
+    const decisionSeq = this.#consider(request, now, SILENT);
+    const priceMinor = this.#standingPrice(now);
+    const leaseExpiresAt = now + this.#runtime.index.catalog.decision.leaseMillis;
+    const quoteExpiresAt = this.#quoteExpiry(priceMinor, now);
+    this.#fillEffect(request, decisionSeq, priceMinor, quoteExpiresAt, leaseExpiresAt, this.#holdStock());
+    return null;
+  }
+
+  /** Runs the pipeline on the bound record until the ledger gives what it chose; returns the decision's number. */
+  #consider(request: Request, now: number, phases: PhaseClock): number {
+    const runtime = this.#runtime;
+    const { record, scope, options } = runtime;
+    const query = this.#query;
     const { catalog } = runtime.index;
     scope.bind(record, runtime.index, request.context, now, runtime.defaultZone);
     const consent = catalog.traitByName.get('consent');
@@ -146,26 +214,18 @@ export class DecideTurn {
     query.decayedLogGaps = record.getF64(FIELD.decayedLogGaps);
 
     this.#pipeline.phases = phases;
+    this.#isOutbid = false;
     for (let tries = 0; ; tries++) {
+      if (this.#lacksBudget) this.#lacking.fill(0);
+      this.#lacksBudget = false;
       this.#pipeline.decide(scope, query, this.#draft);
       // Another shard may have taken the last of a budget since it was looked at: then choose again.
-      if (request.isDryRun || this.#reserve() || tries >= RESERVE_TRIES) break;
+      if (request.isDryRun || this.#reserve()) break;
+      if (tries < RESERVE_TRIES) continue;
+      this.#isOutbid = true;
+      break;
     }
-    const priceMinor = this.#standingPrice(now);
-    const quoteExpiresAt = this.#quoteExpiry(priceMinor, now);
-    const leaseExpiresAt = now + catalog.decision.leaseMillis;
-    let holdsStock = false;
-    if (!request.isDryRun) {
-      holdsStock = this.#holdStock();
-      this.#fillEffect(decisionSeq, priceMinor, quoteExpiresAt, leaseExpiresAt, holdsStock);
-      if (!runtime.commit(now)) {
-        this.#giveBack(holdsStock);
-        return runtime.fail(FAULT.internal, 'decide: the turn failed and was undone; see the log');
-      }
-      this.#count(leaseExpiresAt, holdsStock);
-    }
-    this.#fillReply(request, priceMinor, quoteExpiresAt, leaseExpiresAt, decisionSeq, holdsStock, now);
-    return null;
+    return decisionSeq;
   }
 
   /** Names to indices. */
@@ -277,6 +337,7 @@ export class DecideTurn {
   }
 
   #fillEffect(
+    request: Request,
     decisionSeq: number,
     priceMinor: number,
     quoteExpiresAt: number,
@@ -289,7 +350,11 @@ export class DecideTurn {
     const { features } = draft;
     const hasPrice = draft.price !== null;
     const words = draft.allowedBits.length;
-    const body = DECISION.chosen - 48 + draft.chosenCount * CHOSEN_BYTES + words * 4 + features.count * 8;
+    const hasSubset = query.subset !== null;
+    const context = encodedContext(request.context, options.coldCodec);
+    const bitmaps = words * (1 + (hasSubset ? 1 : 0) + (this.#lacksBudget ? 1 : 0));
+    const body =
+      DECISION.chosen - 48 + draft.chosenCount * CHOSEN_BYTES + bitmaps * 4 + features.count * 8 + context.length;
     effect.begin(EFFECT.decision, body);
     effect.setU32(DECISION.decisionSeq, decisionSeq);
     effect.setU32(DECISION.modelEpoch, options.models.epoch);
@@ -297,14 +362,15 @@ export class DecideTurn {
     effect.setU32(DECISION.slotHash, query.slot < 0 ? 0 : (index.catalog.slots[query.slot]?.hash ?? 0));
     effect.setU32(DECISION.seed0, query.seed0);
     effect.setU32(DECISION.seed1, query.seed1);
-    effect.setU32(DECISION.skuHash, hasPrice ? (query.product?.hash ?? 0) : 0);
+    effect.setU32(DECISION.skuHash, query.product?.hash ?? 0);
     effect.u8[DECISION.chosenCount] = draft.chosenCount;
     effect.u8[DECISION.flags] =
       (draft.isExplored ? DECISION_FLAG.explored : 0) |
       (query.isHeldOut ? DECISION_FLAG.heldOut : 0) |
       (hasPrice ? DECISION_FLAG.hasPrice : 0) |
       (draft.hasSendTime ? DECISION_FLAG.hasSendTime : 0) |
-      (holdsStock ? DECISION_FLAG.holdsStock : 0);
+      (holdsStock ? DECISION_FLAG.holdsStock : 0) |
+      (this.#isOutbid ? DECISION_FLAG.outbid : 0);
     effect.setU16(DECISION.featureCount, features.count);
     effect.setF64(DECISION.priceMinor, priceMinor);
     effect.setF64(DECISION.pricePropensity, this.#pricePropensity(priceMinor) ?? Number.NaN);
@@ -318,6 +384,15 @@ export class DecideTurn {
     effect.setU16(DECISION.allowedWords, words);
     effect.setU16(DECISION.candidateCount, draft.candidates);
     effect.setU16(DECISION.allowedCount, draft.allowed);
+    effect.setU32(
+      DECISION.requestFlags,
+      query.wantMask |
+        (hasSubset ? REQUEST_FLAG.hasSubset : 0) |
+        (this.#lacksBudget ? REQUEST_FLAG.lacksBudget : 0) |
+        (query.count << REQUEST_COUNT_SHIFT),
+    );
+    effect.setU32(DECISION.channelHash, index.catalog.channels[query.channel]?.hash ?? 0);
+    effect.setU32(DECISION.contextBytes, context.length);
     for (let k = 0; k < draft.chosenCount; k++) {
       const at = DECISION.chosen + k * CHOSEN_BYTES;
       const action = this.#chosen(k);
@@ -340,6 +415,15 @@ export class DecideTurn {
     for (let i = 0; i < words; i++) effect.u32[word++] = draft.allowedBits[i] as number;
     for (let i = 0; i < features.count; i++) effect.u32[word++] = features.hashes[i] as number;
     for (let i = 0; i < features.count; i++) effect.f32[word++] = features.values[i] as number;
+    if (query.subset !== null) {
+      for (let a = 0; a < index.catalog.actions.length; a++) {
+        if (query.subset[a] === 1)
+          effect.u32[word + (a >>> 5)] = (effect.u32[word + (a >>> 5)] as number) | (1 << (a & 31));
+      }
+      word += words;
+    }
+    if (this.#lacksBudget) for (let i = 0; i < words; i++) effect.u32[word++] = this.#lacking[i] as number;
+    effect.u8.set(context, word * 4);
     for (let k = 0; k < draft.chosenCount; k++) {
       const action = this.#chosen(k);
       if (action.budgetMinor !== null) effect.addLedger(LEDGER.hold, action.hash, action.costMinor);
@@ -514,4 +598,10 @@ export class DecideTurn {
     }
     return explanation;
   }
+}
+
+const NO_CONTEXT = new Uint8Array(0);
+
+function encodedContext(context: Properties | null, codec: ColdCodec): Uint8Array {
+  return context === null ? NO_CONTEXT : codec.encodeProperties(context);
 }

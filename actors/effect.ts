@@ -16,8 +16,13 @@
  *   8 u32 hash low, high, check   20 u32 stateSeq   24 f64 at
  *  32 u32 × 4 journal position of the profile's previous entry (epoch, stream, batch, offset)
  *  48 body by type (offsets below)    …    ledger operations, 16 B each, at the very end
+ *
+ * Between effects stand marks (`journal-marks.ts`), which change no record. They and a decision's request part
+ * are there so that a decision can be computed again from the journal alone.
  */
 export const EFFECT = { decision: 1, event: 2, identify: 3, release: 5, expire: 6 } as const;
+/** Types from here on are marks. */
+export const MARK_TYPE_MIN = 16;
 export type EffectType = (typeof EFFECT)[keyof typeof EFFECT];
 
 export const EFFECT_HEADER_BYTES = 48;
@@ -45,8 +50,19 @@ export const DECISION = {
   allowedCount: 124,
   /** Of the final price; NaN without one, and where an earlier quote holds it. */
   pricePropensity: 128,
-  chosen: 136,
+  /** The channel asked for; 0 for any. */
+  channelHash: 136,
+  contextBytes: 140,
+  chosen: 144,
 } as const;
+/** What was asked: bits 0 to 2 are `WANT`, from bit 8 on the count. */
+export const REQUEST_FLAG = {
+  /** Only some actions were asked for: their bitmap follows the features. */
+  hasSubset: 16,
+  /** Some eligible actions had no budget left: their bitmap follows. */
+  lacksBudget: 32,
+} as const;
+export const REQUEST_COUNT_SHIFT = 8;
 export const DECISION_FLAG = {
   explored: 1,
   heldOut: 2,
@@ -54,6 +70,8 @@ export const DECISION_FLAG = {
   hasSendTime: 8,
   /** A unit of the priced product is held, by the lease of the first action or, without one, of the price. */
   holdsStock: 16,
+  /** Other workers took the budget of every choice in turn: nothing was chosen. */
+  outbid: 32,
 } as const;
 
 /** Offsets of one chosen action inside a decision, from `DECISION.chosen + i * CHOSEN_BYTES`. */
@@ -246,7 +264,7 @@ export class Effect {
     return this.f64[((this.length - (this.ledgerCount - i) * LEDGER_BYTES) >>> 3) + 1] as number;
   }
 
-  // A decision's variable parts.
+  // A decision's variable parts: allowed bitmap, features, then what was asked and seen (see REQUEST_FLAG), context.
 
   allowedStart(): number {
     return DECISION.chosen + (this.u8[DECISION.chosenCount] as number) * CHOSEN_BYTES;
@@ -259,6 +277,17 @@ export class Effect {
   }
   featureValue(i: number): number {
     return this.f32[(this.featuresStart() >>> 2) + this.getU16(DECISION.featureCount) + i] as number;
+  }
+  subsetStart(): number {
+    return this.featuresStart() + this.getU16(DECISION.featureCount) * 8;
+  }
+  lackingStart(): number {
+    const isThere = this.getU32(DECISION.requestFlags) & REQUEST_FLAG.hasSubset;
+    return this.subsetStart() + (isThere ? this.getU16(DECISION.allowedWords) * 4 : 0);
+  }
+  contextStart(): number {
+    const isThere = this.getU32(DECISION.requestFlags) & REQUEST_FLAG.lacksBudget;
+    return this.lackingStart() + (isThere ? this.getU16(DECISION.allowedWords) * 4 : 0);
   }
 }
 

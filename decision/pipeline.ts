@@ -64,7 +64,7 @@ export interface DecisionModels {
   readonly parts: PartRegister;
   /** The price of this hour for everybody. `stockLeft` is read for a product that must be sold by a day. */
   pricePoint(product: Product, nowEpochMillis: number, stockLeft: number, wantsExplain: boolean): PricePoint;
-  /** Fills week curve and look-alike tilt of the channel, and everybody's gaps between purchases, into the input. */
+  /** Fills week curve of the channel, look-alike tilt of `input.zone` and everybody's gaps between purchases into the input. */
   fillSendTime(input: SendTimeInput, channel: Channel): void;
 }
 
@@ -123,7 +123,7 @@ export interface PhaseClock {
 }
 export const STAGE = { eligibility: 2, score: 3, price: 4, sendTime: 5 } as const;
 const NO_CANDIDATES = new Uint16Array(0);
-const SILENT: PhaseClock = { mark(): void {} };
+export const SILENT: PhaseClock = { mark(): void {} };
 
 export class Pipeline {
   readonly index: CatalogIndex;
@@ -544,8 +544,9 @@ export class Pipeline {
     const channel = this.#catalog.channels[channelIndex];
     if (channel === undefined || state.refusesChannel(channel.hash)) return;
     const input = this.#sendInput;
-    this.#models.fillSendTime(input, channel);
+    // Before the models fill in the look-alikes' hours, which are those of this zone.
     input.zone = state.zone;
+    this.#models.fillSendTime(input, channel);
     input.nowEpochMillis = state.atEpochMillis;
     input.earliestEpochMillis = 0;
     input.quietHours = channel.quietHours;

@@ -6,7 +6,12 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { JobPool } from '../workers/jobs/job-pool.ts';
-import { type ModelSnapshot, readModelSnapshot, snapshotInput } from '../workers/jobs/model-snapshot-file.ts';
+import {
+  keepStartSnapshot,
+  type ModelSnapshot,
+  readModelSnapshot,
+  snapshotInput,
+} from '../workers/jobs/model-snapshot-file.ts';
 import type { Log } from './log.ts';
 
 const SNAPSHOT_MILLIS = 30_000;
@@ -30,11 +35,24 @@ export class ModelKeeper {
     this.#log = log;
   }
 
-  /** Reads the newest snapshot. A damaged one is said and passed over: the journal then teaches more again. */
-  load(): void {
+  /**
+   * Reads the newest snapshot and keeps it as the one this epoch began from. A damaged one is said and passed
+   * over: the journal then teaches more again.
+   */
+  load(epoch: number): void {
     const read = readModelSnapshot(this.#path);
     for (const sentence of read?.damage ?? []) this.#log.error(sentence);
     this.latest = read?.snapshot ?? null;
+    if (read === null || read.path === null) return;
+    try {
+      keepStartSnapshot(this.#path, read.path, epoch);
+    } catch (error) {
+      // Only `replay-decision` will miss it, and says so.
+      this.#log.warn(
+        { reason: error instanceof Error ? error.message : String(error) },
+        'the model snapshot of this start is not kept: its decisions cannot be computed again',
+      );
+    }
   }
 
   /** Begins asking for snapshots. */

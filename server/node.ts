@@ -147,7 +147,7 @@ class Node implements RunningNode {
     this.isFirstStart = this.#folder.isNew;
     this.#epoch = await claimEpoch(this.#folder.storePath);
     this.#models = new ModelKeeper(join(this.#folder.path, 'models'), this.#log);
-    this.#models.load();
+    this.#models.load(this.#epoch);
     this.#parts = joinParts(this.#models.latest?.state.parts ?? this.#parts, this.#parts);
     this.#admin = await startAdminHttp(
       { host: config.host, port: config.adminPort, hosts: config.adminHosts },

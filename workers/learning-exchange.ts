@@ -49,8 +49,17 @@ export function batchAfterPublished(memory: LearningMemory, shard: number): numb
   return Math.max(1, new LearningBox(box, 0).upToBatch, new LearningBox(box, BOX_BYTES).upToBatch);
 }
 
-/** What one shard has published for one round. */
-export class LearningBox implements DeltaEntries {
+/** What one shard has published for one round, to be added to a base. */
+export interface PublishedLearning extends DeltaEntries {
+  /** The tables' rows, one behind the other. */
+  readonly rows: Float64Array;
+  /** Where a table's rows end; 0 for -1. */
+  rowsEnd(table: number): number;
+  readonly isEmpty: boolean;
+}
+
+/** Publications in shared memory. */
+export class LearningBox implements PublishedLearning {
   readonly natural: Float64Array;
   readonly precision: Float64Array;
   readonly rows: Float64Array;
@@ -80,6 +89,21 @@ export class LearningBox implements DeltaEntries {
     return this.count === 0 && this.#head.subarray(2).every((end) => end === 0);
   }
 
+  /** As it stands, on memory of its own. */
+  copy(): PublishedLearning {
+    const { count, isEmpty } = this;
+    const ends = this.#head.slice(2);
+    return {
+      count,
+      isEmpty,
+      indices: this.indices.slice(0, count),
+      precision: this.precision.slice(0, count),
+      natural: this.natural.slice(0, count),
+      rows: this.rows.slice(0, Math.max(...ends)),
+      rowsEnd: (table) => (table < 0 ? 0 : (ends[table] ?? 0)),
+    };
+  }
+
   /** Moves the open additions in here. */
   fill(delta: ModelDelta, tables: readonly AdditiveTable[], upToBatch: number): void {
     const { count } = delta;
@@ -102,21 +126,31 @@ export interface SharedModels {
   /** Moves what is open into the box. */
   publish(box: LearningBox, upToBatch: number): void;
   /** Adds the boxes of a round to the base, in this order. */
-  merge(boxes: readonly LearningBox[]): void;
+  merge(boxes: readonly PublishedLearning[]): void;
+}
+
+/** What is told of the exchange, so that it can be done again: only what changes a model. */
+export interface ExchangeListener {
+  /** This shard has published something for the round. */
+  published(round: number): void;
+  /** The round was merged. @param shards those that had published something for it */
+  merged(round: number, shards: readonly number[]): void;
 }
 
 export class LearningExchange {
   readonly #shard: number;
   readonly #models: SharedModels;
+  readonly #listener: ExchangeListener | undefined;
   readonly #rounds: Int32Array;
   /** By round modulo 2, by shard. */
   readonly #boxes: readonly (readonly LearningBox[])[];
   #merged = 0;
   #cuts: number[];
 
-  constructor(memory: LearningMemory, shard: number, models: SharedModels) {
+  constructor(memory: LearningMemory, shard: number, models: SharedModels, listener?: ExchangeListener) {
     this.#shard = shard;
     this.#models = models;
+    this.#listener = listener;
     this.#rounds = new Int32Array(memory.rounds);
     this.#boxes = [0, 1].map((parity) => memory.boxes.map((box) => new LearningBox(box, parity * BOX_BYTES)));
     this.#cuts = memory.boxes.map(() => 1);
@@ -182,11 +216,16 @@ export class LearningExchange {
     if (this.#cuts.length === 0) return;
     while (this.#completeRounds() > this.#merged) {
       this.#merged++;
-      this.#models.merge(this.#boxes[this.#merged & 1] as readonly LearningBox[]); // two
+      const boxes = this.#boxes[this.#merged & 1] as readonly LearningBox[]; // two
+      this.#models.merge(boxes);
       this.#takeCuts();
+      const shards = [...boxes.keys()].filter((shard) => boxes[shard]?.isEmpty === false);
+      if (shards.length > 0) this.#listener?.merged(this.#merged, shards);
     }
     if (Atomics.load(this.#rounds, this.#shard) > this.#merged) return;
-    this.#models.publish(this.#boxAt(this.#merged + 1), openBatch);
+    const box = this.#boxAt(this.#merged + 1);
+    this.#models.publish(box, openBatch);
     Atomics.store(this.#rounds, this.#shard, this.#merged + 1);
+    if (!box.isEmpty) this.#listener?.published(this.#merged + 1);
   }
 }

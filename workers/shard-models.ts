@@ -35,7 +35,7 @@ import { RESPONSE_MODEL_BYTES, ResponseModel } from '../decision/response-model.
 import { addSendPrior, type SendTimeInput, TILT_SLOTS, WEEK_SLOTS } from '../decision/send-time.ts';
 import { murmur3Text } from '../proto/murmur3.ts';
 import { AdditiveTable } from './additive-table.ts';
-import type { LearningBox, SharedModels } from './learning-exchange.ts';
+import type { LearningBox, PublishedLearning, SharedModels } from './learning-exchange.ts';
 import type { HourPrice, PriceTable } from './price-table.ts';
 
 const HOUR_MILLIS = 3_600_000;
@@ -50,6 +50,22 @@ export const TEACHING =
   EVENT_FLAG.purchase |
   EVENT_FLAG.sendTime |
   EVENT_FLAG.occasion;
+
+/** What the price of an hour was drawn from beside the model; negative previous and reference prices stand for none. */
+export interface PriceBasis {
+  readonly stockLeft: number;
+  readonly previousPriceMinor: number;
+  readonly referencePriceMinor: number;
+}
+
+/** The price of a product and hour, as a shard came to know it. */
+export interface SeenPrice {
+  readonly skuHash: number;
+  readonly atEpochMillis: number;
+  readonly price: HourPrice;
+  /** Null when another shard drew it. */
+  readonly basis: PriceBasis | null;
+}
 
 /** A whole model as plain data; `response` may be shared memory. */
 export interface ModelState {
@@ -78,9 +94,9 @@ export class ShardModels implements Models, SharedModels {
   /** The tables in the order in which they are published. */
   readonly #tables: readonly AdditiveTable[];
   readonly #emptyZone = new Float64Array(TILT_SLOTS);
-  readonly #store: Store;
+  readonly #store: Pick<Store, 'readJournal'>;
   readonly #seedSecret: Uint32Array;
-  readonly #prices: PriceTable;
+  readonly #prices: Pick<PriceTable, 'priceOf'>;
   readonly #zoneName: (zone: number) => string;
   readonly #decision = new Effect();
   readonly #features = new FeatureVector();
@@ -98,8 +114,8 @@ export class ShardModels implements Models, SharedModels {
 
   constructor(
     catalog: Catalog,
-    store: Store,
-    prices: PriceTable,
+    store: Pick<Store, 'readJournal'>,
+    prices: Pick<PriceTable, 'priceOf'>,
     seedSecret: Uint32Array,
     zoneName: (zone: number) => string,
     hasPeers: boolean,
@@ -155,9 +171,15 @@ export class ShardModels implements Models, SharedModels {
     const hour = Math.floor(nowEpochMillis / HOUR_MILLIS);
     const known = this.#points.get(product.hash);
     if (known !== undefined && known.hour === hour && !wantsExplain) return known.point;
-    const { priceMinor, propensity, promotion } = this.#prices.priceOf(product.index, hour, (previous, reference) =>
-      this.#drawPrice(product, nowEpochMillis, stockLeft, previous, reference),
-    );
+    let basis: PriceBasis | null = null;
+    const price = this.#prices.priceOf(product.index, hour, (previousPriceMinor, referencePriceMinor) => {
+      basis = { stockLeft, previousPriceMinor, referencePriceMinor };
+      return this.drawPrice(product, nowEpochMillis, basis);
+    });
+    const { priceMinor, propensity, promotion } = price;
+    if (known?.hour !== hour || known.point.priceMinor !== priceMinor) {
+      this.onPrice({ skuHash: product.hash, atEpochMillis: nowEpochMillis, price, basis });
+    }
     const point = {
       priceMinor,
       maskedPriceMinor: priceMinor,
@@ -170,14 +192,12 @@ export class ShardModels implements Models, SharedModels {
     return point;
   }
 
-  /** Negative previous and reference prices stand for none: then the list price is what change is measured from. */
-  #drawPrice(
-    product: Product,
-    nowEpochMillis: number,
-    stockLeft: number,
-    previousPriceMinor: number,
-    referencePriceMinor: number,
-  ): HourPrice {
+  /** Told of each price of a product and hour that is new here. */
+  onPrice: (seen: SeenPrice) => void = () => {};
+
+  /** The price of the hour by what is known now. */
+  drawPrice(product: Product, nowEpochMillis: number, basis: PriceBasis): HourPrice {
+    const { stockLeft, previousPriceMinor, referencePriceMinor } = basis;
     const hour = Math.floor(nowEpochMillis / HOUR_MILLIS);
     seedFrom(this.#seedSecret, product.hash, 0, hour, this.#seeds);
     const input = this.#priceInput;
@@ -237,7 +257,7 @@ export class ShardModels implements Models, SharedModels {
   }
 
   #explainPrice(product: Product, nowEpochMillis: number, stockLeft: number): PricePoint['explain'] {
-    this.#drawPrice(product, nowEpochMillis, stockLeft, -1, -1);
+    this.drawPrice(product, nowEpochMillis, { stockLeft, previousPriceMinor: -1, referencePriceMinor: -1 });
     const hour = Math.floor(nowEpochMillis / HOUR_MILLIS);
     const { unitsLeft, quotesLeft } = this.#priceInput;
     const drawn = this.#priceResult;
@@ -369,7 +389,7 @@ export class ShardModels implements Models, SharedModels {
   }
 
   /** Adds the boxes of one round to the base, in this order; what was learnt here since stays on top. */
-  merge(boxes: readonly LearningBox[]): void {
+  merge(boxes: readonly PublishedLearning[]): void {
     const base = this.#base;
     const open = this.#open;
     if (base === null || open === null || boxes.every(({ isEmpty }) => isEmpty)) return;

@@ -10,6 +10,7 @@ import { ActorRuntime, type RuntimeStats } from '../actors/actor-runtime.ts';
 import { DecideTurn } from '../actors/decide-turn.ts';
 import { EFFECT, Effect, EVENT } from '../actors/effect.ts';
 import { EventTurn } from '../actors/event-turn.ts';
+import { JournalMarks } from '../actors/journal-marks.ts';
 import { ProfileTurn } from '../actors/profile-turn.ts';
 import { type JournalPosition, STORE_KEY_BYTES } from '../actors/store.ts';
 import type { Catalog } from '../decision/catalog.ts';
@@ -97,6 +98,7 @@ export class Shard {
   readonly #metrics: MetricsWriter;
   readonly #decideTurn: DecideTurn;
   readonly #exchange: LearningExchange;
+  readonly #marks: JournalMarks;
   #isExchangeDue = false;
   #timers: NodeJS.Timeout[] = [];
   #published = new Map<string, number>();
@@ -122,7 +124,12 @@ export class Shard {
       options.parts,
     );
     this.models.epoch = (options.snapshot?.modelEpoch ?? 0) + 1;
-    this.#exchange = new LearningExchange(options.learningMemory, options.shard, this.models);
+    this.#marks = new JournalMarks(options.store);
+    this.models.onPrice = (seen) => this.#marks.price(seen);
+    this.#exchange = new LearningExchange(options.learningMemory, options.shard, this.models, {
+      published: (round) => this.#marks.publication(round, epochMillis()),
+      merged: (round, shards) => this.#marks.merge(round, shards, epochMillis()),
+    });
     this.runtime = new ActorRuntime(
       {
         store: options.store,
@@ -214,8 +221,11 @@ export class Shard {
     );
     // What was learnt again is known to every shard: each reads the whole journal up to the base.
     this.models.settle();
+    this.models.nameVersion();
     if (shards > 1) this.#learnOwnAgain();
     this.models.hasNews = applied > 0;
+    const { catalog } = this.runtime.index;
+    this.#marks.start(catalog.versionHash, shards, snapshot?.modelEpoch ?? 0, epochMillis());
     return applied;
   }
 
@@ -376,6 +386,7 @@ export class Shard {
     this.models.setCatalog(catalog, parts);
     this.runtime.setCatalog(new CatalogIndex(catalog));
     this.#decideTurn.useCatalog();
+    this.#marks.catalog(catalog.versionHash, epochMillis());
     writeCatalogText(this.#store, catalog.version, text);
     this.#metrics.add(COUNTER.catalogReloads, 1);
   }

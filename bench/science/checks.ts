@@ -4,6 +4,7 @@ import { CHURN_CHECKS } from './churn-checks.ts';
 import { EXPERIMENT_CHECKS } from './experiment-checks.ts';
 import { LEARNING_CHECKS } from './learning-checks.ts';
 import { MARKET_CHECKS } from './market-checks.ts';
+import { OFF_POLICY_CHECKS } from './off-policy-checks.ts';
 import { PRICE_CHECKS } from './price-checks.ts';
 import { PURCHASE_CHECKS } from './purchase-checks.ts';
 import type { ScienceCheck } from './science-check.ts';
@@ -11,6 +12,7 @@ import { SEGMENT_CHECKS } from './segment-checks.ts';
 import { SEND_TIME_CHECKS } from './send-time-checks.ts';
 
 export const SCIENCE_CHECKS: readonly ScienceCheck[] = [
+  ...OFF_POLICY_CHECKS,
   ...PRICE_CHECKS,
   ...SEND_TIME_CHECKS,
   ...PURCHASE_CHECKS,

@@ -112,6 +112,37 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import('./replay.ts'),
   },
   {
+    name: 'evaluate',
+    usage: '<log>',
+    summary: 'judge another policy on logged decisions, without trying it',
+    options: [
+      { flags: '--policy <policy>', description: 'logged, random, greedy or action:KEY' },
+      { flags: '--mapping <file>', description: 'for a CSV log: what its columns mean' },
+      {
+        flags: '--reward <name>',
+        description: 'response, revenue or an event (response); with --mapping one of its rewards',
+      },
+      { flags: '--clip <weight>', description: 'cut larger weights to this (never)' },
+      { flags: '--limit <number>', description: 'decisions of the log, from its beginning (all)' },
+      { flags: '--force', description: 'print figures the log cannot carry, too' },
+      { flags: '--json', description: 'print the report as JSON' },
+    ],
+    load: () => import('./evaluate.ts'),
+  },
+  {
+    name: 'replay-decision',
+    usage: '[id]',
+    summary: 'compute a logged decision again, bit for bit, and say what differs',
+    options: [
+      { flags: '--all', description: 'every decision of the log' },
+      { flags: '--data <folder>', description: 'data folder of the node (OPPORTUNE_DATA, default ./data)' },
+      { flags: '--config <file>', description: 'YAML file of the options of the node (OPPORTUNE_CONFIG)' },
+      { flags: '--differences <number>', description: 'differences shown in full (20)' },
+      { flags: '--json', description: 'print the result as JSON' },
+    ],
+    load: () => import('./replay-decision.ts'),
+  },
+  {
     name: 'bench',
     usage: '',
     summary: 'load test, in its own process (opportune bench --help)',

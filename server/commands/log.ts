@@ -32,7 +32,7 @@ export async function run(call: CommandCall, signal?: AbortSignal): Promise<numb
     }
     return exportTo(call, outPath, { storePath, ...filter, ...(limit === undefined ? {} : { limit }) });
   }
-  const reader = openReader(storePath);
+  const reader = openLog(storePath);
   const stop = stopSignal(options.follow === true, signal);
   try {
     const lines = new JournalLines(reader, filter);
@@ -65,7 +65,7 @@ async function exportTo(
   input: EntryFilter & { readonly storePath: string; readonly limit?: number },
 ): Promise<number> {
   // Opened here first: what is wrong with the folder is then said with advice, and no thread is started.
-  await openReader(input.storePath).close();
+  await openLog(input.storePath).close();
   const pool = new JobPool({ threads: 1 });
   try {
     const { lines, fileBytes } = await pool.run('exportLog', { ...input, outPath });
@@ -76,7 +76,8 @@ async function exportTo(
   }
 }
 
-function openReader(storePath: string): JournalReader {
+/** The journal of a data folder, for reading. @throws OperatorError `NO_LOG` */
+export function openLog(storePath: string): JournalReader {
   try {
     return JournalReader.open(storePath);
   } catch (cause) {

@@ -70,6 +70,27 @@ describe('pipeline stages', () => {
     expect(rejectionOf(shardWith(action(yes, '', 4)), NOON).stage).toBe('budget');
   });
 
+  it('send-time: the look-alikes are those of the own zone, whoever was decided for before', () => {
+    const shard = shardOf({ actions: '{ key: a, channels: [app], valueMinor: 9 }' });
+    for (const [profile, timeZone] of [
+      ['ann', 'Asia/Tokyo'],
+      ['bob', 'America/New_York'],
+    ] as const) {
+      shard.identify(profile, { timeZone }, NOON);
+    }
+    for (let n = 0; n < 200; n++) {
+      shard.identify(`t${n}`, { timeZone: 'Asia/Tokyo' }, NOON);
+      shard.track({ profile: `t${n}`, event: 'open' }, NOON);
+    }
+    const askAnn = (): unknown =>
+      shard.decide({ profile: 'ann', wantMask: WANT.sendTime, isDryRun: true }, NOON).sendTime;
+    shard.decide({ profile: 'ann', wantMask: WANT.sendTime, isDryRun: true }, NOON);
+    const behindOwn = askAnn();
+    shard.decide({ profile: 'bob', wantMask: WANT.sendTime, isDryRun: true }, NOON);
+    expect(askAnn()).toEqual(behindOwn);
+    expect(behindOwn).not.toMatchObject({ probability: 0 });
+  });
+
   it('consent: without it nothing is chosen, the price is the list price and no time is worked out', () => {
     const shard = shardOf({
       traits: 'consent: { type: boolean }',

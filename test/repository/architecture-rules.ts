@@ -37,7 +37,11 @@ const JOBS: Readonly<Record<string, readonly string[]>> = {
   'workers/jobs/fit-churn.ts': ['workers/jobs/job-thread.ts'],
   'workers/jobs/fit-related.ts': ['workers/jobs/job-thread.ts'],
   'workers/jobs/fit-segments.ts': ['workers/jobs/job-thread.ts'],
-  'workers/jobs/model-snapshot-file.ts': ['workers/jobs/job-thread.ts', 'server/model-keeper.ts'],
+  'workers/jobs/model-snapshot-file.ts': [
+    'workers/jobs/job-thread.ts',
+    'server/model-keeper.ts',
+    'workers/recompute/start-models.ts', // runs in a process of the command line, where no shard is
+  ],
 };
 
 /** Folders without Node and without waiting: they run in browsers, in workers and in a simulation alike. */

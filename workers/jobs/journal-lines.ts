@@ -8,15 +8,16 @@
  * Names come from the catalog version a decision was made with, which the node keeps in its store. Profile
  * keys are not in the journal, only a keyed hash, so they cannot be in a line either.
  */
-import { DECISION, EFFECT, Effect } from '../../actors/effect.ts';
+import { DECISION, EFFECT, type Effect, MARK_TYPE_MIN } from '../../actors/effect.ts';
 import { describeEntry } from '../../actors/journal-text.ts';
-import type { JournalBatch, JournalPosition } from '../../actors/store.ts';
+import type { JournalPosition } from '../../actors/store.ts';
 import type { Catalog } from '../../decision/catalog.ts';
 import { CatalogError } from '../catalog/catalog-error.ts';
 import { compileCatalog } from '../catalog/compile-catalog.ts';
 import { coldCodec } from '../cold-codec.ts';
 import { BATCH_MAX } from '../store/journal-key.ts';
 import type { JournalReader } from '../store/journal-reader.ts';
+import { StreamCursor, streamsOf } from '../store/journal-streams.ts';
 
 export const ENTRY_TYPES = ['decision', 'event', 'identify', 'release', 'expire'] as const;
 export type EntryType = (typeof ENTRY_TYPES)[number];
@@ -66,7 +67,7 @@ export class JournalLines {
   *read(): Generator<string> {
     let from: readonly JournalPosition[] = this.#next;
     for (;;) {
-      const found = this.#streamsOf(from);
+      const found = streamsOf(this.#reader, from);
       const epoch = found[0]?.epoch;
       if (epoch === undefined) return;
       // Known streams without news stay listed: one that is not would be covered from its first batch on.
@@ -79,21 +80,6 @@ export class JournalLines {
       this.#next = [...known.values()];
       // Later epochs are not listed and so are covered in full.
       from = passed;
-    }
-  }
-
-  /** First batches of each stream of the oldest epoch that `from` covers; one short read a stream. */
-  #streamsOf(from: readonly JournalPosition[]): JournalPosition[] {
-    const found: JournalPosition[] = [];
-    let rest = from;
-    for (;;) {
-      const [first] = this.#reader.read(rest);
-      if (first === undefined || first.epoch !== (found[0]?.epoch ?? first.epoch)) return found;
-      const { epoch, stream, batch } = first;
-      if (batch === BATCH_MAX) return found;
-      found.push({ epoch, stream, batch });
-      const others = rest.filter((position) => position.epoch !== epoch || position.stream !== stream);
-      rest = [...others, { epoch, stream, batch: BATCH_MAX }];
     }
   }
 
@@ -110,6 +96,7 @@ export class JournalLines {
   }
 
   #line(entry: Effect): string | undefined {
+    if (entry.type >= MARK_TYPE_MIN) return undefined;
     const catalog = entry.type === EFFECT.decision ? this.#catalogOf(entry.getU32(DECISION.catalogVersion)) : undefined;
     if (this.#types !== null && !this.#types.has(entry.type)) return undefined;
     if (entry.at < this.#since || entry.at >= this.#until) return undefined;
@@ -143,51 +130,5 @@ export class JournalLines {
       }
     }
     return compileCatalog(NAMELESS, 'nameless');
-  }
-}
-
-/** One stream of one epoch, entry by entry. */
-class StreamCursor {
-  readonly entry = new Effect();
-  readonly #batches: Generator<JournalBatch>;
-  readonly #stream: number;
-  readonly #epoch: number;
-  #bytes: Uint8Array = new Uint8Array(0);
-  #offset = 0;
-  #nextBatch: number;
-
-  /** @param passed positions that keep the epoch's other streams out */
-  constructor(reader: JournalReader, from: JournalPosition, passed: readonly JournalPosition[]) {
-    this.#batches = reader.read([...passed.filter(({ stream }) => stream !== from.stream), from]);
-    this.#stream = from.stream;
-    this.#epoch = from.epoch;
-    this.#nextBatch = from.batch;
-  }
-
-  /** First batch of which nothing was given yet. */
-  get next(): JournalPosition {
-    return { epoch: this.#epoch, stream: this.#stream, batch: this.#nextBatch };
-  }
-
-  /** Puts the next entry into `entry`; false behind the last. */
-  advance(): boolean {
-    for (;;) {
-      const end = this.entry.load(this.#bytes, this.#offset);
-      if (end >= 0) {
-        this.#offset = end;
-        return true;
-      }
-      const { value, done } = this.#batches.next();
-      if (done === true) return false;
-      if (value.epoch !== this.#epoch || value.stream > this.#stream) {
-        this.#batches.return(undefined);
-        return false;
-      }
-      // A stream begun since the list was made is covered too, and comes with the next call.
-      if (value.stream !== this.#stream) continue;
-      this.#bytes = value.bytes;
-      this.#offset = 0;
-      this.#nextBatch = value.batch + 1;
-    }
   }
 }

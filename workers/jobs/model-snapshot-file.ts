@@ -5,14 +5,27 @@
  *
  *   <path>            newest         written as <path>.writing, synced, renamed; then the folder is synced
  *   <path>.previous   the one before, kept until the next
+ *   <path>.start-<n>  the one that start n of the node began from, for decisions to be computed again
  *
  *   0  8 bytes "OPMODEL\n"   8 u32 version   12 u32 CRC-32 of the body   16 u64 body bytes   24 u64 bytes
  *   when inflated   32 u32 CRC-32 of bytes 0 to 32   36 u32 0   40  body: deflate (level 1: 4 MB, mostly
  *   untouched slots, in some 20 ms) of  u32 length of JSON, JSON, padding to 8, then the doubles in the order
  *   the JSON lists them. Little-endian; doubles are bit-exact.
  */
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, writeSync } from 'node:fs';
-import { dirname } from 'node:path';
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { crc32, deflateSync, inflateSync } from 'node:zlib';
 import type { JournalPosition } from '../../actors/store.ts';
 import type { PartKeys } from '../../decision/part-register.ts';
@@ -22,6 +35,8 @@ const MAGIC = Buffer.from('OPMODEL\n');
 const VERSION = 3;
 const HEADER_BYTES = 40;
 const HEADER_SUM_AT = 32;
+/** Snapshots of earlier starts that are kept; each is at most a few megabytes. */
+const STARTS_KEPT = 32;
 /** A header that claims more is damaged: no memory is asked for on its word. */
 const INFLATED_BYTES_MAX = 256 * 1024 * 1024;
 
@@ -57,6 +72,8 @@ export interface WrittenSnapshot {
 export interface ModelSnapshotRead {
   /** The newest that is whole, or null when none is. */
   readonly snapshot: ModelSnapshot | null;
+  /** The file it was read from. */
+  readonly path: string | null;
   /** One sentence for each file that is there and cannot be used; empty when all is well. */
   readonly damage: readonly string[];
 }
@@ -76,6 +93,34 @@ interface SnapshotHeader {
 /** The name under which the snapshot before the newest is kept. */
 export function previousSnapshotPath(path: string): string {
   return `${path}.previous`;
+}
+
+/** The name under which the snapshot that an epoch began from is kept. */
+export function startSnapshotPath(path: string, epoch: number): string {
+  return `${path}.start-${epoch}`;
+}
+
+/**
+ * Keeps the snapshot that a start begins from under a name of its own: a second name for the same file where the
+ * file system has that, so that it costs nothing. Of older starts the newest `STARTS_KEPT` stay.
+ * @param from the file as `readModelSnapshot` named it
+ * @throws the file system's error
+ */
+export function keepStartSnapshot(path: string, from: string, epoch: number): void {
+  const kept = startSnapshotPath(path, epoch);
+  rmSync(kept, { force: true });
+  try {
+    linkSync(from, kept);
+  } catch {
+    copyFileSync(from, kept);
+  }
+  const folder = dirname(path);
+  const prefix = basename(startSnapshotPath(path, 0)).slice(0, -1);
+  const epochs = readdirSync(folder)
+    .filter((name) => name.startsWith(prefix))
+    .map((name) => Number(name.slice(prefix.length)))
+    .sort((a, b) => b - a);
+  for (const old of epochs.slice(STARTS_KEPT)) rmSync(startSnapshotPath(path, old), { force: true });
 }
 
 /** A model as the job wants it; large memory that is shared already is not copied. */
@@ -136,10 +181,10 @@ export function readModelSnapshot(path: string): ModelSnapshotRead | null {
     if (!existsSync(candidate)) continue;
     isThere = true;
     const found = decodeSnapshot(readFileSync(candidate));
-    if (typeof found !== 'string') return { snapshot: found, damage };
+    if (typeof found !== 'string') return { snapshot: found, path: candidate, damage };
     damage.push(`The model snapshot ${candidate} ${found}; it is not used.`);
   }
-  return isThere ? { snapshot: null, damage } : null;
+  return isThere ? { snapshot: null, path: null, damage } : null;
 }
 
 function encodeSnapshot(input: WriteModelSnapshotInput): Buffer {

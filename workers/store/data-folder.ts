@@ -109,6 +109,12 @@ async function checkFormat(path: string, isEmpty: boolean): Promise<void> {
   );
 }
 
+/** The secret of a folder that somebody else may hold; makes none. Rejects with DataFolderError or the file's error. */
+export async function readKeptSecret(path: string): Promise<Uint8Array> {
+  await access(join(path, 'secret'), constants.R_OK);
+  return readSecret(path);
+}
+
 async function readSecret(path: string): Promise<Uint8Array> {
   const file = join(path, 'secret');
   const known = await readFile(file).catch((error: NodeJS.ErrnoException) => {

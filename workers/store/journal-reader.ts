@@ -6,7 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { JournalBatch, JournalPosition } from '../../actors/store.ts';
 import { StoreEnvironment } from './environment.ts';
-import { journalBatches } from './journal-scan.ts';
+import { journalBatches, readBatch } from './journal-scan.ts';
 
 const POLL_MILLIS_DEFAULT = 200;
 
@@ -38,6 +38,12 @@ export class JournalReader {
   *read(from: readonly JournalPosition[] = []): Generator<JournalBatch> {
     this.#environment.refreshReads();
     yield* journalBatches(this.#environment.journal, from);
+  }
+
+  /** One batch, a copy, or undefined where there is none (any more). Throws StoreError `CORRUPT`. */
+  batch(position: JournalPosition): Uint8Array | undefined {
+    this.#environment.refreshReads();
+    return readBatch(this.#environment.journal, position);
   }
 
   /** A small named value of the store, as last committed; a copy. Throws StoreError `CORRUPT`. */
