@@ -10,7 +10,11 @@
  * With probability eps the order is instead uniformly random, which keeps every allowed action alive
  * (without it, large negative values lock a good action out on some seeds). Propensities cover both.
  * Structures are reused: nothing is allocated once they have grown to the largest candidate count.
+ *
+ * With a `gapWeight` the order is SquareCB's instead (`inverse-gap.ts`): by expected score, the last place drawn by
+ * inverse-gap weighting. The floor and its mixing are the same.
  */
+import { chooseByGap, gapProbabilities } from './inverse-gap.ts';
 import { SLATE_MAX, topProbability } from './propensity.ts';
 import { drawNormal, drawUniform, PURPOSE } from './random.ts';
 
@@ -22,6 +26,8 @@ export class ChoiceInput {
   wanted = 1;
   /** eps, in [0, 1]. */
   explorationProbability = 0;
+  /** SquareCB's gamma, > 0; 0 is Thompson sampling. */
+  gapWeight = 0;
   /** From `seedFrom`. */
   seed0 = 0;
   seed1 = 0;
@@ -63,6 +69,8 @@ export class ChoiceResult {
   scoreMean = new Float64Array(0);
   scoreDeviation = new Float64Array(0);
   drawnScore = new Float64Array(0);
+  /** By candidate: probability to be among the given before the floor; filled with a `gapWeight` only. */
+  gapProbability = new Float64Array(0);
 
   constructor(capacity = 64) {
     this.reserve(capacity);
@@ -74,6 +82,7 @@ export class ChoiceResult {
     this.scoreMean = new Float64Array(count);
     this.scoreDeviation = new Float64Array(count);
     this.drawnScore = new Float64Array(count);
+    this.gapProbability = new Float64Array(count);
   }
 }
 
@@ -130,19 +139,25 @@ function scoreMoments(input: ChoiceInput, out: ChoiceResult): void {
  * @param input read only; n = 0 or wanted < 1 gives an empty result
  * @param out overwritten
  * Draws taken: one uniform (explore, subject 0), one normal a candidate with variance (action), and when
- *   exploring one uniform a candidate (permutation); each a function of the seed and the action only.
+ *   exploring one uniform a candidate (permutation); each a function of the seed and the action only. With a
+ *   `gapWeight` one uniform (inverseGap, subject 0) in place of the normals.
  * Ties: the lower index. Cost: 60 ns a candidate and `topProbability` for each chosen.
  * @throws RangeError for a score that is not finite or an exploration probability outside [0, 1]
  */
 export function chooseActions(input: ChoiceInput, out: ChoiceResult): void {
-  const { count, explorationProbability: epsilon, seed0, seed1, actionHash } = input;
+  const { count, explorationProbability: epsilon, gapWeight, seed0, seed1, actionHash } = input;
   if (!(epsilon >= 0 && epsilon <= 1)) throw new RangeError(`exploration probability ${epsilon}: in [0, 1]`);
+  if (!(gapWeight >= 0)) throw new RangeError(`gap weight ${gapWeight}: >= 0`);
   out.count = 0;
   out.explored = false;
   const places = Math.min(Math.floor(input.wanted), count, SLATE_MAX);
   if (!(places >= 1)) return;
   scoreMoments(input, out);
   out.explored = epsilon > 0 && drawUniform(seed0, seed1, 0, PURPOSE.explore) < epsilon;
+  if (gapWeight > 0) {
+    chooseInverseGap(input, out, places);
+    return;
+  }
   for (let i = 0; i < count; i += 1) {
     const deviation = out.scoreDeviation[i] as number; // i < count
     const hash = actionHash[i] as number; // i < count
@@ -157,6 +172,35 @@ export function chooseActions(input: ChoiceInput, out: ChoiceResult): void {
     const byScore = epsilon < 1 ? topProbability(count, out.scoreMean, out.scoreDeviation, index, places) : 0;
     out.propensity[at] = mixed(byScore, epsilon, places, count);
   }
+}
+
+/** `scoreMoments` has been called, and `out.explored` is known. */
+function chooseInverseGap(input: ChoiceInput, out: ChoiceResult, places: number): void {
+  const { count, explorationProbability: epsilon, seed0, seed1, actionHash } = input;
+  const { scoreMean, gapProbability } = out;
+  gapProbabilities(count, scoreMean, places, input.gapWeight, worthMax(input), gapProbability);
+  if (!out.explored) {
+    const u = drawUniform(seed0, seed1, 0, PURPOSE.inverseGap);
+    out.count = chooseByGap(count, scoreMean, places, gapProbability, u, out.chosen);
+  }
+  for (let i = 0; i < count; i += 1) {
+    out.drawnScore[i] = scoreMean[i] as number; // i < count
+    if (out.explored) offer(out, places, i, drawUniform(seed0, seed1, actionHash[i] as number, PURPOSE.permutation)); // i < count
+  }
+  for (let at = 0; at < places; at += 1) {
+    const index = out.chosen[at] as number; // at < places = out.count
+    out.propensity[at] = mixed(gapProbability[index] as number, epsilon, places, count); // index < count
+  }
+}
+
+/** The largest gap that a response can make, minor units: what SquareCB's gaps are measured by. */
+function worthMax({ count, worth }: ChoiceInput): number {
+  let max = 0;
+  for (let i = 0; i < count; i += 1) {
+    const w = worth[i] as number; // i < count
+    max = Math.max(max, w < 0 ? -w : w);
+  }
+  return max;
 }
 
 /**
@@ -174,7 +218,14 @@ export function allPropensities(input: ChoiceInput, scratch: ChoiceResult, prope
     return;
   }
   scoreMoments(input, scratch);
+  const { gapWeight } = input;
+  const { gapProbability } = scratch;
+  if (gapWeight > 0) gapProbabilities(count, scratch.scoreMean, places, gapWeight, worthMax(input), gapProbability);
   for (let i = 0; i < count; i += 1) {
+    if (gapWeight > 0) {
+      propensities[i] = mixed(gapProbability[i] as number, epsilon, places, count); // i < count
+      continue;
+    }
     const byScore = topProbability(count, scratch.scoreMean, scratch.scoreDeviation, i, places);
     propensities[i] = mixed(byScore, epsilon, places, count);
   }

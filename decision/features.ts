@@ -48,7 +48,8 @@ export function mixHash(a: number, b: number): number {
   return (h ^ (h >>> 15)) >>> 0;
 }
 
-const BIAS_HASH = mixHash(KIND.bias, 0);
+/** Of feature 0, which every person has. */
+export const BIAS_HASH = mixHash(KIND.bias, 0);
 
 /**
  * A reusable list of features; feature 0 is always the bias (value 1).

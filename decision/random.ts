@@ -24,6 +24,7 @@ export const PURPOSE = {
   dispersion: 6,
   sendTime: 7,
   holdout: 8,
+  inverseGap: 9,
 } as const;
 
 let v0 = 0;

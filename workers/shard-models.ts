@@ -13,6 +13,7 @@ import type { Store } from '../actors/store.ts';
 import type { Catalog, Channel, Product } from '../decision/catalog.ts';
 import { DEMAND_SLOTS, learnPurchase, learnQuote, setDemandPrior, summariseDemand } from '../decision/demand-model.ts';
 import { FeatureVector } from '../decision/features.ts';
+import { LINEAR_DIMENSIONS, LinearModel } from '../decision/linear-model.ts';
 import { applyDelta, type DeltaEntries, ModelDelta } from '../decision/model-delta.ts';
 import { dealParts, PART_KIND, type PartKeys, PartRegister } from '../decision/part-register.ts';
 import type { PricePoint } from '../decision/pipeline.ts';
@@ -41,6 +42,8 @@ export interface ModelAdditions {
   readonly demand: Float64Array;
   /** Rows of (channel hash or 0 for all, hour of week, zone hash). */
   readonly sends: Float64Array;
+  /** Rows of (action part, category part, trials, responses, the dense features). */
+  readonly linear: Float64Array;
 }
 
 /** A whole model as plain data; `response` may be shared memory. */
@@ -51,11 +54,15 @@ export interface ModelState {
   readonly demand: ReadonlyMap<number, Float64Array>;
   readonly weeks: ReadonlyMap<number, Float64Array>;
   readonly zones: ReadonlyMap<number, Float64Array>;
+  /** Sums of the linear model by part; empty without one. */
+  readonly linear: ReadonlyMap<number, Float64Array>;
 }
 
 export class ShardModels implements Models {
   epoch = 1;
   response: ResponseModel;
+  /** Only while the catalog's strategy asks for it: it learns from then on. */
+  linear: LinearModel | null = null;
   parts = new PartRegister(new Uint32Array(0));
   readonly #delta = new ModelDelta();
   readonly #demand = new Map<number, Float64Array>();
@@ -63,6 +70,8 @@ export class ShardModels implements Models {
   readonly #weeks = new Map<number, Float64Array>();
   readonly #zones = new Map<number, Float64Array>();
   #sends: number[] = [];
+  #linearRows: number[] = [];
+  readonly #dense = new Float64Array(LINEAR_DIMENSIONS);
   readonly #emptyZone = new Float64Array(TILT_SLOTS);
   readonly #store: Store;
   readonly #seedSecret: Uint32Array;
@@ -136,6 +145,12 @@ export class ShardModels implements Models {
     this.#delta.clear();
     this.#demandAdded.clear();
     this.#sends = [];
+    this.#linearRows = [];
+    this.linear = null;
+    if (state !== undefined && state.linear.size > 0) {
+      this.linear = new LinearModel();
+      this.linear.load(state.linear);
+    }
     this.setCatalog(this.#catalog, parts);
   }
 
@@ -145,6 +160,8 @@ export class ShardModels implements Models {
     if (!known.every((key, i) => parts[i] === key)) throw new RangeError('model parts: numbers once given must stay');
     this.parts = new PartRegister(parts);
     this.#catalog = catalog;
+    if (catalog.decision.strategy !== 'lints') this.linear = null;
+    else this.linear ??= new LinearModel();
     this.#points.clear();
     for (const product of catalog.products) this.#demandOf(product.hash);
     for (const channel of catalog.channels) this.#weekOf(channel.hash);
@@ -290,7 +307,16 @@ export class ShardModels implements Models {
       const response = flags & EVENT_FLAG.trial ? 0 : 1;
       learnTrial(this.response, features, action, category, channel, response, 1, sink);
     }
+    if (this.linear !== null) this.#learnLinear(this.linear, features, action, category, flags);
     this.hasNews = true;
+  }
+
+  #learnLinear(linear: LinearModel, features: FeatureVector, action: number, category: number, flags: number): void {
+    const trials = flags & EVENT_FLAG.response ? 0 : 1;
+    const responses = flags & EVENT_FLAG.trial ? 0 : 1;
+    linear.fold(features, this.#dense);
+    linear.learn(this.#dense, action, category, trials, responses);
+    if (this.#hasPeers) this.#linearRows.push(action, category, trials, responses, ...this.#dense);
   }
 
   /** More than half of the room for additions is used. */
@@ -343,7 +369,7 @@ export class ShardModels implements Models {
 
   /** What was learnt here since the last call, or null when nothing was. */
   takeDelta(): ModelAdditions | null {
-    if (this.#delta.count === 0 && this.#demandAdded.size === 0 && this.#sends.length === 0) return null;
+    if (this.#delta.count === 0 && this.#demandAdded.size === 0 && this.#sends.length === 0) return null; // linear rows come with the delta's entries
     const { count } = this.#delta;
     const demand = new Float64Array(this.#demandAdded.size * (DEMAND_SLOTS + 1));
     let at = 0;
@@ -361,10 +387,12 @@ export class ShardModels implements Models {
       },
       demand,
       sends: Float64Array.from(this.#sends),
+      linear: Float64Array.from(this.#linearRows),
     };
     this.#delta.clear();
     this.#demandAdded.clear();
     this.#sends = [];
+    this.#linearRows = [];
     return additions;
   }
 
@@ -383,6 +411,11 @@ export class ShardModels implements Models {
         1,
       );
     }
+    const width = 4 + LINEAR_DIMENSIONS;
+    for (let at = 0; this.linear !== null && at < additions.linear.length; at += width) {
+      const [action = 0, category = 0, trials = 0, responses = 0] = additions.linear.subarray(at, at + 4);
+      this.linear.learn(additions.linear.subarray(at + 4, at + width), action, category, trials, responses);
+    }
     this.epoch++;
     this.hasNews = true;
   }
@@ -391,7 +424,14 @@ export class ShardModels implements Models {
   snapshot(): ModelState {
     const response = new SharedArrayBuffer(RESPONSE_MODEL_BYTES);
     new Float64Array(response).set(this.response.weights);
-    return { response, parts: this.parts.keys, demand: this.#demand, weeks: this.#weeks, zones: this.#zones };
+    return {
+      response,
+      parts: this.parts.keys,
+      demand: this.#demand,
+      weeks: this.#weeks,
+      zones: this.#zones,
+      linear: this.linear?.sums() ?? new Map(),
+    };
   }
 }
 

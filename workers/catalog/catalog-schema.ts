@@ -41,6 +41,13 @@ const cap = z.strictObject({
 });
 const caps = z.array(cap).max(CATALOG_LIMITS.capsMax);
 
+const fatigue = z
+  .strictObject({
+    chargeMinor: moneyMinor.describe('Charged in arbitration for an offer just made'),
+    halfLife: duration.describe('After which an offer is charged half'),
+  })
+  .describe('Offers made lately cost score, less with every half-life');
+
 const trait = z.strictObject({
   type: z.enum(['integer', 'number', 'boolean', 'string', 'enum', 'timeZone']),
   min: z.number().optional(),
@@ -58,6 +65,14 @@ const channel = z.strictObject({
     .regex(QUIET_HOURS_PATTERN, { error: 'must be two local times such as "22:00-08:00"' })
     .optional(),
   caps: caps.optional(),
+  fatigue: fatigue.optional(),
+  maturity: z
+    .strictObject({
+      positives: z.int().min(1).max(CATALOG_LIMITS.maturityPositivesMax),
+      reach: probability.describe('Share of people who may be offered an action without any response so far'),
+    })
+    .optional()
+    .describe('Share of people that an action of few responses may reach'),
 });
 
 const product = z.strictObject({
@@ -91,6 +106,7 @@ const action = z.strictObject({
     .max(CATALOG_LIMITS.contextWeightsMax)
     .optional(),
   caps: caps.optional(),
+  fatigue: fatigue.optional(),
   budgetMinor: moneyMinor.nullable().optional(),
   creatives: z.array(z.string().min(1).max(256)).max(CATALOG_LIMITS.creativesMax).optional(),
 });
@@ -102,11 +118,16 @@ export const catalogSchema = z.strictObject({
   timeZone: z.string().min(1).max(64).describe('IANA zone for people whose zone is unknown'),
   decision: z
     .strictObject({
+      strategy: z
+        .enum(['thompson', 'squarecb', 'lints'])
+        .optional()
+        .describe('How actions are drawn; default thompson'),
       explorationProbability: probability.optional(),
       holdoutProbability: z.number().min(0).max(0.5).optional(),
       rewardWindow: duration.optional(),
       leaseMillis: z.int().min(1_000).max(CATALOG_LIMITS.leaseMillisMax).optional(),
       fallback: key.optional(),
+      diversity: fatigue.optional().describe('As fatigue, for offers of the same category'),
     })
     .optional(),
   profile: z
@@ -124,6 +145,7 @@ export const catalogSchema = z.strictObject({
 /** A catalog file whose shape holds; written by a person, so what has a default may be missing. */
 export type CatalogFile = z.infer<typeof catalogSchema>;
 export type CapFile = z.infer<typeof cap>;
+export type FatigueFile = z.infer<typeof fatigue>;
 
 /** The schema as JSON Schema 2020-12, as committed in `schemas/catalog.schema.json`. */
 export function catalogJsonSchema(): Record<string, unknown> {

@@ -19,7 +19,7 @@ import type { PartKeys } from '../../decision/part-register.ts';
 import type { ModelState } from '../shard-models.ts';
 
 const MAGIC = Buffer.from('OPMODEL\n');
-const VERSION = 2;
+const VERSION = 3;
 const HEADER_BYTES = 40;
 const HEADER_SUM_AT = 32;
 /** A header that claims more is damaged: no memory is asked for on its word. */
@@ -42,6 +42,7 @@ export interface WriteModelSnapshotInput {
   readonly demand: Entries;
   readonly weeks: Entries;
   readonly zones: Entries;
+  readonly linear: Entries;
   readonly positions: readonly JournalPosition[];
   readonly modelEpoch: number;
 }
@@ -67,6 +68,7 @@ interface SnapshotHeader {
   readonly demand: readonly (readonly [number, number])[];
   readonly weeks: readonly (readonly [number, number])[];
   readonly zones: readonly (readonly [number, number])[];
+  readonly linear: readonly (readonly [number, number])[];
 }
 
 /** The name under which the snapshot before the newest is kept. */
@@ -84,6 +86,7 @@ export function snapshotInput(path: string, snapshot: ModelSnapshot): WriteModel
     demand: [...state.demand],
     weeks: [...state.weeks],
     zones: [...state.zones],
+    linear: [...state.linear],
     positions,
     modelEpoch,
   };
@@ -148,10 +151,14 @@ function encodeSnapshot(input: WriteModelSnapshotInput): Buffer {
     demand: lengths(input.demand),
     weeks: lengths(input.weeks),
     zones: lengths(input.zones),
+    linear: lengths(input.linear),
   };
   const json = Buffer.from(JSON.stringify(header));
   const doublesAt = pad8(4 + json.length);
-  const columns = [response, ...[...input.demand, ...input.weeks, ...input.zones].map(([, values]) => values)];
+  const columns = [
+    response,
+    ...[...input.demand, ...input.weeks, ...input.zones, ...input.linear].map(([, values]) => values),
+  ];
   const doubles = columns.reduce((sum, column) => sum + column.length, 0);
   const body = Buffer.alloc(doublesAt + doubles * 8);
   body.writeUInt32LE(json.length, 0);
@@ -210,8 +217,9 @@ function readBody(body: Buffer): ModelSnapshot {
   const demand = columns(header.demand);
   const weeks = columns(header.weeks);
   const zones = columns(header.zones);
+  const linear = columns(header.linear);
   return {
-    state: { response, parts: Uint32Array.from(header.parts), demand, weeks, zones },
+    state: { response, parts: Uint32Array.from(header.parts), demand, weeks, zones, linear },
     positions: header.positions,
     modelEpoch: header.modelEpoch,
   };

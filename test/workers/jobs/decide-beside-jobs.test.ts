@@ -81,6 +81,7 @@ const snapshotInput = (lane: string): WriteModelSnapshotInput => ({
   demand: [],
   weeks: [],
   zones: [],
+  linear: [],
   positions: [],
   modelEpoch: 1,
 });

@@ -137,6 +137,7 @@ describe.skipIf(!isBuilt)('job pool', () => {
         demand: [],
         weeks: [],
         zones: [],
+        linear: [],
         positions: [],
         modelEpoch: 3,
       }),

@@ -26,6 +26,7 @@ function snapshotOf(mark: number): ModelSnapshot {
       ]),
       weeks: new Map([[3, Float64Array.from({ length: 168 }, (_, hour) => hour / 7)]]),
       zones: new Map(),
+      linear: new Map([[5, Float64Array.of(0.5, -2)]]),
     },
     positions: [
       { epoch: 4_000_000_000, stream: 1, batch: 77 },
@@ -62,7 +63,7 @@ describe('model snapshot file', () => {
     const read = readModelSnapshot(path);
     expect(read?.damage).toEqual([]);
     expect(bits(read?.snapshot?.state.response ?? new ArrayBuffer(0))).toEqual(bits(given.state.response));
-    for (const part of ['parts', 'demand', 'weeks', 'zones'] as const)
+    for (const part of ['parts', 'demand', 'weeks', 'zones', 'linear'] as const)
       expect(read?.snapshot?.state[part]).toEqual(given.state[part]);
     expect(Object.is(read?.snapshot?.state.demand.get(7)?.[1], -0)).toBe(true);
     expect(read?.snapshot?.positions).toEqual(given.positions);
@@ -78,6 +79,7 @@ describe('model snapshot file', () => {
       demand: [],
       weeks: [],
       zones: [],
+      linear: [],
       positions: [],
       modelEpoch: 0,
     };
