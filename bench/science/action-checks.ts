@@ -7,10 +7,11 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Catalog } from '../../decision/catalog.ts';
 import { buildFeatures, type FeatureVector } from '../../decision/features.ts';
-import { normalCdf } from '../../decision/normal.ts';
+import { applyDelta, type DeltaEntries } from '../../decision/model-delta.ts';
+import { exponential, normalCdf } from '../../decision/normal.ts';
 import { evaluatePolicy, type LoggedRows, type PolicyEvaluation } from '../../decision/off-policy.ts';
 import { drawUniform } from '../../decision/random.ts';
-import { RESPONSE_PRIORS } from '../../decision/response-model.ts';
+import { RESPONSE_PRIORS, ResponseModel } from '../../decision/response-model.ts';
 import type { RuleScope } from '../../decision/rule.ts';
 import type { Scalar } from '../../proto/messages.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
@@ -414,6 +415,60 @@ function pegaSampling(): readonly Finding[] {
   return [finding(0, 50, 66), finding(200, 90, 92)];
 }
 
+// ── delayed feedback ──────────────────────────────────────────────────────────────────────────────
+
+/** Largest difference of precision and of precision x mean over all slots. */
+function distance(a: ResponseModel, b: ResponseModel): number {
+  let worst = 0;
+  for (let at = 0; at < a.weights.length; at += 2) {
+    const [meanA = 0, precisionA = 0] = a.weights.subarray(at, at + 2);
+    const [meanB = 0, precisionB = 0] = b.weights.subarray(at, at + 2);
+    worst = Math.max(worst, Math.abs(precisionA - precisionB), Math.abs(precisionA * meanA - precisionB * meanB));
+  }
+  return worst;
+}
+
+/** 200 people are learnt as negatives of weight P(delay <= age), and each one's contribution is taken back again. */
+function delayedFeedback(): readonly Finding[] {
+  const agent = new BanditAgent(
+    [1, 1, 2].map((category) => ({ worth: 1, cost: 0, category })),
+    0,
+  );
+  const person = (n: number): void => {
+    agent.features.reset();
+    for (let i = 0; i < 20; i++) agent.features.add(Math.floor(drawUniform(n, i, 0, GAME.row) * 60), 1);
+  };
+  const reference = new ResponseModel();
+  let neverAdded = 0;
+  let atOnce = 0;
+  for (let n = 0; n < 200; n++) {
+    person(n);
+    const action = n % 3;
+    reference.weights.set(agent.model.weights);
+    // Two days old, of delays that average three.
+    const weight = 1 - exponential(-2 / 3);
+    const contribution = agent.learn(action, 0, weight);
+    applyDelta(agent.model, { ...contribution, ...negated(contribution) });
+    neverAdded = Math.max(neverAdded, distance(agent.model, reference));
+    agent.model.weights.set(reference.weights);
+    agent.learn(action, 0, weight);
+    agent.respond(action, weight);
+    const late = agent.model.weights.slice();
+    agent.model.weights.set(reference.weights);
+    agent.learn(action, 1, weight);
+    reference.weights.set(late);
+    atOnce = Math.max(atOnce, distance(agent.model, reference));
+  }
+  return [
+    atMost('delayed feedback: a negative taken back against never added', 1e-6, neverAdded, 'seed 1, 200 people'),
+    atMost('delayed feedback: a late response against one at once', 1e-6, atOnce),
+  ];
+}
+
+function negated({ precision, natural, count }: DeltaEntries): Pick<DeltaEntries, 'precision' | 'natural'> {
+  return { precision: precision.slice(0, count).map((x) => -x), natural: natural.slice(0, count).map((x) => -x) };
+}
+
 // ── cold start ───────────────────────────────────────────────────────────────────────────────────
 
 /** Two categories; people with a mark respond to the first at .30, others at .06; the second always .12. */
@@ -496,6 +551,13 @@ export const ACTION_CHECKS: readonly ScienceCheck[] = [
     needs: [],
     isFast: true,
     run: pegaSampling,
+  },
+  {
+    name: 'action: delayed feedback',
+    source: 'science.md section 1: reversal equals never added',
+    needs: [],
+    isFast: true,
+    run: delayedFeedback,
   },
   { name: 'action: cold start', source: 'science.md section 1', needs: [], isFast: true, run: coldStart },
 ];

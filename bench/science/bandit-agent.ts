@@ -4,7 +4,8 @@
  */
 import { allPropensities, ChoiceInput, ChoiceResult, chooseActions } from '../../decision/choice.ts';
 import { FeatureVector, mixHash } from '../../decision/features.ts';
-import { learnTrial } from '../../decision/response-learning.ts';
+import { ModelDelta } from '../../decision/model-delta.ts';
+import { learnResponse, learnTrial, TOUCHES_MAX } from '../../decision/response-learning.ts';
 import {
   predictAll,
   RESPONSE_PRIORS,
@@ -39,6 +40,7 @@ export class BanditAgent {
   readonly #variances: Float64Array;
   readonly #propensities: Float64Array;
   readonly #moments = new Float64Array(2);
+  readonly #added = new ModelDelta(TOUCHES_MAX);
   #nextPart: number;
 
   constructor(actions: readonly AgentAction[], epsilon: number, priors: Partial<ResponsePriors> = {}) {
@@ -117,16 +119,18 @@ export class BanditAgent {
     }
   }
 
-  learn(a: number, response: 0 | 1, weight = 1, features = this.features): void {
-    learnTrial(
-      this.model,
-      features,
-      this.#actionParts[a] ?? 0,
-      this.#categoryParts[a] ?? 0,
-      CHANNEL_PART,
-      response,
-      weight,
-      null,
-    );
+  /** A trial for the person in `features`. Returns what it added to the model, valid until the next call. */
+  learn(a: number, response: 0 | 1, weight = 1): ModelDelta {
+    const { model, features } = this;
+    this.#added.clear();
+    const [action = 0, category = 0] = [this.#actionParts[a], this.#categoryParts[a]];
+    learnTrial(model, features, action, category, CHANNEL_PART, response, weight, this.#added);
+    return this.#added;
+  }
+
+  /** A late response to a trial of that weight that was learnt as a negative. */
+  respond(a: number, weight: number): void {
+    const [action = 0, category = 0] = [this.#actionParts[a], this.#categoryParts[a]];
+    learnResponse(this.model, this.features, action, category, CHANNEL_PART, weight, null);
   }
 }
