@@ -1,4 +1,7 @@
-/** The e-mail trial of Hillstrom: whom to send what, learnt from the log and judged on it off policy. */
+/**
+ * The e-mail trial of Hillstrom: whom to send what, learnt from the log and judged on it off policy, with features
+ * by the catalog that `opportune replay` uses. No customer is judged by a model that has seen the outcome.
+ */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Catalog } from '../../decision/catalog.ts';
