@@ -206,6 +206,8 @@ export class DecideTurn {
     seedFrom(options.seedSecret, record.hashHigh, record.hashLow, decisionSeq, this.#seeds);
     query.seed0 = this.#seeds[0] as number;
     query.seed1 = this.#seeds[1] as number;
+    query.keyHashHigh = record.hashHigh;
+    query.keyHashLow = record.hashLow;
     query.context = request.context;
     query.tilt = record.u16;
     query.tiltOffset = (record.base + FIELD.tilt) >>> 1;

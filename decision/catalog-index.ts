@@ -7,6 +7,8 @@ import { type Action, type Cap, type Catalog, MOMENT } from './catalog.ts';
 import { EligibilityIndex, setBit } from './eligibility-index.ts';
 
 const DAY_MILLIS = 86_400_000;
+/** An offer older than this is charged less than a thousandth: its moment is not kept for it. */
+export const FATIGUE_HALF_LIVES = 10;
 
 export class CatalogIndex {
   readonly catalog: Catalog;
@@ -20,6 +22,10 @@ export class CatalogIndex {
   readonly candidateBitsBySlot: readonly Uint32Array[];
   readonly bitsByChannel: readonly Uint32Array[];
   readonly eligibility: EligibilityIndex;
+  /** By action: a number of its category from 1, 0 for none. */
+  readonly categoryOf: Int32Array;
+  /** Whether anything is charged for earlier offers, see `fatigue.ts`. */
+  readonly hasFatigue: boolean;
   /** `catalog.counters` indices by event hash. */
   readonly countersByEvent: ReadonlyMap<number, readonly number[]>;
   readonly #retention = new Map<number, Float64Array>();
@@ -68,6 +74,14 @@ export class CatalogIndex {
       counters.set(counter.eventHash, list);
     }
     this.countersByEvent = counters;
+    const categories = [...new Set(catalog.actions.map(({ categoryHash }) => categoryHash))].filter(
+      (hash) => hash !== 0,
+    );
+    this.categoryOf = Int32Array.from(catalog.actions, ({ categoryHash }) => 1 + categories.indexOf(categoryHash));
+    this.hasFatigue =
+      catalog.decision.diversity !== null ||
+      catalog.actions.some(({ fatigue }) => fatigue !== null) ||
+      catalog.channels.some(({ fatigue }) => fatigue !== null);
     for (const action of catalog.actions) this.#addRetention(action);
   }
 
@@ -79,7 +93,7 @@ export class CatalogIndex {
     return this.candidateBitsBySlot[slot < 0 ? this.candidateBitsBySlot.length - 1 : slot] as Uint32Array;
   }
 
-  /** Whether some cap of the action or of one of its channels counts this kind of moment. */
+  /** Whether a cap or a charge of the action, its category or one of its channels counts this kind of moment. */
   keeps(kind: number, actionHash: number): boolean {
     return ((this.#keptKinds.get(actionHash) ?? 0) & (1 << kind)) !== 0;
   }
@@ -113,6 +127,16 @@ export class CatalogIndex {
       kept |= 1 << cap.on;
       windows[cap.on] = Math.max(windows[cap.on] as number, windowMillis(cap));
       this.#retentionMax[cap.on] = Math.max(this.#retentionMax[cap.on] as number, windowMillis(cap));
+    }
+    const { diversity } = this.catalog.decision;
+    const charges = [action.fatigue, ...action.channels.map((channel) => this.catalog.channels[channel]?.fatigue)];
+    if (action.categoryHash !== 0) charges.push(diversity);
+    for (const fatigue of charges) {
+      if (fatigue === null || fatigue === undefined) continue;
+      const window = FATIGUE_HALF_LIVES * fatigue.halfLifeMillis;
+      kept |= 1 << MOMENT.decision;
+      windows[MOMENT.decision] = Math.max(windows[MOMENT.decision] as number, window);
+      this.#retentionMax[MOMENT.decision] = Math.max(this.#retentionMax[MOMENT.decision] as number, window);
     }
     this.#retention.set(action.hash, windows);
     this.#keptKinds.set(action.hash, kept);

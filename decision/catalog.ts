@@ -52,6 +52,18 @@ export interface QuietHours {
   readonly endMinute: number;
 }
 
+/** A charge for each earlier offer, which halves with every half-life since. */
+export interface Fatigue {
+  readonly chargeMinor: number;
+  readonly halfLifeMillis: number;
+}
+
+/** Only some people are offered an action of which little is known: `reach` of them at first, all at `positives`. */
+export interface Maturity {
+  readonly positives: number;
+  readonly reach: number;
+}
+
 export interface Channel {
   readonly index: number;
   readonly key: string;
@@ -63,6 +75,8 @@ export interface Channel {
   /** See `SendTimeInput.waitingLossPerDay`. */
   readonly waitingLossPerDay: number;
   readonly caps: readonly Cap[];
+  readonly fatigue: Fatigue | null;
+  readonly maturity: Maturity | null;
 }
 
 export interface Slot {
@@ -133,6 +147,7 @@ export interface Action {
   readonly eligibility: Rule | null;
   readonly contextWeights: readonly ContextWeight[];
   readonly caps: readonly Cap[];
+  readonly fatigue: Fatigue | null;
   readonly budgetMinor: number | null;
   readonly creatives: readonly string[];
 }
@@ -156,13 +171,19 @@ export interface EventRetention {
   readonly property: string | null;
 }
 
+/** How a decision turns what is known into a choice; see `choice.ts`. */
+export type Strategy = 'thompson' | 'squarecb' | 'lints';
+
 export interface DecisionParameters {
+  readonly strategy: Strategy;
   readonly explorationProbability: number;
   readonly holdoutProbability: number;
   readonly rewardWindowMillis: number;
   readonly leaseMillis: number;
   /** Action index of the safe default, or -1. */
   readonly fallbackAction: number;
+  /** Charged for what was offered of the same category lately, or null. */
+  readonly diversity: Fatigue | null;
 }
 
 export interface Catalog {

@@ -10,7 +10,11 @@
  * With probability eps the order is instead uniformly random, which keeps every allowed action alive
  * (without it, large negative values lock a good action out on some seeds). Propensities cover both.
  * Structures are reused: nothing is allocated once they have grown to the largest candidate count.
+ *
+ * With a `gapWeight` the order is SquareCB's instead (`inverse-gap.ts`): by expected score, the last place drawn by
+ * inverse-gap weighting. The floor and its mixing are the same.
  */
+import { chooseByGap, gapProbabilities } from './inverse-gap.ts';
 import { SLATE_MAX, topProbability } from './propensity.ts';
 import { drawNormals, drawUniform, drawUniforms, PURPOSE } from './random.ts';
 
@@ -22,6 +26,8 @@ export class ChoiceInput {
   wanted = 1;
   /** eps, in [0, 1]. */
   explorationProbability = 0;
+  /** SquareCB's gamma, > 0; 0 is Thompson sampling. */
+  gapWeight = 0;
   /** From `seedFrom`. */
   seed0 = 0;
   seed1 = 0;
@@ -65,6 +71,8 @@ export class ChoiceResult {
   drawnScore = new Float64Array(0);
   /** What places were given by when exploring: uniform draws. */
   explorationDraw = new Float64Array(0);
+  /** By candidate: probability to be among the given before the floor; filled with a `gapWeight` only. */
+  gapProbability = new Float64Array(0);
 
   constructor(capacity = 64) {
     this.reserve(capacity);
@@ -77,6 +85,7 @@ export class ChoiceResult {
     this.scoreDeviation = new Float64Array(count);
     this.drawnScore = new Float64Array(count);
     this.explorationDraw = new Float64Array(count);
+    this.gapProbability = new Float64Array(count);
   }
 }
 
@@ -86,6 +95,14 @@ export const PROPENSITY_MIN = 1e-9;
 const POINT_SHARE = 1e-12;
 
 const keys = new Float64Array(SLATE_MAX);
+
+/** The `places` best of `count` keys. */
+function takeBest(out: ChoiceResult, places: number, rank: Float64Array, count: number): void {
+  for (let i = 0; i < count; i += 1) {
+    const key = rank[i] as number; // i < count
+    if (out.count < places || key > (keys[places - 1] as number)) offer(out, places, i, key); // places >= 1
+  }
+}
 
 /** Takes in a candidate that is among the `places` best of those in index order so far; an equal key does not displace. */
 function offer(out: ChoiceResult, places: number, index: number, key: number): void {
@@ -128,19 +145,25 @@ function scoreMoments(input: ChoiceInput, out: ChoiceResult): void {
  * @param input read only; n = 0 or wanted < 1 gives an empty result
  * @param out overwritten
  * Draws taken: one uniform (explore, subject 0), one normal a candidate with variance (action), and when
- *   exploring one uniform a candidate (permutation); each a function of the seed and the action only.
+ *   exploring one uniform a candidate (permutation); each a function of the seed and the action only. With a
+ *   `gapWeight` one uniform (inverseGap, subject 0) in place of the normals.
  * Ties: the lower index. Cost: 60 ns a candidate and `topProbability` for each chosen.
  * @throws RangeError for a score that is not finite or an exploration probability outside [0, 1]
  */
 export function chooseActions(input: ChoiceInput, out: ChoiceResult): void {
-  const { count, explorationProbability: epsilon, seed0, seed1, actionHash } = input;
+  const { count, explorationProbability: epsilon, gapWeight, seed0, seed1, actionHash } = input;
   if (!(epsilon >= 0 && epsilon <= 1)) throw new RangeError(`exploration probability ${epsilon}: in [0, 1]`);
+  if (!(gapWeight >= 0)) throw new RangeError(`gap weight ${gapWeight}: >= 0`);
   out.count = 0;
   out.explored = false;
   const places = Math.min(Math.floor(input.wanted), count, SLATE_MAX);
   if (!(places >= 1)) return;
   scoreMoments(input, out);
   out.explored = epsilon > 0 && drawUniform(seed0, seed1, 0, PURPOSE.explore) < epsilon;
+  if (gapWeight > 0) {
+    chooseInverseGap(input, out, places);
+    return;
+  }
   const { drawnScore, explorationDraw } = out;
   drawNormals(seed0, seed1, actionHash, count, PURPOSE.action, drawnScore);
   for (let i = 0; i < count; i += 1) {
@@ -150,16 +173,42 @@ export function chooseActions(input: ChoiceInput, out: ChoiceResult): void {
   }
   if (out.explored) drawUniforms(seed0, seed1, actionHash, count, PURPOSE.permutation, explorationDraw);
   const rank = out.explored ? explorationDraw : drawnScore;
-  for (let i = 0; i < count; i += 1) {
-    const key = rank[i] as number; // i < count
-    if (out.count < places || key > (keys[places - 1] as number)) offer(out, places, i, key); // places >= 1
-  }
+  takeBest(out, places, rank, count);
   for (let at = 0; at < places; at += 1) {
     const index = out.chosen[at] as number; // at < places = out.count
     // With a certain exploration the scores do not matter.
     const byScore = epsilon < 1 ? topProbability(count, out.scoreMean, out.scoreDeviation, index, places) : 0;
     out.propensity[at] = mixed(byScore, epsilon, places, count);
   }
+}
+
+/** `scoreMoments` has been called, and `out.explored` is known. */
+function chooseInverseGap(input: ChoiceInput, out: ChoiceResult, places: number): void {
+  const { count, explorationProbability: epsilon, seed0, seed1, actionHash } = input;
+  const { scoreMean, gapProbability } = out;
+  gapProbabilities(count, scoreMean, places, input.gapWeight, worthMax(input), gapProbability);
+  for (let i = 0; i < count; i += 1) out.drawnScore[i] = scoreMean[i] as number; // i < count
+  if (out.explored) {
+    drawUniforms(seed0, seed1, actionHash, count, PURPOSE.permutation, out.explorationDraw);
+    takeBest(out, places, out.explorationDraw, count);
+  } else {
+    const u = drawUniform(seed0, seed1, 0, PURPOSE.inverseGap);
+    out.count = chooseByGap(count, scoreMean, places, gapProbability, u, out.chosen);
+  }
+  for (let at = 0; at < places; at += 1) {
+    const index = out.chosen[at] as number; // at < places = out.count
+    out.propensity[at] = mixed(gapProbability[index] as number, epsilon, places, count); // index < count
+  }
+}
+
+/** The largest gap that a response can make, minor units: what SquareCB's gaps are measured by. */
+function worthMax({ count, worth }: ChoiceInput): number {
+  let max = 0;
+  for (let i = 0; i < count; i += 1) {
+    const w = worth[i] as number; // i < count
+    max = Math.max(max, w < 0 ? -w : w);
+  }
+  return max;
 }
 
 /**
@@ -177,7 +226,14 @@ export function allPropensities(input: ChoiceInput, scratch: ChoiceResult, prope
     return;
   }
   scoreMoments(input, scratch);
+  const { gapWeight } = input;
+  const { gapProbability } = scratch;
+  if (gapWeight > 0) gapProbabilities(count, scratch.scoreMean, places, gapWeight, worthMax(input), gapProbability);
   for (let i = 0; i < count; i += 1) {
+    if (gapWeight > 0) {
+      propensities[i] = mixed(gapProbability[i] as number, epsilon, places, count); // i < count
+      continue;
+    }
     const byScore = topProbability(count, scratch.scoreMean, scratch.scoreDeviation, i, places);
     propensities[i] = mixed(byScore, epsilon, places, count);
   }

@@ -17,6 +17,8 @@ import { naturalLogarithm } from './normal.ts';
 import type { RuleScope } from './rule.ts';
 
 export const FEATURES_MAX = 64;
+/** Largest size of a value: the squares of a whole list stay finite. What `buildFeatures` adds is at most 1. */
+const VALUE_MAX = 1e100;
 /** `counterLastSeenSeconds` at or above this means never. */
 const NEVER_SECONDS = 1e12;
 const BUCKET_COUNT = 8;
@@ -48,7 +50,8 @@ export function mixHash(a: number, b: number): number {
   return (h ^ (h >>> 15)) >>> 0;
 }
 
-const BIAS_HASH = mixHash(KIND.bias, 0);
+/** Of feature 0, which every person has. */
+export const BIAS_HASH = mixHash(KIND.bias, 0);
 
 /**
  * A reusable list of features; feature 0 is always the bias (value 1).
@@ -73,9 +76,9 @@ export class FeatureVector {
     this.squares = 0;
   }
 
-  /** Appends a feature. False, and nothing added, when the list is full or the value is not finite. */
+  /** Appends a feature. False, and nothing added, when the list is full or the value is NaN or beyond VALUE_MAX. */
   add(hash: number, value: number): boolean {
-    if (this.count >= FEATURES_MAX || !(value > -Infinity && value < Infinity)) return false;
+    if (this.count >= FEATURES_MAX || !(value >= -VALUE_MAX && value <= VALUE_MAX)) return false;
     this.hashes[this.count] = hash;
     this.values[this.count] = value;
     this.count += 1;

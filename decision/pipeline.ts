@@ -15,11 +15,15 @@ import type { CatalogIndex } from './catalog-index.ts';
 import { ChoiceInput, ChoiceResult, chooseActions } from './choice.ts';
 import { CapTally, capOpensAt, isQuiet, type LocalNow, type MomentSource, quietEndsAt } from './contact-policy.ts';
 import { countBits, setBit } from './eligibility-index.ts';
+import { FatigueTally } from './fatigue.ts';
 import { buildFeatures, FeatureVector } from './features.ts';
+import { GAP_WEIGHT_SCALE } from './inverse-gap.ts';
+import type { LinearModel } from './linear-model.ts';
+import { maturityPoint, reachOf } from './maturity.ts';
 import { PART_KIND, type PartRegister } from './part-register.ts';
 import { drawUniform, PURPOSE } from './random.ts';
 import { featureEffects } from './response-learning.ts';
-import { predictAll, type ResponseModel, responseMoments } from './response-model.ts';
+import { positivesLearnt, predictAll, type ResponseModel, responseMoments, trialsLearnt } from './response-model.ts';
 import type { RuleScope } from './rule.ts';
 import { chooseSendTime, createSendTimeResult, type SendTimeInput, type SendTimeResult } from './send-time.ts';
 
@@ -60,6 +64,8 @@ export interface PricePoint {
 /** The learnt state the pipeline reads. */
 export interface DecisionModels {
   readonly response: ResponseModel;
+  /** What the strategy `lints` decides by, learnt while a catalog asks for it; else null. */
+  readonly linear: LinearModel | null;
   /** Numbers of its parts; every part of the catalog in force has one. */
   readonly parts: PartRegister;
   /** The price of this hour for everybody. `stockLeft` is read for a product that must be sold by a day. */
@@ -80,6 +86,9 @@ export class DecideQuery {
   context: Properties | null = null;
   isExplain = false;
   isHeldOut = false;
+  /** 64-bit hash of tenant and profile key. */
+  keyHashHigh = 0;
+  keyHashLow = 0;
   seed0 = 0;
   seed1 = 0;
   /** Where the person's 24 hour counts are. */
@@ -131,6 +140,7 @@ export class Pipeline {
   readonly #models: DecisionModels;
   readonly #budgets: BudgetView;
   readonly #tally = new CapTally();
+  readonly #fatigue = new FatigueTally();
   readonly #allowedAction: Int32Array;
   readonly #allowedChannel: Int32Array;
   /** Bitmap of the candidates still in question. */
@@ -231,6 +241,7 @@ export class Pipeline {
     const isChannelElsewhere = query.channel >= 0 && !this.#fits(query.channel, query);
     if (!isWithheld) {
       this.#tally.count(this.index, state.moments, state);
+      this.#fatigue.count(this.index, state.moments, state.atEpochMillis);
       this.#openChannels(state, query);
     }
     if (query.isExplain) this.#selectOneByOne(state, query, draft, isWithheld, isChannelElsewhere);
@@ -345,10 +356,36 @@ export class Pipeline {
     const { channels } = action;
     for (let c = 0; c < channels.length; c++) {
       const channelIndex = channels[c] as number;
-      if (this.#isOpen[channelIndex] === 1) return channelIndex;
+      if (this.#isOpen[channelIndex] !== 1) continue;
+      if (this.#catalog.channels[channelIndex]?.maturity === null || this.#reaches(action, channelIndex, query))
+        return channelIndex;
     }
-    if (isExplain) this.#rejectClosed(action, state, query, draft);
+    if (isExplain && !this.#rejectUnreached(action, query, draft)) this.#rejectClosed(action, state, query, draft);
     return -1;
+  }
+
+  /** Whether the person is among those whom an action of so few responses may reach on the channel. */
+  #reaches(action: Action, channelIndex: number, query: DecideQuery): boolean {
+    const point = maturityPoint(query.keyHashHigh, query.keyHashLow, action.hash);
+    return point < this.#reach(action, channelIndex);
+  }
+
+  #reach(action: Action, channelIndex: number): number {
+    const maturity = this.#catalog.channels[channelIndex]?.maturity ?? null;
+    if (maturity === null) return 1;
+    return reachOf(maturity, positivesLearnt(this.#models.response, this.#actionPartOf[action.index] as number));
+  }
+
+  /** Says that an open channel does not reach this person yet; false when none is open. */
+  #rejectUnreached(action: Action, query: DecideQuery, draft: DecideDraft): boolean {
+    for (const channelIndex of action.channels) {
+      if (this.#isOpen[channelIndex] !== 1) continue;
+      const point = maturityPoint(query.keyHashHigh, query.keyHashLow, action.hash);
+      const rule = `maturity on ${this.#catalog.channels[channelIndex]?.key}`;
+      draft.rejected.push(reject(action, 'maturity', rule, point, this.#reach(action, channelIndex), null));
+      return true;
+    }
+    return false;
   }
 
   /** Says why the first of the action's channels that fits the request is closed. */
@@ -448,22 +485,16 @@ export class Pipeline {
         if (contextWeight?.when.evaluate(state)) weight *= contextWeight.weight;
       }
       input.worth[i] = action.valueMinor * weight;
-      input.cost[i] = action.costMinor + channel.costMinor;
+      input.cost[i] = action.costMinor + channel.costMinor + this.#fatigue.chargeOf(a, c);
       input.actionHash[i] = action.hash;
     }
-    const { response } = this.#models;
-    predictAll(
-      response,
-      draft.features,
-      n,
-      this.#actionPart,
-      this.#categoryPart,
-      this.#channelPart,
-      this.#categoryPartMax,
-      this.#logitMean,
-      this.#logitVariance,
-    );
-    responseMoments(n, this.#logitMean, this.#logitVariance, input.probabilityMean, input.probabilityDeviation);
+    const { response, linear } = this.#models;
+    const { strategy } = this.#catalog.decision;
+    if (strategy === 'lints' && linear !== null) {
+      const { probabilityMean, probabilityDeviation } = input;
+      linear.predict(draft.features, n, this.#actionPart, this.#categoryPart, probabilityMean, probabilityDeviation);
+    } else this.#predict(response, draft.features, n);
+    input.gapWeight = strategy === 'squarecb' ? GAP_WEIGHT_SCALE * Math.sqrt(1 + trialsLearnt(response)) : 0;
     input.count = n;
     input.wanted = Math.min(query.count, n);
     input.explorationProbability = this.#catalog.decision.explorationProbability;
@@ -488,7 +519,7 @@ export class Pipeline {
       draft.chosenAction[k] = a;
       draft.chosenChannel[k] = channel;
       draft.chosenScore[k] = this.#choice.drawnScore[i] as number;
-      draft.chosenProbability[k] = input.probabilityMean[i] as number;
+      draft.chosenProbability[k] = Math.min(Math.max(input.probabilityMean[i] as number, 0), 1); // a linear one may leave [0, 1]
       draft.chosenPropensity[k] = this.#choice.propensity[place] as number;
       const creatives = action.creatives.length;
       draft.chosenCreative[k] =
@@ -498,6 +529,23 @@ export class Pipeline {
     }
     draft.chosenCount = kept;
     if (names !== null) this.#explainChosen(draft, names);
+  }
+
+  /** Response probabilities of the candidates, by the logistic model. */
+  #predict(response: ResponseModel, features: FeatureVector, n: number): void {
+    predictAll(
+      response,
+      features,
+      n,
+      this.#actionPart,
+      this.#categoryPart,
+      this.#channelPart,
+      this.#categoryPartMax,
+      this.#logitMean,
+      this.#logitVariance,
+    );
+    const { probabilityMean, probabilityDeviation } = this.#choiceInput;
+    responseMoments(n, this.#logitMean, this.#logitVariance, probabilityMean, probabilityDeviation);
   }
 
   #rejectFilled(actionIndex: number, channelIndex: number, state: ProfileState, draft: DecideDraft): void {
@@ -513,14 +561,13 @@ export class Pipeline {
     for (let k = 0; k < draft.chosenCount; k++) {
       const a = draft.chosenAction[k] as number;
       const action = this.#catalog.actions[a] as Action;
-      featureEffects(
-        this.#models.response,
-        features,
-        this.#actionPartOf[a] as number,
-        this.#categoryPartOf[a] as number,
-        this.#channelPartOf[draft.chosenChannel[k] as number] as number,
-        effects,
-      );
+      const actionPart = this.#actionPartOf[a] as number;
+      const categoryPart = this.#categoryPartOf[a] as number;
+      const channelPart = this.#channelPartOf[draft.chosenChannel[k] as number] as number;
+      const { response, linear } = this.#models;
+      if (this.#catalog.decision.strategy === 'lints' && linear !== null)
+        linear.featureEffects(features, actionPart, categoryPart, effects);
+      else featureEffects(response, features, actionPart, categoryPart, channelPart, effects);
       const contributions: Contribution[] = [];
       for (let f = 0; f < features.count; f++) {
         const value = features.values[f] as number;

@@ -25,6 +25,7 @@ export const PURPOSE = {
   sendTime: 7,
   holdout: 8,
   inventory: 9,
+  inverseGap: 10,
   segmentStart: 20,
   segmentBatch: 21,
   fold: 22,

@@ -19,7 +19,7 @@
  * feature for all actions of a catalog lie side by side: four of them are one cache line, and scoring many
  * candidates walks along rows instead of jumping about in 4 MB (a quarter of the misses).
  */
-import type { FeatureVector } from './features.ts';
+import { BIAS_HASH, type FeatureVector } from './features.ts';
 import { exponentials, logit, sigmoid } from './normal.ts';
 
 const SLOT_BITS = 18;
@@ -93,6 +93,27 @@ export class ResponseModel {
       this.weights[2 * slot + 1] = this.priors.precision;
     }
   }
+}
+
+/**
+ * About how many trials the model has learnt, >= 0: the information in everybody's bias, sum of p (1 - p), over that
+ * of one trial at today's base rate. Nothing is stored for it, so it merges and replays with the weights.
+ */
+export function trialsLearnt(model: ResponseModel): number {
+  const place = placeIn(rowOf(BIAS_HASH), GLOBAL_PART);
+  const p = sigmoid(model.priorLogit + SCALES.global.bias * (model.weights[place] as number)); // a place
+  const information = (model.weights[place + 1] as number) - model.priors.precision; // place is even
+  return information > 0 && p > 0 && p < 1 ? information / (p * (1 - p)) : 0;
+}
+
+/**
+ * About how many responses to an action the model has learnt, >= 0: the information in its bias, sum of p (1 - p) over
+ * its trials, which for rare responses is how many were to be expected of them.
+ */
+export function positivesLearnt(model: ResponseModel, actionPart: number): number {
+  const place = placeIn(rowOf(BIAS_HASH), actionPart);
+  const information = (model.weights[place + 1] as number) - model.priors.precision; // place is even
+  return information > 0 ? information / (SCALES.action.bias * SCALES.action.bias) : 0;
 }
 
 /** First slot of a feature's row. The hash is mixed already; one multiplication spreads it. */

@@ -21,6 +21,7 @@ import {
   summariseDemand,
 } from '../decision/demand-model.ts';
 import { FeatureVector } from '../decision/features.ts';
+import { LINEAR_DIMENSIONS, LINEAR_PRIORS, LINEAR_SUMS, LinearModel } from '../decision/linear-model.ts';
 import { applyDelta, ModelDelta, rebase } from '../decision/model-delta.ts';
 import { dealParts, PART_KIND, type PartKeys, PartRegister } from '../decision/part-register.ts';
 import type { PricePoint } from '../decision/pipeline.ts';
@@ -31,7 +32,7 @@ import { GAP_SLOTS } from '../decision/purchase-due.ts';
 import { learnTraffic, quotesPerHour, TRAFFIC_SLOTS } from '../decision/quote-traffic.ts';
 import { seedFrom } from '../decision/random.ts';
 import { learnResponse, learnTrial } from '../decision/response-learning.ts';
-import { RESPONSE_MODEL_BYTES, ResponseModel } from '../decision/response-model.ts';
+import { GLOBAL_PART, RESPONSE_MODEL_BYTES, ResponseModel } from '../decision/response-model.ts';
 import { addSendPrior, type SendTimeInput, TILT_SLOTS, WEEK_SLOTS } from '../decision/send-time.ts';
 import { murmur3Text } from '../proto/murmur3.ts';
 import { AdditiveTable } from './additive-table.ts';
@@ -77,11 +78,15 @@ export interface ModelState {
   readonly zones: ReadonlyMap<number, Float64Array>;
   /** Gaps between purchases, by tenant; 0 is the only one. */
   readonly gaps: ReadonlyMap<number, Float64Array>;
+  /** Sums of the linear model by part; empty where no catalog has asked for it. */
+  readonly linear: ReadonlyMap<number, Float64Array>;
 }
 
 export class ShardModels implements Models, SharedModels {
   epoch = 1;
   response: ResponseModel;
+  /** Only while the catalog's strategy asks for it: it learns from then on. */
+  linear: LinearModel | null = null;
   parts = new PartRegister(new Uint32Array(0));
   /** What all shards had learnt at the last merge; null where there is only one shard. */
   readonly #base: ResponseModel | null;
@@ -91,8 +96,12 @@ export class ShardModels implements Models, SharedModels {
   readonly #weeks: AdditiveTable;
   readonly #zones: AdditiveTable;
   readonly #gaps: AdditiveTable;
+  readonly #linearSums: AdditiveTable;
   /** The tables in the order in which they are published. */
   readonly #tables: readonly AdditiveTable[];
+  readonly #dense = new Float64Array(LINEAR_DIMENSIONS);
+  /** Sums before a lesson of the parts that it teaches. */
+  readonly #linearBefore = Array.from({ length: 3 }, () => new Float64Array(LINEAR_SUMS));
   readonly #emptyZone = new Float64Array(TILT_SLOTS);
   readonly #store: Pick<Store, 'readJournal'>;
   readonly #seedSecret: Uint32Array;
@@ -134,7 +143,8 @@ export class ShardModels implements Models, SharedModels {
     this.#weeks = new AdditiveTable(WEEK_SLOTS, hasPeers, (row) => addSendPrior(row, 0));
     this.#zones = new AdditiveTable(TILT_SLOTS, hasPeers, () => {});
     this.#gaps = new AdditiveTable(GAP_SLOTS, hasPeers, () => {});
-    this.#tables = [this.#demand, this.#weeks, this.#zones, this.#gaps];
+    this.#linearSums = new AdditiveTable(LINEAR_SUMS, hasPeers, () => {});
+    this.#tables = [this.#demand, this.#weeks, this.#zones, this.#gaps, this.#linearSums];
     this.load(state, parts);
   }
 
@@ -150,6 +160,8 @@ export class ShardModels implements Models, SharedModels {
     this.#weeks.load(state?.weeks);
     this.#zones.load(state?.zones);
     this.#gaps.load(state?.gaps);
+    this.#linearSums.load(state?.linear);
+    this.linear = null;
     this.setCatalog(this.#catalog, parts);
     this.settle();
   }
@@ -160,6 +172,11 @@ export class ShardModels implements Models, SharedModels {
     if (!known.every((key, i) => parts[i] === key)) throw new RangeError('model parts: numbers once given must stay');
     this.parts = new PartRegister(parts);
     this.#catalog = catalog;
+    if (catalog.decision.strategy !== 'lints') this.linear = null;
+    else if (this.linear === null) {
+      this.linear = new LinearModel(LINEAR_DIMENSIONS, LINEAR_PRIORS, (part) => this.#linearSums.of(part));
+      this.linear.adopt(this.#linearSums.working.keys());
+    }
     this.#points.clear();
     for (const product of catalog.products) this.#demand.of(product.hash);
     for (const channel of catalog.channels) this.#weeks.of(channel.hash);
@@ -354,7 +371,22 @@ export class ShardModels implements Models, SharedModels {
       const response = flags & EVENT_FLAG.trial ? 0 : 1;
       learnTrial(this.response, features, action, category, channel, response, 1, this.#open);
     }
+    if (this.linear !== null) this.#learnLinear(this.linear, features, action, category, flags);
     this.hasNews = true;
+  }
+
+  #learnLinear(linear: LinearModel, features: FeatureVector, action: number, category: number, flags: number): void {
+    const trials = flags & EVENT_FLAG.response ? 0 : 1;
+    const responses = flags & EVENT_FLAG.trial ? 0 : 1;
+    const parts = category === 0 ? [GLOBAL_PART, action] : [GLOBAL_PART, category, action];
+    parts.forEach((part, i) => {
+      this.#linearBefore[i]?.set(this.#linearSums.of(part));
+    });
+    linear.fold(features, this.#dense);
+    linear.learn(this.#dense, action, category, trials, responses);
+    parts.forEach((part, i) => {
+      this.#linearSums.addChange(part, this.#linearBefore[i] as Float64Array); // three
+    });
   }
 
   #learnDemand(event: Effect, flags: number): void {
@@ -405,6 +437,7 @@ export class ShardModels implements Models, SharedModels {
         table.rebase(box.rows, box.rowsEnd(i - 1), box.rowsEnd(i));
       });
     }
+    this.linear?.adopt(this.#linearSums.working.keys());
     this.epoch++;
     this.hasNews = true;
   }
@@ -436,6 +469,7 @@ export class ShardModels implements Models, SharedModels {
       weeks: this.#weeks.shared,
       zones: this.#zones.shared,
       gaps: this.#gaps.shared,
+      linear: this.#linearSums.shared,
     };
   }
 }

@@ -7,6 +7,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 
+const COMMA_OUTSIDE_QUOTES = /,(?=(?:[^"]*"[^"]*")*[^"]*$)/;
+
 /** One row of the table. */
 export interface Finding {
   /** What was computed, e.g. `BG/NBD on CDNOW: alpha`. */
@@ -52,12 +54,12 @@ export class ScienceData {
     return (name.endsWith('.gz') ? gunzipSync(bytes) : bytes).toString('utf8');
   }
 
-  /** Rows of a file with a heading and without quoted commas: one object a row, all values text. */
+  /** Rows of a file with a heading: one object a row, all values text, quotes left off. */
   rows(name: string): readonly Readonly<Record<string, string>>[] {
     const [heading, ...lines] = this.text(name).trimEnd().split(/\r?\n/);
     const names = (heading ?? '').split(',').map((column) => column.replaceAll('"', ''));
     return lines.map((line) => {
-      const values = line.split(',');
+      const values = line.split(line.includes('"') ? COMMA_OUTSIDE_QUOTES : ',');
       return Object.fromEntries(names.map((column, i) => [column, (values[i] ?? '').replaceAll('"', '')]));
     });
   }

@@ -9,6 +9,8 @@ export interface CatalogParts {
   readonly leaseMillis?: number;
   readonly holdoutProbability?: number;
   readonly explorationProbability?: number;
+  /** More keys of `decision`, each followed by a comma. */
+  readonly decision?: string;
 }
 
 export function catalogText(parts: CatalogParts): string {
@@ -16,7 +18,7 @@ export function catalogText(parts: CatalogParts): string {
 name: test
 currency: EUR
 timeZone: ${parts.timeZone ?? 'UTC'}
-decision: { explorationProbability: ${parts.explorationProbability ?? 0.02}, holdoutProbability: ${parts.holdoutProbability ?? 0}, rewardWindow: 7d, leaseMillis: ${parts.leaseMillis ?? 120_000} }
+decision: { ${parts.decision ?? ''} explorationProbability: ${parts.explorationProbability ?? 0.02}, holdoutProbability: ${parts.holdoutProbability ?? 0}, rewardWindow: 7d, leaseMillis: ${parts.leaseMillis ?? 120_000} }
 profile: { additionalTraits: refuse, traits: { timeZone: { type: timeZone }${parts.traits === undefined ? '' : `, ${parts.traits}`} } }
 channels: ${parts.channels ?? '{ app: {} }'}
 slots: ${parts.slots ?? '{ home: { channels: [app] } }'}

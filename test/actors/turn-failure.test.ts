@@ -29,6 +29,9 @@ class Fragile implements Models {
   get response(): ShardModels['response'] {
     return this.#models.response;
   }
+  get linear(): ShardModels['linear'] {
+    return this.#models.linear;
+  }
   get parts(): ShardModels['parts'] {
     return this.#models.parts;
   }

@@ -3,8 +3,9 @@
  * earn more than chance within a few thousand rounds, and the exploration floor must keep a good action
  * alive where values are lopsided. Seeds fixed; regret counts expected rewards, so it has no label noise.
  */
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { ChoiceInput, ChoiceResult, chooseActions } from '../../decision/choice.ts';
+import { allPropensities, ChoiceInput, ChoiceResult, chooseActions } from '../../decision/choice.ts';
 import { FeatureVector, mixHash } from '../../decision/features.ts';
 import { sigmoid } from '../../decision/normal.ts';
 import { drawNormal, drawUniform } from '../../decision/random.ts';
@@ -106,6 +107,63 @@ describe('bandit', () => {
     );
     expect(shares.reduce((a, b) => a + b, 0) / 12).toBeLessThanOrEqual(0.25);
     expect(Math.max(...shares)).toBeLessThan(0.5);
+  });
+
+  it('any features, labels, weights, values and strategy: finite, and a choice with propensities that sum to one', () => {
+    const model = new ResponseModel();
+    const features = new FeatureVector();
+    const number = fc.oneof(fc.double(), fc.constantFrom(NaN, Infinity, -Infinity, 0, 1e308, -1));
+    const money = fc.oneof(fc.constant(0), fc.integer({ min: -1_000_000_000_000, max: 1_000_000_000_000 }));
+    const trial = fc.record({
+      features: fc.array(fc.tuple(fc.nat(50), number), { maxLength: 8 }),
+      labels: fc.oneof(
+        fc.constant([]),
+        fc.constant([1, 1, 1] as const),
+        fc.constant([0, 0, 0] as const),
+        fc.constant([0, 1] as const),
+      ),
+      weight: fc.constantFrom(0, 1e-12, 1, 1e6),
+      worth: fc.array(money, { maxLength: 5 }),
+      gapWeight: fc.constantFrom(0, 1, 1e9),
+    });
+    const input = new ChoiceInput(5);
+    const result = new ChoiceResult(5);
+    const [means, variances] = [new Float64Array(5), new Float64Array(5)];
+    const propensities = new Float64Array(5);
+    fc.assert(
+      fc.property(trial, (given) => {
+        features.reset();
+        for (const [hash, value] of given.features) features.add(hash, value);
+        for (const label of given.labels) learnTrial(model, features, 5, 2, 1, label, given.weight, null);
+        input.count = given.worth.length;
+        input.gapWeight = given.gapWeight;
+        input.explorationProbability = 0.05;
+        predictAll(
+          model,
+          features,
+          input.count,
+          Int32Array.of(5, 6, 7, 8, 9),
+          Int32Array.of(2, 0, 3, 2, 3),
+          new Int32Array(5).fill(1),
+          4,
+          means,
+          variances,
+        );
+        responseMoments(input.count, means, variances, input.probabilityMean, input.probabilityDeviation);
+        given.worth.forEach((worth, i) => {
+          input.worth[i] = worth;
+          input.cost[i] = Math.abs(worth) / 3;
+          input.actionHash[i] = mixHash(i, 4);
+        });
+        chooseActions(input, result);
+        allPropensities(input, result, propensities);
+        expect(result.count).toBe(Math.min(1, input.count));
+        const sum = propensities.subarray(0, input.count).reduce((a, b) => a + b, 0);
+        expect(Math.abs(sum - result.count)).toBeLessThan(1e-4);
+        if (result.count === 1) expect(result.propensity[0]).toBe(propensities[result.chosen[0] as number]); // chosen < count
+      }),
+      { numRuns: 300, seed: 5 },
+    );
   });
 
   it('lopsided values: the floor brings back a good action that looked ruinous at first', () => {

@@ -106,14 +106,18 @@ describe('choice', () => {
   });
 
   it.each([
-    [10, 1, 0],
-    [10, 1, 0.2],
-    [6, 3, 0],
-    [6, 3, 0.2],
+    [10, 1, 0, 0],
+    [10, 1, 0.2, 0],
+    [6, 3, 0, 0],
+    [6, 3, 0.2, 0],
+    [10, 1, 0.2, 40],
+    [6, 3, 0, 5],
+    [6, 3, 0.2, 40],
   ])(
-    'chooseActions: %d candidates, %d wanted, floor %d: the logged propensity is the frequency',
-    (n, wanted, epsilon) => {
+    'chooseActions: %d candidates, %d wanted, floor %d, gap weight %d: the logged propensity is the frequency',
+    (n, wanted, epsilon, gapWeight) => {
       const input = inputOf(retail(n, 5), wanted, epsilon);
+      input.gapWeight = gapWeight;
       const out = new ChoiceResult();
       const expected = new Float64Array(n);
       allPropensities(input, out, expected);
@@ -236,8 +240,10 @@ describe('choice', () => {
       fc.property(
         fc.array(candidate, { minLength: 1, maxLength: 12 }),
         fc.integer({ min: 1, max: 4 }),
-        (candidates, wanted) => {
+        fc.constantFrom(0, 0, 1e-3, 50, Number.POSITIVE_INFINITY),
+        (candidates, wanted, gapWeight) => {
           const input = inputOf(candidates, wanted, 0.05);
+          input.gapWeight = gapWeight;
           const p = new Float64Array(candidates.length);
           allPropensities(input, out, p);
           for (const x of p) expect(x > 0 && x <= 1).toBe(true);
@@ -262,5 +268,26 @@ describe('choice', () => {
     [{ mean: 0.1, deviation: 0.1, worth: 1, cost: 0 }, -0.01],
   ])('chooseActions: refuses %j with floor %d', (candidate, epsilon) => {
     expect(() => chooseActions(inputOf([candidate], 1, epsilon), new ChoiceResult())).toThrow(RangeError);
+  });
+
+  it.each([NaN, -1, -Infinity])('chooseActions: refuses the gap weight %d', (gapWeight) => {
+    const input = inputOf(retail(3, 1));
+    input.gapWeight = gapWeight;
+    expect(() => chooseActions(input, new ChoiceResult())).toThrow(/gap weight/);
+  });
+
+  it('chooseActions: with a gap weight scores are expected ones, best first, and the floor still explores', () => {
+    const input = inputOf(retail(8, 9), 3, 0.1);
+    input.gapWeight = 20;
+    const out = new ChoiceResult();
+    let explored = 0;
+    for (let seed = 0; seed < 500; seed += 1) {
+      input.seed0 = seed;
+      chooseActions(input, out);
+      if (out.explored) explored += 1;
+      else expect(out.drawnScore[out.chosen[0] as number]).toBe(Math.max(...out.scoreMean.subarray(0, 8))); // three chosen
+      expect(new Set(chosenOf(out)).size).toBe(3);
+    }
+    expect(explored).toBeGreaterThan(20);
   });
 });

@@ -60,11 +60,13 @@ function catalogOf(traits: readonly TraitSpec[], counters: readonly EventCounter
     currency: 'CNY',
     timeZone: 'UTC',
     decision: {
+      strategy: 'thompson',
       explorationProbability: 0,
       holdoutProbability: 0,
       rewardWindowMillis: 0,
       leaseMillis: 0,
       fallbackAction: -1,
+      diversity: null,
     },
     keepsAdditionalTraits: false,
     traits,

@@ -138,6 +138,13 @@ function checkHeader(catalog: RawMap, sink: FindingSink): void {
   }
   const rewardWindow = mapOf(catalog.decision).rewardWindow;
   if (rewardWindow !== undefined) checkDuration(['decision', 'rewardWindow'], rewardWindow, sink);
+  const { diversity } = mapOf(catalog.decision);
+  checkDuration(['decision', 'diversity', 'halfLife'], mapOf(diversity).halfLife, sink);
+  for (const [key, channel] of Object.entries(mapOf(catalog.channels)))
+    checkDuration(['channels', key, 'fatigue', 'halfLife'], mapOf(mapOf(channel).fatigue).halfLife, sink);
+  listOf(catalog.actions).forEach((action, i) => {
+    checkDuration(['actions', i, 'fatigue', 'halfLife'], mapOf(mapOf(action).fatigue).halfLife, sink);
+  });
 }
 
 function checkDuration(path: DocumentPath, value: unknown, sink: FindingSink): void {

@@ -17,6 +17,7 @@ export const CATALOG_LIMITS = {
   contextWeightsMax: 16,
   /** Longest rule, in UTF-16 units. */
   ruleLengthMax: 4_096,
+  maturityPositivesMax: 1_000_000,
   /** Largest count of one cap: every counted moment is remembered exactly. */
   capCountMax: 1_000,
   /** Money, in minor units: far inside the integers a double holds exactly. */

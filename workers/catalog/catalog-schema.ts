@@ -41,6 +41,13 @@ const cap = z.strictObject({
 });
 const caps = z.array(cap).max(CATALOG_LIMITS.capsMax);
 
+const fatigue = z
+  .strictObject({
+    chargeMinor: moneyMinor.describe('Charged in arbitration for an offer just made'),
+    halfLife: duration.describe('After which an offer is charged half'),
+  })
+  .describe('Offers made lately cost score, less with every half-life');
+
 const trait = z.strictObject({
   type: z.enum(['integer', 'number', 'boolean', 'string', 'enum', 'timeZone']),
   min: z.number().optional(),
@@ -60,6 +67,14 @@ const channel = z.strictObject({
   sendWithin: duration.describe('how far ahead a send-time may be, at most 8d').optional(),
   waitingLossPerDay: probability.describe('what a message is worth less by for each day of waiting').optional(),
   caps: caps.optional(),
+  fatigue: fatigue.optional(),
+  maturity: z
+    .strictObject({
+      positives: z.int().min(1).max(CATALOG_LIMITS.maturityPositivesMax),
+      reach: probability.describe('Share of people who may be offered an action without any response so far'),
+    })
+    .optional()
+    .describe('Share of people that an action of few responses may reach'),
 });
 
 /** Exactly one of the four kinds; which, the check says. */
@@ -121,6 +136,7 @@ const action = z.strictObject({
     .max(CATALOG_LIMITS.contextWeightsMax)
     .optional(),
   caps: caps.optional(),
+  fatigue: fatigue.optional(),
   budgetMinor: moneyMinor.nullable().optional(),
   creatives: z.array(z.string().min(1).max(256)).max(CATALOG_LIMITS.creativesMax).optional(),
 });
@@ -132,11 +148,16 @@ export const catalogSchema = z.strictObject({
   timeZone: z.string().min(1).max(64).describe('IANA zone for people whose zone is unknown'),
   decision: z
     .strictObject({
+      strategy: z
+        .enum(['thompson', 'squarecb', 'lints'])
+        .optional()
+        .describe('How actions are drawn; default thompson'),
       explorationProbability: probability.optional(),
       holdoutProbability: z.number().min(0).max(0.5).optional(),
       rewardWindow: duration.optional(),
       leaseMillis: z.int().min(1_000).max(CATALOG_LIMITS.leaseMillisMax).optional(),
       fallback: key.optional(),
+      diversity: fatigue.optional().describe('As fatigue, for offers of the same category'),
     })
     .optional(),
   profile: z
@@ -155,6 +176,7 @@ export const catalogSchema = z.strictObject({
 export type CatalogFile = z.infer<typeof catalogSchema>;
 export type PromotionFile = z.infer<typeof promotion>;
 export type CapFile = z.infer<typeof cap>;
+export type FatigueFile = z.infer<typeof fatigue>;
 
 /** The schema as JSON Schema 2020-12, as committed in `schemas/catalog.schema.json`. */
 export function catalogJsonSchema(): Record<string, unknown> {

@@ -15,6 +15,7 @@ import type {
   Channel,
   EventCounter,
   EventRetention,
+  Fatigue,
   MomentKind,
   Product,
   ProductPromotion,
@@ -24,7 +25,7 @@ import type {
 import { MOMENT } from '../../decision/catalog.ts';
 import type { Rule } from '../../decision/rule.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
-import type { CapFile, CatalogFile, PromotionFile } from './catalog-schema.ts';
+import type { CapFile, CatalogFile, FatigueFile, PromotionFile } from './catalog-schema.ts';
 import { parseCapPeriod, parseDurationMillis, parseInstantMillis, parseQuietHours } from './durations.ts';
 import { type ZoneOf, zoneReader } from './rule-explanation.ts';
 import { compileRule } from './rule-function.ts';
@@ -50,6 +51,7 @@ export interface CatalogSource {
 
 /** What holds when the file does not say. */
 const CATALOG_DEFAULTS = {
+  strategy: 'thompson',
   explorationProbability: 0.02,
   holdoutProbability: 0,
   rewardWindow: '7d',
@@ -85,11 +87,13 @@ export function compileCatalogSource(source: CatalogSource): Catalog {
     currency: file.currency,
     timeZone: file.timeZone,
     decision: {
+      strategy: decision.strategy ?? CATALOG_DEFAULTS.strategy,
       explorationProbability: decision.explorationProbability ?? CATALOG_DEFAULTS.explorationProbability,
       holdoutProbability: decision.holdoutProbability ?? CATALOG_DEFAULTS.holdoutProbability,
       rewardWindowMillis: sound(parseDurationMillis(decision.rewardWindow ?? CATALOG_DEFAULTS.rewardWindow)),
       leaseMillis: decision.leaseMillis ?? CATALOG_DEFAULTS.leaseMillis,
       fallbackAction: decision.fallback === undefined ? -1 : sound(actionByKey.get(decision.fallback)).index,
+      diversity: compileFatigue(decision.diversity),
     },
     keepsAdditionalTraits: file.profile?.additionalTraits === 'keep',
     traits,
@@ -122,7 +126,14 @@ function compileChannel(key: string, channel: CatalogFile['channels'][string], i
     sendWithinMillis: sound(parseDurationMillis(channel.sendWithin ?? CATALOG_DEFAULTS.sendWithin)),
     waitingLossPerDay: channel.waitingLossPerDay ?? CATALOG_DEFAULTS.waitingLossPerDay,
     caps: (channel.caps ?? []).map(compileCap),
+    fatigue: compileFatigue(channel.fatigue),
+    maturity: channel.maturity ?? null,
   };
+}
+
+function compileFatigue(fatigue: FatigueFile | undefined): Fatigue | null {
+  if (fatigue === undefined) return null;
+  return { chargeMinor: fatigue.chargeMinor, halfLifeMillis: sound(parseDurationMillis(fatigue.halfLife)) };
 }
 
 function compileProduct(
@@ -183,6 +194,7 @@ function compileAction(
     eligibility: action.eligibility === undefined ? null : ruleOf(action.eligibility),
     contextWeights: (action.contextWeights ?? []).map(({ when, weight }) => ({ when: ruleOf(when), weight })),
     caps: (action.caps ?? []).map(compileCap),
+    fatigue: compileFatigue(action.fatigue),
     budgetMinor: action.budgetMinor ?? null,
     creatives: action.creatives ?? [],
   };

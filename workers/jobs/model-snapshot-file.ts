@@ -60,6 +60,7 @@ export interface WriteModelSnapshotInput {
   readonly weeks: Entries;
   readonly zones: Entries;
   readonly gaps: Entries;
+  readonly linear: Entries;
   readonly positions: readonly JournalPosition[];
   readonly modelEpoch: number;
 }
@@ -88,6 +89,7 @@ interface SnapshotHeader {
   readonly weeks: readonly (readonly [number, number])[];
   readonly zones: readonly (readonly [number, number])[];
   readonly gaps: readonly (readonly [number, number])[];
+  readonly linear: readonly (readonly [number, number])[];
 }
 
 /** The name under which the snapshot before the newest is kept. */
@@ -134,6 +136,7 @@ export function snapshotInput(path: string, snapshot: ModelSnapshot): WriteModel
     weeks: [...state.weeks],
     zones: [...state.zones],
     gaps: [...state.gaps],
+    linear: [...state.linear],
     positions,
     modelEpoch,
   };
@@ -199,12 +202,13 @@ function encodeSnapshot(input: WriteModelSnapshotInput): Buffer {
     weeks: lengths(input.weeks),
     zones: lengths(input.zones),
     gaps: lengths(input.gaps),
+    linear: lengths(input.linear),
   };
   const json = Buffer.from(JSON.stringify(header));
   const doublesAt = pad8(4 + json.length);
   const columns = [
     response,
-    ...[...input.demand, ...input.weeks, ...input.zones, ...input.gaps].map(([, values]) => values),
+    ...[...input.demand, ...input.weeks, ...input.zones, ...input.gaps, ...input.linear].map(([, values]) => values),
   ];
   const doubles = columns.reduce((sum, column) => sum + column.length, 0);
   const body = Buffer.alloc(doublesAt + doubles * 8);
@@ -265,8 +269,9 @@ function readBody(body: Buffer): ModelSnapshot {
   const weeks = columns(header.weeks);
   const zones = columns(header.zones);
   const gaps = columns(header.gaps);
+  const linear = columns(header.linear);
   return {
-    state: { response, parts: Uint32Array.from(header.parts), demand, weeks, zones, gaps },
+    state: { response, parts: Uint32Array.from(header.parts), demand, weeks, zones, gaps, linear },
     positions: header.positions,
     modelEpoch: header.modelEpoch,
     round: 0,

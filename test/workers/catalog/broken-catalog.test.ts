@@ -572,7 +572,7 @@ const SLIPS: readonly (readonly [string, string, string, readonly string[]])[] =
     '    costMinor: 150',
     '    <<: { costMinor: 150 }',
     [
-      '33:5 actions[0].<<: "<<" is not a known key (known: key, category, channels, slots, valueMinor, costMinor, lever, eligibility, contextWeights, caps, budgetMinor, creatives)',
+      '33:5 actions[0].<<: "<<" is not a known key (known: key, category, channels, slots, valueMinor, costMinor, lever, eligibility, contextWeights, caps, fatigue, budgetMinor, creatives)',
     ],
   ],
   [

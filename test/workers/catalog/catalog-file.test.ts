@@ -103,6 +103,8 @@ describe('compileCatalog', () => {
           text: '2 per 24h on decision',
         },
       ],
+      fatigue: null,
+      maturity: null,
     });
     expect(catalog.actions[0]).toMatchObject({
       key: 'free-shipping',
@@ -138,6 +140,8 @@ describe('compileCatalog', () => {
       'version: 1\nname: tiny\ncurrency: EUR\ntimeZone: UTC\nchannels: { app: {} }\nactions: [{ key: a, channels: [app], valueMinor: -5, caps: [{ count: 1, per: week }] }]\n';
     expect(compileCatalog(text, 'tiny.yaml')).toMatchObject({
       decision: {
+        strategy: 'thompson',
+        diversity: null,
         explorationProbability: 0.02,
         holdoutProbability: 0,
         rewardWindowMillis: 604_800_000,
@@ -163,6 +167,34 @@ describe('compileCatalog', () => {
         },
       ],
     });
+  });
+
+  it('compileCatalog: takes strategy, fatigue, diversity and maturity', () => {
+    const text =
+      'version: 1\nname: tiny\ncurrency: EUR\ntimeZone: UTC\ndecision: { strategy: squarecb, diversity: { chargeMinor: 9, halfLife: 1w } }\n' +
+      'channels: { app: { fatigue: { chargeMinor: 8, halfLife: 2d }, maturity: { positives: 200, reach: 0.02 } } }\n' +
+      'actions: [{ key: a, channels: [app], valueMinor: 5, fatigue: { chargeMinor: 7, halfLife: 6h } }]\n';
+    expect(compileCatalog(text, 'tiny.yaml')).toMatchObject({
+      decision: { strategy: 'squarecb', diversity: { chargeMinor: 9, halfLifeMillis: 604_800_000 } },
+      channels: [
+        { fatigue: { chargeMinor: 8, halfLifeMillis: 172_800_000 }, maturity: { positives: 200, reach: 0.02 } },
+      ],
+      actions: [{ fatigue: { chargeMinor: 7, halfLifeMillis: 21_600_000 } }],
+    });
+    expect(() => compileCatalog(text.replace('squarecb', 'ucb'), 'tiny.yaml')).toThrow(
+      /decision\.strategy: must be .*thompson/,
+    );
+    for (const [right, wrong, path] of [
+      ['halfLife: 6h', 'halfLife: 600w', 'actions[0].fatigue.halfLife'],
+      ['halfLife: 2d', 'halfLife: 600w', 'channels.app.fatigue.halfLife'],
+      ['halfLife: 1w', 'halfLife: 600w', 'decision.diversity.halfLife'],
+    ] as const)
+      expect(() => compileCatalog(text.replace(right, wrong), 'tiny.yaml')).toThrow(
+        `${path}: "600w" is longer than ten years`,
+      );
+    expect(() => compileCatalog(text.replace('reach: 0.02', 'reach: 2'), 'tiny.yaml')).toThrow(
+      /channels\.app\.maturity\.reach: must be at most 1/,
+    );
   });
 
   it('compileCatalogSource: builds the same catalog when the source was cloned to another thread', () => {

@@ -82,6 +82,7 @@ const snapshotInput = (lane: string): WriteModelSnapshotInput => ({
   weeks: [],
   zones: [],
   gaps: [],
+  linear: [],
   positions: [],
   modelEpoch: 1,
 });

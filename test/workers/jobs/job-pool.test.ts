@@ -138,6 +138,7 @@ describe.skipIf(!isBuilt)('job pool', () => {
         weeks: [],
         zones: [],
         gaps: [],
+        linear: [],
         positions: [],
         modelEpoch: 3,
       }),
