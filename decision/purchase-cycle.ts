@@ -13,6 +13,7 @@
  * Traded away: the season, and that regular people miss by less than irregular ones (one s for everybody).
  */
 import { exponential, naturalLogarithm, normalCdf, normalInverseCdf } from './normal.ts';
+import { expectedLogGap, GAP_DECAY, OCCASION_MILLIS } from './purchase-due.ts';
 
 /** Numbers of one person, from an offset; all 0 is somebody who has not bought. */
 export const CYCLE_SLOTS = 6;
@@ -30,21 +31,11 @@ export const DECAYED_LOG_GAPS = 5;
 /** Numbers of everybody: gaps, their sum of ln, squared misses. Additive over shards; all 0 at first. */
 export const CYCLE_TOTALS = 3;
 
-const HOUR_MILLIS = 3_600_000;
-export const DAY_MILLIS = 24 * HOUR_MILLIS;
-/** Purchases closer than this are one: two orders of one sitting say nothing about a cycle. */
-export const OCCASION_MILLIS = HOUR_MILLIS;
+export const DAY_MILLIS = 86_400_000;
 /** Latest instant a Date can hold. */
 const EPOCH_MILLIS_MAX = 8.64e15;
 
-/** A gap counts half as much some seven gaps later: habits move, over months rather than days. */
-export const GAP_DECAY = 0.9;
-const LOG_GAP_DECAY = naturalLogarithm(GAP_DECAY);
-/** Gaps of shrinkage from a person to everybody: one, as if people differ as much as a person's own gaps do. */
-export const GAP_SHRINKAGE = 1;
-/** Everybody's prior: ten gaps of a month, missed by a factor e. Ours, not fitted to any data. */
 const PRIOR_GAPS = 10;
-const PRIOR_LOG_GAP = naturalLogarithm(30);
 const PRIOR_VARIANCE = 1;
 
 /**
@@ -74,7 +65,7 @@ export function learnPurchase(
   if (isApart || purchases > 1) cycles[offset + REPEAT_SPEND] = at(cycles, offset + REPEAT_SPEND) + spend;
   if (!isApart) return;
   const logGap = naturalLogarithm(gapMillis / DAY_MILLIS);
-  const miss = logGap - expectedLogGap(cycles, offset, totals);
+  const miss = logGap - logGapOf(cycles, offset, totals);
   totals[0] = at(totals, 0) + 1;
   totals[1] = at(totals, 1) + logGap;
   totals[2] = at(totals, 2) + miss * miss;
@@ -84,20 +75,9 @@ export function learnPurchase(
   cycles[offset + DECAYED_LOG_GAPS] = GAP_DECAY * at(cycles, offset + DECAYED_LOG_GAPS) + logGap;
 }
 
-/**
- * m, natural logarithm of the next gap in days:
- *
- *     (sum over gaps of .9^age ln gap + k everybody) / (sum over gaps of .9^age + k)          k = 1
- *     everybody = (sum of ln gap + 10 ln 30) / (gaps + 10)
- *
- * e^m is the gap's median. A person with one purchase or none has everybody's.
- * Source: exponentially weighted mean with empirical-Bayes shrinkage to the mean of all.
- */
-export function expectedLogGap(cycles: Float64Array, offset: number, totals: Float64Array): number {
-  const everybody = (at(totals, 1) + PRIOR_GAPS * PRIOR_LOG_GAP) / (at(totals, 0) + PRIOR_GAPS);
-  const repeats = Math.max(0, at(cycles, offset + PURCHASES) - 1);
-  const weight = (1 - exponential(repeats * LOG_GAP_DECAY)) / (1 - GAP_DECAY);
-  return (at(cycles, offset + DECAYED_LOG_GAPS) + GAP_SHRINKAGE * everybody) / (weight + GAP_SHRINKAGE);
+/** m of a person, as `purchase-due.ts` has it. A person with one purchase or none has everybody's. */
+export function logGapOf(cycles: Float64Array, offset: number, totals: Float64Array): number {
+  return expectedLogGap(at(cycles, offset + PURCHASES), at(cycles, offset + DECAYED_LOG_GAPS), totals);
 }
 
 /** s, in units of ln gap: root of the mean squared miss, ten prior misses included; > 0. */
@@ -122,7 +102,7 @@ export function nextPurchaseEpochMillis(
 ): number {
   if (at(cycles, offset + PURCHASES) === 0) return 0;
   const last = at(cycles, offset + LAST_AT);
-  const median = expectedLogGap(cycles, offset, totals);
+  const median = logGapOf(cycles, offset, totals);
   const deviation = logGapDeviation(totals);
   const still = stillSilent(nowEpochMillis - last, median, deviation);
   // Where the tail is below any double the silence is so long that the answer is now.
@@ -144,7 +124,7 @@ export function purchaseWithinProbability(
   horizonMillis: number,
 ): number {
   if (at(cycles, offset + PURCHASES) === 0 || !(horizonMillis > 0)) return 0;
-  const median = expectedLogGap(cycles, offset, totals);
+  const median = logGapOf(cycles, offset, totals);
   const deviation = logGapDeviation(totals);
   const silence = Math.max(0, nowEpochMillis - at(cycles, offset + LAST_AT));
   const still = stillSilent(silence, median, deviation);

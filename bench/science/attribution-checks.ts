@@ -10,8 +10,8 @@ import {
   attributeToFirst,
   attributeToLast,
   type TouchPath,
-} from '../../decision/attribution.ts';
-import { attributeByMarkov } from '../../decision/attribution-markov.ts';
+} from '../../decision/batch/attribution.ts';
+import { attributeByMarkov } from '../../decision/batch/attribution-markov.ts';
 import { drawUniform } from '../../decision/random.ts';
 import { atMost, type Finding, near, type ScienceCheck, type ScienceData } from './science-check.ts';
 

@@ -1,5 +1,10 @@
 /** Churn on people whose leaving is known: IBM's telecom customers. */
-import { type ChurnFacts, chooseChurnColumns, churnTable, crossValidateChurn } from '../../decision/churn-model.ts';
+import {
+  type ChurnFacts,
+  chooseChurnColumns,
+  churnTable,
+  crossValidateChurn,
+} from '../../decision/batch/churn-model.ts';
 import { atLeast, atMost, type Finding, type ScienceCheck, type ScienceData } from './science-check.ts';
 
 const TELCO = 'telco-churn/telco.csv.gz';

@@ -2,10 +2,10 @@
  * Experiments: bands that hold at every look, the alarm on sample ratios, and adjustment by a covariate. Published
  * figures where there are any; else simulations whose truth is known, with seeds and standard errors in their rows.
  */
-import { BoundedEffectSequence } from '../../decision/bounded-effect.ts';
-import { addOutcome, compareArms, type Moments, momentsFromSums } from '../../decision/confidence-sequence.ts';
-import { addPerson, adjustArms, noJointMoments } from '../../decision/covariate-adjustment.ts';
-import { sampleRatio } from '../../decision/experiment-arms.ts';
+import { BoundedEffectSequence } from '../../decision/batch/bounded-effect.ts';
+import { addOutcome, compareArms, type Moments, momentsFromSums } from '../../decision/batch/confidence-sequence.ts';
+import { addPerson, adjustArms, noJointMoments } from '../../decision/batch/covariate-adjustment.ts';
+import { sampleRatio } from '../../decision/batch/experiment-arms.ts';
 import { drawNormal, drawUniform } from '../../decision/random.ts';
 import { atLeast, atMost, type Finding, near, type ScienceCheck, type ScienceData } from './science-check.ts';
 

@@ -4,9 +4,9 @@
  */
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import { evaluatePolicy, type LoggedRows, type PolicyEvaluation } from '../../decision/batch/off-policy.ts';
 import type { Catalog } from '../../decision/catalog.ts';
 import { buildFeatures, type FeatureVector } from '../../decision/features.ts';
-import { evaluatePolicy, type LoggedRows, type PolicyEvaluation } from '../../decision/off-policy.ts';
 import { drawUniform } from '../../decision/random.ts';
 import type { RuleScope } from '../../decision/rule.ts';
 import type { Scalar } from '../../proto/messages.ts';

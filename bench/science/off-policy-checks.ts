@@ -2,10 +2,10 @@
  * Off-policy evaluation: exact propensities of Thompson sampling over Beta posteriors, and the estimators on a
  * synthetic log whose truth is known, made as Open Bandit Pipeline makes its own.
  */
-import { betaPlaceProbabilities } from '../../decision/beta-propensity.ts';
-import { evaluatePolicy } from '../../decision/off-policy.ts';
+import { betaPlaceProbabilities } from '../../decision/batch/beta-propensity.ts';
+import { evaluatePolicy } from '../../decision/batch/off-policy.ts';
+import { CrossFittedRewards } from '../../decision/batch/reward-model.ts';
 import { drawNormal, drawUniform } from '../../decision/random.ts';
-import { CrossFittedRewards } from '../../decision/reward-model.ts';
 import { atLeast, atMost, type Finding, type ScienceCheck, type ScienceData } from './science-check.ts';
 
 const PRIORS = 'obd/prior_bts.yaml';

@@ -8,11 +8,11 @@ import {
   drawCross,
   learnCrossPurchase,
   learnCrossQuote,
-} from '../../decision/cross-demand.ts';
+} from '../../decision/batch/cross-demand.ts';
+import { gapLimitedPrices } from '../../decision/batch/group-prices.ts';
+import { fitLinear } from '../../decision/batch/least-squares.ts';
 import { BASE_PRIOR_SD } from '../../decision/demand-model.ts';
-import { gapLimitedPrices } from '../../decision/group-prices.ts';
 import { createInventoryMix, SELL_NOTHING, solveInventory } from '../../decision/inventory.ts';
-import { fitLinear } from '../../decision/least-squares.ts';
 import { drawUniform } from '../../decision/random.ts';
 import { atMost, type Finding, near, type ScienceCheck, type ScienceData } from './science-check.ts';
 

@@ -5,23 +5,24 @@
  * The published check of CDNOW fits the first 39 weeks and judges the 39 after them. Where the data end with the
  * first 39, these are halved instead, and the rows say so; with data to mid-1998 the same code runs the published one.
  */
-import {
-  CYCLE_SLOTS,
-  CYCLE_TOTALS,
-  DAY_MILLIS,
-  expectedLogGap,
-  LAST_AT,
-  learnPurchase,
-  PURCHASES,
-} from '../../decision/purchase-cycle.ts';
+
 import {
   aliveProbability,
   expectedPurchases,
   fitPurchaseModel,
   fitRegularPurchaseModel,
   type PurchaseHistories,
-} from '../../decision/purchase-model.ts';
-import { fitSpendModel } from '../../decision/spend-model.ts';
+} from '../../decision/batch/purchase-model.ts';
+import { fitSpendModel } from '../../decision/batch/spend-model.ts';
+import {
+  CYCLE_SLOTS,
+  CYCLE_TOTALS,
+  DAY_MILLIS,
+  LAST_AT,
+  learnPurchase,
+  logGapOf,
+  PURCHASES,
+} from '../../decision/purchase-cycle.ts';
 import { atLeast, atMost, type Finding, near, type ScienceCheck, type ScienceData } from './science-check.ts';
 
 const CDNOW_SUMMARY = 'cdnow/cdnow_customers_summary.csv';
@@ -208,7 +209,7 @@ function groceryGaps(data: ScienceData): readonly Finding[] {
     const days = (at - (cycles[offset + LAST_AT] ?? 0)) / DAY_MILLIS;
     if ((cycles[offset + PURCHASES] ?? 0) > 0 && days > 0) {
       if (gaps.length > 0) {
-        const miss = Math.abs(Math.log(days) - expectedLogGap(cycles, offset, totals));
+        const miss = Math.abs(Math.log(days) - logGapOf(cycles, offset, totals));
         const missOfMedian = Math.abs(Math.log(days) - medianOf(gaps));
         ours.push(miss);
         medians.push(missOfMedian);

@@ -1,6 +1,6 @@
 /** Segments against published inertias, and against a second implementation on the same rows. */
-import { rfmRow } from '../../decision/rfm.ts';
-import { fitSegments } from '../../decision/segments.ts';
+import { rfmRow } from '../../decision/batch/rfm.ts';
+import { fitSegments } from '../../decision/batch/segments.ts';
 import { IRIS } from './iris.ts';
 import { type Finding, near, type ScienceCheck, type ScienceData } from './science-check.ts';
 

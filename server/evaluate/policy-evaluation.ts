@@ -17,8 +17,8 @@ import {
   evaluatePolicy,
   type PolicyEvaluation,
   REWARDED_ROWS_MIN,
-} from '../../decision/off-policy.ts';
-import { CrossFittedRewards, REWARD_COLUMNS_MAX } from '../../decision/reward-model.ts';
+} from '../../decision/batch/off-policy.ts';
+import { CrossFittedRewards, REWARD_COLUMNS_MAX } from '../../decision/batch/reward-model.ts';
 import { createPaint, formatCount, formatShare, formatTable } from '../commands/terminal-text.ts';
 import { OperatorError } from '../operator-error.ts';
 import type { DecisionTable } from './decision-table.ts';

@@ -9,7 +9,7 @@ import {
   type Estimate,
   type PolicyEvaluation,
   REWARDED_ROWS_MIN,
-} from '../../decision/off-policy.ts';
+} from '../../decision/batch/off-policy.ts';
 import type { EvaluatedPart } from '../../workers/jobs/evaluate-policy.ts';
 import type { JobPool } from '../../workers/jobs/job-pool.ts';
 import {

@@ -1,26 +1,25 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { checkPurchaseHistories } from '../../decision/batch/purchase-model.ts';
+import { checkSpends } from '../../decision/batch/spend-model.ts';
 import {
   CYCLE_SLOTS,
   CYCLE_TOTALS,
   DAY_MILLIS,
-  expectedLogGap,
   FIRST_AT,
-  GAP_DECAY,
   type HistoryColumns,
   LAST_AT,
   LOG_GAPS,
   learnPurchase,
   logGapDeviation,
+  logGapOf,
   nextPurchaseEpochMillis,
-  OCCASION_MILLIS,
   PURCHASES,
   purchaseWithinProbability,
   REPEAT_SPEND,
   writeHistory,
 } from '../../decision/purchase-cycle.ts';
-import { checkPurchaseHistories } from '../../decision/purchase-model.ts';
-import { checkSpends } from '../../decision/spend-model.ts';
+import { GAP_DECAY, OCCASION_MILLIS } from '../../decision/purchase-due.ts';
 
 const START = Date.UTC(2026, 0, 1);
 const HOUR = 3_600_000;
@@ -67,23 +66,23 @@ describe('learnPurchase', () => {
   });
 });
 
-describe('expectedLogGap', () => {
+describe('logGapOf', () => {
   it('gap: a month for anybody before anything is known, and then the formula', () => {
     const [none, fresh] = learnt([]);
-    expect(Math.exp(expectedLogGap(none, OFFSET, fresh))).toBeCloseTo(30, 10);
+    expect(Math.exp(logGapOf(none, OFFSET, fresh))).toBeCloseTo(30, 10);
     const [cycles, totals] = learnt([0, 7, 21]);
     const everybody = (Math.log(7 * 14) + 10 * Math.log(30)) / 12;
     const own = Math.log(14) + GAP_DECAY * Math.log(7);
-    expect(expectedLogGap(cycles, OFFSET, totals)).toBeCloseTo((own + everybody) / (1 + GAP_DECAY + 1), 12);
+    expect(logGapOf(cycles, OFFSET, totals)).toBeCloseTo((own + everybody) / (1 + GAP_DECAY + 1), 12);
     // Somebody else has everybody's, after one purchase too.
     learnPurchase(cycles, 0, totals, START, 0);
-    expect(expectedLogGap(cycles, 0, totals)).toBeCloseTo(everybody, 12);
+    expect(logGapOf(cycles, 0, totals)).toBeCloseTo(everybody, 12);
   });
 
   it('gap: a new habit is followed within a few purchases', () => {
     const habit = Array.from({ length: 10 }, (_, i) => i * 28);
     const changed = [...habit, ...Array.from({ length: 10 }, (_, i) => 252 + (i + 1) * 7)];
-    const gap = (days: readonly number[]): number => Math.exp(expectedLogGap(...spread(learnt(days))));
+    const gap = (days: readonly number[]): number => Math.exp(logGapOf(...spread(learnt(days))));
     expect(gap(habit)).toBeGreaterThan(24);
     expect(gap(changed)).toBeLessThan(14);
   });
@@ -98,7 +97,7 @@ describe('nextPurchaseEpochMillis', () => {
 
   it('next: right after a purchase it is the median gap later', () => {
     const [cycles, totals] = learnt(days);
-    const gap = Math.exp(expectedLogGap(cycles, OFFSET, totals)) * DAY_MILLIS;
+    const gap = Math.exp(logGapOf(cycles, OFFSET, totals)) * DAY_MILLIS;
     for (const now of [last(days), last(days) - DAY_MILLIS]) {
       expect(nextPurchaseEpochMillis(cycles, OFFSET, totals, now) / (last(days) + gap)).toBeCloseTo(1, 9);
     }

@@ -3,7 +3,7 @@
  * memory, for the whole run and for parts of it. Pure work on numbers, milliseconds to seconds; the
  * columns of a run of a million rows are 40 MB and are passed, not copied.
  */
-import { evaluatePolicy as evaluate, type PolicyEvaluation } from '../../decision/off-policy.ts';
+import { evaluatePolicy as evaluate, type PolicyEvaluation } from '../../decision/batch/off-policy.ts';
 
 /** Rows [start, end) of the columns; `name` is handed back. */
 export interface EvaluatedPart {

@@ -9,7 +9,7 @@ import {
   FOLDS_DEFAULT,
   fitChurn as fitModel,
   RIDGE_DEFAULT,
-} from '../../decision/churn-model.ts';
+} from '../../decision/batch/churn-model.ts';
 
 export interface FitChurnInput {
   /** Row-major doubles, rows × width, as `churnTable` makes them. */

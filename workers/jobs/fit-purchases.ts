@@ -10,7 +10,7 @@ import {
   fitPurchaseModel,
   fitRegularPurchaseModel,
   type PurchaseFit,
-} from '../../decision/purchase-model.ts';
+} from '../../decision/batch/purchase-model.ts';
 import {
   checkValueHorizon,
   customerValue,
@@ -18,7 +18,7 @@ import {
   fitSpendModel,
   type SpendFit,
   type ValueHorizon,
-} from '../../decision/spend-model.ts';
+} from '../../decision/batch/spend-model.ts';
 
 /** Columns of n doubles as in `PurchaseHistories`: person i is row i of each. Times in one unit throughout. */
 export interface FitPurchasesInput {

@@ -5,7 +5,12 @@
  *   products  ▏p p p▏p▏p p▏…      lists one after the other
  *   starts    ▏0    ▏3▏4  ▏…▏n    where each begins, and the end of the last
  */
-import { RelatedCounts, type RelatedTable, relatedTable, SHRINKAGE_DEFAULT } from '../../decision/related-products.ts';
+import {
+  RelatedCounts,
+  type RelatedTable,
+  relatedTable,
+  SHRINKAGE_DEFAULT,
+} from '../../decision/batch/related-products.ts';
 
 /** Lists of products, unsigned 32-bit numbers: `starts` has one entry more than there are lists. */
 export interface ProductLists {

@@ -3,9 +3,14 @@
  * shared memory, and the segment of each. Pure work on numbers; a million people of ten columns are 80 MB, passed
  * and not copied.
  */
-import { clusterByDensity } from '../../decision/density-clusters.ts';
-import { fitScale, scaled } from '../../decision/person-table.ts';
-import { fitSegments as fitModel, type SegmentOptions, type Segments, segmentOf } from '../../decision/segments.ts';
+import { clusterByDensity } from '../../decision/batch/density-clusters.ts';
+import { fitScale, scaled } from '../../decision/batch/person-table.ts';
+import {
+  fitSegments as fitModel,
+  type SegmentOptions,
+  type Segments,
+  segmentOf,
+} from '../../decision/batch/segments.ts';
 
 export interface FitSegmentsInput {
   /** Row-major doubles, rows × width. */

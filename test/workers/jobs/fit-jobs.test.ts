@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
 import { IRIS } from '../../../bench/science/iris.ts';
-import { NO_PRODUCT } from '../../../decision/related-products.ts';
+import { NO_PRODUCT } from '../../../decision/batch/related-products.ts';
 import { fitChurn } from '../../../workers/jobs/fit-churn.ts';
 import { type FitRelatedInput, fitRelated, type ProductLists } from '../../../workers/jobs/fit-related.ts';
 import { type FitSegmentsInput, fitSegments } from '../../../workers/jobs/fit-segments.ts';
