@@ -41,10 +41,10 @@ function facts({ id, serverMicros, ...rest }: WireReply): WireReply {
   return rest;
 }
 
-/** What counts from the moment of asking is not the same for two requests: instants, and the last digits of chances. */
+/** What counts from the moment of asking is not the same for two requests: instants, what was learnt meanwhile, and the last digits of chances. */
 function timeless(reply: WireReply): WireReply {
   const plain = (name: string, value: unknown): unknown => {
-    if (/Millis$|Seconds$|^local$|^signature$/.test(name)) return typeof value;
+    if (/Millis$|Seconds$|^local$|^signature$|^modelVersion$/.test(name)) return typeof value;
     return typeof value === 'number' ? Number(value.toPrecision(6)) : value;
   };
   return JSON.parse(JSON.stringify(reply, plain)) as WireReply; // a copy of what went in

@@ -158,7 +158,7 @@ describe('recompute decisions', () => {
     const reasons = [...totals.unreplayable.keys()];
     expect(reasons).toContain('the beginning of start 1, worker 0, has left the journal');
     // The other worker waits in vain for what the first one learnt.
-    expect(reasons.some((reason) => reason.startsWith('a worker never wrote what it handed out'))).toBe(true);
+    expect(reasons.some((reason) => reason.startsWith('a worker never wrote what it published'))).toBe(true);
     const unreplayable = [...totals.unreplayable.values()].reduce((sum, { count }) => sum + count, 0);
     expect(totals.recomputed + unreplayable).toBe(totals.decisions);
   });
