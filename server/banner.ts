@@ -42,6 +42,8 @@ export function bannerLines(facts: BannerFacts): readonly string[] {
   ];
   if (catalog.refused !== null) lines.push(fact('refused', `${catalog.path}: ${firstLine(catalog.refused)}`));
   if (config.drills) lines.push(fact('drills', 'on: POST /v1/drill/… breaks workers; never in production'));
+  if (config.timeScale !== 1)
+    lines.push(fact('clock', `${config.timeScale} times as fast as the true one; never in production`));
   lines.push(fact('try', `${facts.program} decide c-1042 --slot home --why${portFlag(addresses.websocket)}`));
   return lines;
 }

@@ -27,6 +27,7 @@ export interface ConfigValues {
   readonly slowMillis: number;
   readonly traceSampleRatio: number;
   readonly drills: boolean;
+  readonly timeScale: number;
   /** Keys every seed, salt and signature; null: made once and kept in the data folder. */
   readonly secret: string | null;
 }
@@ -197,6 +198,13 @@ export const OPTIONS: { readonly [Key in ConfigKey]: OptionSpec } = {
     check: onOff,
     byDefault: false,
     description: 'Serve POST /v1/drill/…, which breaks workers on purpose. For exercises, never in production.',
+  },
+  timeScale: {
+    form: 'number',
+    check: real(1, 100_000, 'a number'),
+    byDefault: 1,
+    description:
+      'How many times as fast the clock runs from the start on. For demonstrations on a data folder of their own, never in production.',
   },
   secret: {
     form: 'text',

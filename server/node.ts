@@ -18,7 +18,7 @@ import { CatalogError } from '../workers/catalog/catalog-error.ts';
 import { type CatalogSource, compileCatalogSource } from '../workers/catalog/catalog-source.ts';
 import { catalogVersion, readCatalogText } from '../workers/catalog/catalog-text.ts';
 import { type KeptCatalog, keep, readKept } from '../workers/catalog/checked-catalog.ts';
-import { epochMillis, monotonicMillis } from '../workers/clock.ts';
+import { epochMillis, monotonicMillis, scaleClock } from '../workers/clock.ts';
 import { createLearningMemory } from '../workers/learning-exchange.ts';
 import { createMetricsBuffer, MetricsReader } from '../workers/metrics-layout.ts';
 import { createPriceMemory, PriceTable } from '../workers/price-table.ts';
@@ -126,6 +126,7 @@ class Node implements RunningNode {
   constructor(config: ResolvedConfig, crew: ShardCrew) {
     this.#config = config;
     this.#crew = crew;
+    scaleClock(config.timeScale, this.#startedAt);
     this.#log = createLog(config.logLevel);
     this.#otel = readOtelEnvironment(process.env, config.traceSampleRatio);
     this.#ledgerMemory = createLedgerMemory(config.workers);
@@ -222,6 +223,7 @@ class Node implements RunningNode {
       idleMillis: config.idleMillis,
       traces: this.#otel.traces,
       slowMicros: config.slowMillis * 1000,
+      clock: { timeScale: config.timeScale, sinceEpochMillis: this.#startedAt },
       host: config.host,
       serverName: PROGRAM,
     };

@@ -44,6 +44,8 @@ export interface ShardThreadData {
   readonly idleMillis: number;
   readonly traces: TraceGate;
   readonly slowMicros: number;
+  /** What `scaleClock` takes. */
+  readonly clock: { readonly timeScale: number; readonly sinceEpochMillis: number };
   readonly host: string;
   readonly serverName: string;
 }

@@ -8,7 +8,7 @@ import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { CLOSE_CODE, LIMITS } from '../proto/limits.ts';
 import { textHash } from '../proto/murmur3.ts';
 import { compileCatalogSource } from '../workers/catalog/catalog-source.ts';
-import { monotonicMillis } from '../workers/clock.ts';
+import { monotonicMillis, scaleClock } from '../workers/clock.ts';
 import { batchAfterPublished } from '../workers/learning-exchange.ts';
 import { COUNTER, GAUGE, MetricsWriter } from '../workers/metrics-layout.ts';
 import { deriveSecret } from '../workers/node-secret.ts';
@@ -61,6 +61,7 @@ const { factory, note } = await selectTransport((workerData as ShardThreadStart)
 // Here a thread may wait for long: as one of a start, or as the spare.
 const [begin] = (await once(main, 'message')) as [Extract<ToShard, { kind: 'begin' }>]; // the first message, always
 const { data } = begin;
+scaleClock(data.clock.timeScale, data.clock.sinceEpochMillis);
 
 const metrics = new MetricsWriter(data.metrics);
 metrics.clearGauges();

@@ -5,9 +5,22 @@
  */
 import { performance } from 'node:perf_hooks';
 
+let scale = 1;
+let scaledSince = 0;
+
+/**
+ * From the given instant on the wall clock of this thread runs `timeScale` times as fast; 1 is the true one. All
+ * threads of a node are told the same two numbers.
+ */
+export function scaleClock(timeScale: number, sinceEpochMillis: number): void {
+  scale = timeScale;
+  scaledSince = sinceEpochMillis;
+}
+
 /** Wall clock, epoch milliseconds UTC. */
 export function epochMillis(): number {
-  return Date.now();
+  const now = Date.now();
+  return scale === 1 ? now : Math.floor(scaledSince + (now - scaledSince) * scale);
 }
 
 /** Monotonic clock in microseconds since the thread started; fractions are real. */

@@ -6,7 +6,7 @@
  * quickly as the visits. The server must have the market's catalog (`bench:market --catalog`).
  */
 import { connect, type OpportuneClient } from '../../client/index.ts';
-import { epochMillis } from '../../workers/clock.ts';
+import { epochMillis, monotonicMillis } from '../../workers/clock.ts';
 import { KIND } from './chance.ts';
 import { traitsOf } from './market-catalog.ts';
 import { eachVisit } from './market-run.ts';
@@ -21,7 +21,8 @@ export interface LiveOptions {
   readonly concurrency?: number;
   /** Most visits to play. Default: all of the market's days. */
   readonly visitsMax?: number;
-  /** Told after each tenth of the visits. */
+  /** How often `onProgress` is told; by default after each tenth of the visits. */
+  readonly everyMillis?: number;
   readonly onProgress?: (report: LiveReport) => void;
   /** Ends the play after the visits under way. */
   readonly signal?: AbortSignal;
@@ -57,7 +58,7 @@ export async function playLive(world: World, options: LiveOptions): Promise<Live
 }
 
 async function play(world: World, options: LiveOptions, client: OpportuneClient): Promise<LiveReport> {
-  const { concurrency = CONCURRENCY, visitsMax = Number.POSITIVE_INFINITY, onProgress, signal } = options;
+  const { concurrency = CONCURRENCY, visitsMax = Number.POSITIVE_INFINITY, everyMillis, onProgress, signal } = options;
   const visits: Visit[] = [];
   eachVisit(world, (visit) => {
     if (visits.length < visitsMax) visits.push(visit);
@@ -71,6 +72,7 @@ async function play(world: World, options: LiveOptions, client: OpportuneClient)
   const showings = new Showings(world);
   const known = new Set<number>();
   const tenth = Math.max(1, Math.ceil(visits.length / 10));
+  let toldMillis = monotonicMillis();
   for (let from = 0; from < visits.length && signal?.aborted !== true; from += concurrency) {
     const together = visits.slice(from, from + concurrency);
     const byPerson = groupByPerson(together);
@@ -83,7 +85,13 @@ async function play(world: World, options: LiveOptions, client: OpportuneClient)
         for (const visit of own) await playVisit(world, client, showings, visit, report);
       }),
     );
-    if (Math.floor(from / tenth) !== Math.floor((from + concurrency) / tenth)) onProgress?.(report);
+    const isDue =
+      everyMillis === undefined
+        ? Math.floor(from / tenth) !== Math.floor((from + concurrency) / tenth)
+        : monotonicMillis() - toldMillis >= everyMillis;
+    if (!isDue) continue;
+    toldMillis = monotonicMillis();
+    onProgress?.(report);
   }
   return report;
 }

@@ -54,6 +54,7 @@ const IS_THIS_RUN = /^npm test$/;
 /** Long measurements made short: words added behind the text. */
 const SHORTENED: readonly (readonly [RegExp, string])[] = [
   [/ bench /, ' --seconds 0.5 --warmup 0.1 --profiles 200 --connections 2'],
+  [/ run demo$/, ' -- --seconds 4'],
 ];
 /** The machine may be too busy for an objective: the verdict is then still a verdict. */
 const EXITS: readonly (readonly [RegExp, readonly number[]])[] = [[/ bench /, [0, 1, 3]]];
