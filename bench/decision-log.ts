@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { setImmediate as nextPass, setTimeout as sleep } from 'node:timers/promises';
 import { MailboxLine } from '../actors/mailbox.ts';
 import { drawUniform } from '../decision/random.ts';
+import { PARTITION_COUNT } from '../proto/limits.ts';
 import { textHash } from '../proto/murmur3.ts';
 import { partitionOf } from '../proto/partition.ts';
 import { createWriter, decodeReply } from '../proto/reply.ts';
@@ -43,8 +44,6 @@ export interface WrittenDecisionLog {
   readonly refused: number;
 }
 
-/** Of the node; `server/shard-map.ts` deals them alike. */
-const PARTITION_COUNT = 256;
 const SECRET = new Uint8Array(32).fill(11);
 /** Requests of each shard in one pass of the loop. */
 const REQUESTS_A_PASS = 32;
@@ -136,6 +135,7 @@ export async function writeDecisionLog(plan: DecisionLogPlan): Promise<WrittenDe
   };
 }
 
+/** As `server/shard-map.ts` deals partitions. */
 function shardOf(partition: number, shards: number): number {
   return Math.floor((partition * shards) / PARTITION_COUNT);
 }
