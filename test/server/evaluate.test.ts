@@ -3,9 +3,10 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { drawUniform } from '../../decision/random.ts';
-import { type CommandIo, EXIT } from '../../server/commands/command.ts';
+import { EXIT } from '../../server/commands/command.ts';
 import { run } from '../../server/commands/evaluate.ts';
 import { OperatorError } from '../../server/operator-error.ts';
+import { runCommand } from './run-command.ts';
 import { temporaryFolder } from './running-node.ts';
 
 const folder = temporaryFolder('evaluate');
@@ -59,22 +60,7 @@ function write(name: string, lines: readonly object[]): string {
 }
 const LOG = write('log.ndjson', logLines(3_000));
 
-async function evaluate(
-  path: string,
-  options: Record<string, string | boolean>,
-): Promise<{ code: number; out: string }> {
-  let out = '';
-  const io: CommandIo = {
-    out: (text) => {
-      out += text;
-    },
-    err: () => undefined,
-    hasColour: false,
-    columns: 100,
-    environment: {},
-  };
-  return { code: await run({ positionals: [path], options, io }), out };
-}
+const evaluate = (path: string, options: Record<string, string | boolean>) => runCommand(run, [path], options);
 async function report(path: string, options: Record<string, string | boolean>): Promise<ReturnType<typeof JSON.parse>> {
   return JSON.parse((await evaluate(path, { ...options, json: true })).out);
 }

@@ -1,9 +1,10 @@
 /** `opportune replay-decision` on the data folder of a real server: two workers that learn, a restart, a reload. */
 import { readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
-import { type CommandIo, EXIT } from '../../server/commands/command.ts';
+import { EXIT } from '../../server/commands/command.ts';
 import { run } from '../../server/commands/replay-decision.ts';
 import { OperatorError } from '../../server/operator-error.ts';
+import { runCommand } from './run-command.ts';
 import { RunningNode, temporaryFolder } from './running-node.ts';
 import { writeCatalog } from './test-catalogs.ts';
 import { WirePeer, type WireReply } from './wire-peer.ts';
@@ -14,22 +15,7 @@ afterEach(async () => {
   if (node?.hasEnded === false) await node.kill();
 });
 
-async function replay(
-  words: string[],
-  options: Record<string, string | boolean>,
-): Promise<{ code: number; out: string }> {
-  let out = '';
-  const io: CommandIo = {
-    out: (text) => {
-      out += text;
-    },
-    err: () => undefined,
-    hasColour: false,
-    columns: 100,
-    environment: {},
-  };
-  return { code: await run({ positionals: words, options, io }), out };
-}
+const replay = (words: string[], options: Record<string, string | boolean>) => runCommand(run, words, options);
 
 /** Decisions and what comes of them; returns the ids. */
 async function shop(url: string, people: number, from: number): Promise<string[]> {
