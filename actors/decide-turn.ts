@@ -40,6 +40,7 @@ import {
 } from './effect.ts';
 import { type ColdCodec, stockSubject } from './ports.ts';
 import { FIELD, HOLDING_LEASES_MAX, LEASE_FLAG } from './record-layout.ts';
+import { withoutSensitive } from './sealed-trait.ts';
 
 const HOLDOUT_SALT = murmur3Text('opportune.holdout', 0);
 const RESERVE_TRIES = 8;
@@ -149,6 +150,9 @@ export class DecideTurn {
     const { record } = runtime;
     const fault = this.#resolve(request) ?? runtime.open(request, now);
     if (fault !== null) return fault;
+    const { sensitiveNames } = runtime.index;
+    // Before the decision sees it, so that the one computed again from the journal has seen the same.
+    if (sensitiveNames.length > 0) request.context = withoutSensitive(request.context, sensitiveNames);
     runtime.expireDue(now);
     if (request.minStateSeq > record.stateSeq) {
       return runtime.fail(

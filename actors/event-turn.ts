@@ -22,6 +22,7 @@ import { type DecisionIdParts, parseDecisionId } from './decision-id.ts';
 import { EFFECT, EVENT, EVENT_FLAG, LEASE_EFFECT, LEDGER } from './effect.ts';
 import { stockSubject } from './ports.ts';
 import { FIELD, LEASE, LEASE_FLAG, LEASE_STATE } from './record-layout.ts';
+import { withoutSensitive } from './sealed-trait.ts';
 
 /** An event dated further ahead than this is a broken clock and is taken as now. */
 const FUTURE_MILLIS_MAX = 300_000;
@@ -92,6 +93,9 @@ export class EventTurn {
       }
     }
     runtime.expireDue(now);
+    const { sensitiveNames } = runtime.index;
+    // What is told under the name of a sensitive trait is not kept: properties lie in the journal as they are.
+    if (sensitiveNames.length > 0) request.properties = withoutSensitive(request.properties, sensitiveNames);
     const channel = request.properties?.channel;
     const channelSpec = typeof channel === 'string' ? runtime.index.catalog.channelByKey.get(channel) : undefined;
     if (

@@ -26,6 +26,8 @@ import { adoptStopped } from '../workers/recovery.ts';
 import { createLedgerMemory, dealSlots, type LedgerSubject } from '../workers/shared-ledger.ts';
 import { type DataFolder, openDataFolder } from '../workers/store/data-folder.ts';
 import { claimEpoch } from '../workers/store/node-epoch.ts';
+import { openVault, type Vault } from '../workers/vault/open-vault.ts';
+import { KEYS_AT_A_TIME } from '../workers/vault/trait-vault.ts';
 import { type AdminHttp, type Drill, startAdminHttp } from './admin-http.ts';
 import type { ResolvedConfig } from './config.ts';
 import { assertPortFree } from './listen-port.ts';
@@ -99,6 +101,9 @@ class Node implements RunningNode {
   readonly #shards: ShardHandle[] = [];
   readonly #waiters: { matches: (shard: number, message: FromShard) => boolean; resolve: () => void }[] = [];
   #folder: DataFolder | null = null;
+  #vault: Vault | null = null;
+  /** Data keys are made for one worker after the other. */
+  #keysMade: Promise<void> = Promise.resolve();
   #epoch = 0;
   #canSharePort = false;
   #catalog: CatalogSource | null = null;
@@ -146,6 +151,7 @@ class Node implements RunningNode {
     if (config.port !== 0) await assertPortFree(config.host, config.port);
     this.#folder = await openDataFolder(config.data);
     this.isFirstStart = this.#folder.isNew;
+    await this.#openVault(this.#folder);
     this.#epoch = await claimEpoch(this.#folder.storePath);
     this.#models = new ModelKeeper(join(this.#folder.path, 'models'), this.#log);
     this.#models.load(this.#epoch);
@@ -163,6 +169,7 @@ class Node implements RunningNode {
     await Promise.all(this.#shards.map((shard) => this.#until(shard.index, (message) => message.kind === 'recovered')));
     this.#linkAll();
     await this.#listenAll();
+    await this.#giveKeys();
     this.#serve();
     await Promise.all(
       this.#shards.map((shard) =>
@@ -204,12 +211,15 @@ class Node implements RunningNode {
   #spawn(index: number): Worker {
     const config = this.#config;
     const folder = this.#folder as DataFolder; // opened before any worker
+    const vault = this.#vault as Vault; // likewise
     const data: ShardThreadData = {
       shard: index,
       shards: config.workers,
       epoch: this.#epoch,
       storePath: folder.storePath,
       secret: config.secret === null ? folder.secret : new TextEncoder().encode(config.secret),
+      masterKey: vault.master.key,
+      keysPath: vault.keys.path,
       catalog: this.#catalog as CatalogSource, // read before any worker
       ledgerMemory: this.#ledgerMemory,
       learningMemory: this.#learningMemory,
@@ -283,6 +293,9 @@ class Node implements RunningNode {
         break;
       case 'traces':
         void this.#tracing?.then((tracing) => tracing.export(message.records));
+        break;
+      case 'needDataKeys':
+        void this.#makeKeys(shard.index);
         break;
       case 'checkpointed':
         shard.hasCheckpoint = true;
@@ -367,6 +380,7 @@ class Node implements RunningNode {
       isShared: this.#isShared(),
     });
     await this.#until(shard.index, (message) => message.kind === 'listening');
+    if (this.#hasSensitive) await this.#makeKeys(shard.index);
     this.#serve(shard.index);
     this.#keepSpareSoon();
   }
@@ -459,6 +473,43 @@ class Node implements RunningNode {
     };
   }
 
+  // ── keys of sensitive traits ───────────────────────────────────────────────────────────────────
+
+  async #openVault(folder: DataFolder): Promise<void> {
+    const { masterKey, masterKeyCommand } = this.#config;
+    this.#vault = await openVault(folder.path, { text: masterKey, command: masterKeyCommand });
+    const { origin } = this.#vault.master;
+    if (origin === 'made')
+      this.#log.warn(
+        { file: join(folder.path, 'master-key') },
+        'made a master key for sensitive traits and keep it in the data folder: who has the whole folder can read them; keep it out of backups, or give one (OPPORTUNE_MASTER_KEY_FILE)',
+      );
+    this.#hasSensitive = hasSensitive(this.#catalog);
+  }
+
+  #hasSensitive = false;
+
+  /** Keys ahead of need, on disk before a worker serves: a turn never waits for one. */
+  async #giveKeys(): Promise<void> {
+    if (this.#hasSensitive) await Promise.all(this.#shards.map(({ index }) => this.#makeKeys(index)));
+  }
+
+  #makeKeys(shard: number): Promise<void> {
+    const vault = this.#vault as Vault; // opened before any worker
+    this.#keysMade = this.#keysMade.then(async () => {
+      let first = 0;
+      let count = 0;
+      try {
+        first = await vault.keys.append(KEYS_AT_A_TIME);
+        count = KEYS_AT_A_TIME;
+      } catch (error) {
+        this.#log.error({ shard, reason: (error as Error).message }, 'no data keys can be made'); // a VaultError
+      }
+      this.#tell(shard, { kind: 'dataKeys', first, count });
+    });
+    return this.#keysMade;
+  }
+
   // ── catalog ────────────────────────────────────────────────────────────────────────────────────
 
   get #keptPath(): string {
@@ -534,6 +585,10 @@ class Node implements RunningNode {
       keep(this.#keptPath, kept, PROGRAM);
       this.#catalogRefused = null;
       new PriceTable(this.#priceMemory).clear();
+      if (!this.#hasSensitive && hasSensitive(source)) {
+        this.#hasSensitive = true;
+        await this.#giveKeys();
+      }
       for (const shard of this.#shards)
         this.#tell(shard.index, {
           kind: 'catalog',
@@ -661,8 +716,14 @@ class Node implements RunningNode {
     await this.#crew.close();
     await this.#models?.close();
     await this.#admin?.close();
+    await this.#keysMade;
+    this.#vault?.keys.close();
     await this.#folder?.close();
   }
+}
+
+function hasSensitive(catalog: CatalogSource | null): boolean {
+  return catalog?.traits.some(({ isSensitive }) => isSensitive) === true;
 }
 
 /** Waits for the promise, but not longer than `millis`. */

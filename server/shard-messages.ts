@@ -30,6 +30,9 @@ export interface ShardThreadData {
   readonly epoch: number;
   readonly storePath: string;
   readonly secret: Uint8Array;
+  /** The master key of the sensitive traits, and the file of the keys under it. */
+  readonly masterKey: Uint8Array;
+  readonly keysPath: string;
   readonly catalog: CatalogSource;
   /** Zones to know before the first request, read once for all workers. */
   readonly zones: readonly ZoneData[];
@@ -65,6 +68,8 @@ export type ToShard =
       readonly parts: PartKeys;
     }
   | { readonly kind: 'catalogRefused' }
+  /** Keys that this worker alone may use; `count` 0: none could be made. */
+  | { readonly kind: 'dataKeys'; readonly first: number; readonly count: number }
   | { readonly kind: 'snapshot' }
   | { readonly kind: 'trim'; readonly keepBytes: number }
   | { readonly kind: 'adoptBase' }
@@ -86,6 +91,7 @@ export type FromShard =
   | { readonly kind: 'readOnly'; readonly isReadOnly: boolean; readonly problem: string | null }
   | { readonly kind: 'turnFailed'; readonly reason: string; readonly effectType: number; readonly profileHash: string }
   | { readonly kind: 'traces'; readonly records: readonly TraceRecord[] }
+  | { readonly kind: 'needDataKeys' }
   | { readonly kind: 'checkpointed' }
   | { readonly kind: 'snapshot'; readonly snapshot: ModelSnapshot | null }
   | { readonly kind: 'catalogApplied'; readonly version: string; readonly reason: string | null }

@@ -12,6 +12,7 @@ import { EFFECT, Effect, EVENT } from '../actors/effect.ts';
 import { EventTurn } from '../actors/event-turn.ts';
 import { JournalMarks } from '../actors/journal-marks.ts';
 import { ProfileTurn } from '../actors/profile-turn.ts';
+import type { TraitSealer } from '../actors/sealed-trait.ts';
 import { type JournalPosition, STORE_KEY_BYTES } from '../actors/store.ts';
 import type { Catalog } from '../decision/catalog.ts';
 import { CatalogIndex } from '../decision/catalog-index.ts';
@@ -59,6 +60,8 @@ export interface ShardOptions {
   readonly catalog: Catalog;
   readonly catalogText: string;
   readonly secret: NodeSecret;
+  /** Keys of sensitive traits; without it none can be told or shown. */
+  readonly sealer?: TraitSealer;
   readonly zones: ZoneTable;
   readonly ledger: SharedLedger;
   /** Where the shards publish what they learn. */
@@ -142,6 +145,7 @@ export class Shard {
         models: this.models,
         signer: options.secret.signer,
         coldCodec,
+        ...(options.sealer === undefined ? {} : { sealer: options.sealer }),
         memoryBytesMax: options.memoryBytesMax,
         idleMillis: options.idleMillis,
         ownsPartition: options.ownsPartition,
