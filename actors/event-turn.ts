@@ -57,6 +57,8 @@ const CONFIRM = meaning(0, true, false, false);
 export class EventTurn {
   /** After `track`: whether the message id was known; then nothing was changed. */
   isDuplicate = false;
+  /** After `track`: whether the event refuses or allows contact. */
+  changesConsent = false;
   readonly #runtime: ActorRuntime;
   readonly #id: DecisionIdParts = { partition: 0, hashLow: 0, hashHigh: 0, decisionSeq: 0 };
   readonly #words = new Uint32Array(2);
@@ -98,16 +100,14 @@ export class EventTurn {
     if (sensitiveNames.length > 0) request.properties = withoutSensitive(request.properties, sensitiveNames);
     const channel = request.properties?.channel;
     const channelSpec = typeof channel === 'string' ? runtime.index.catalog.channelByKey.get(channel) : undefined;
-    if (
-      typeof channel === 'string' &&
-      channelSpec === undefined &&
-      (MEANINGS.get(request.event) ?? PLAIN).flags >= EVENT_FLAG.contactRefused
-    ) {
+    const what = MEANINGS.get(request.event) ?? PLAIN;
+    this.changesConsent = what.flags >= EVENT_FLAG.contactRefused;
+    if (typeof channel === 'string' && channelSpec === undefined && this.changesConsent) {
       return runtime.fail(FAULT.unknownChannel, 'track.properties.channel: the catalog has no such channel');
     }
     const ok = this.#apply(
       request.event,
-      MEANINGS.get(request.event) ?? PLAIN,
+      what,
       decision !== 0 ? decision : quote,
       quote,
       request.properties,

@@ -14,6 +14,7 @@ import type { Catalog } from '../decision/catalog.ts';
 import type { ZoneData } from '../decision/local-time.ts';
 import { dealParts, joinParts, type PartKeys } from '../decision/part-register.ts';
 import type { ShardAddress } from '../proto/messages.ts';
+import { createAuditMemory } from '../workers/audit/audit-gate.ts';
 import { CatalogError } from '../workers/catalog/catalog-error.ts';
 import { type CatalogSource, compileCatalogSource } from '../workers/catalog/catalog-source.ts';
 import { catalogVersion, readCatalogText } from '../workers/catalog/catalog-text.ts';
@@ -26,6 +27,7 @@ import { adoptStopped } from '../workers/recovery.ts';
 import { createLedgerMemory, dealSlots, type LedgerSubject } from '../workers/shared-ledger.ts';
 import { type DataFolder, openDataFolder } from '../workers/store/data-folder.ts';
 import { claimEpoch } from '../workers/store/node-epoch.ts';
+import { fingerprintOf } from '../workers/vault/master-key.ts';
 import { openVault, type Vault } from '../workers/vault/open-vault.ts';
 import { KEYS_AT_A_TIME } from '../workers/vault/trait-vault.ts';
 import { type AdminHttp, type Drill, startAdminHttp } from './admin-http.ts';
@@ -34,6 +36,7 @@ import { assertPortFree } from './listen-port.ts';
 import { createLog, type Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { ModelKeeper } from './model-keeper.ts';
+import { NodeAudit } from './node-audit.ts';
 import type { NodeAddresses, NodeStatus, RunningNode, ShardState, ShardStatus, TransportNote } from './node-status.ts';
 import { OperatorError } from './operator-error.ts';
 import { type OtelSettings, readOtelEnvironment } from './otel-environment.ts';
@@ -102,6 +105,8 @@ class Node implements RunningNode {
   readonly #waiters: { matches: (shard: number, message: FromShard) => boolean; resolve: () => void }[] = [];
   #folder: DataFolder | null = null;
   #vault: Vault | null = null;
+  #audit: NodeAudit | null = null;
+  readonly #auditMemory;
   /** Data keys are made for one worker after the other. */
   #keysMade: Promise<void> = Promise.resolve();
   #epoch = 0;
@@ -136,6 +141,7 @@ class Node implements RunningNode {
     this.#otel = readOtelEnvironment(process.env, config.traceSampleRatio);
     this.#ledgerMemory = createLedgerMemory(config.workers);
     this.#learningMemory = createLearningMemory(config.workers);
+    this.#auditMemory = createAuditMemory(config.workers);
     this.#metricsBuffers = Array.from({ length: config.workers }, createMetricsBuffer);
     this.failed = new Promise((resolve) => {
       this.#fail = resolve;
@@ -151,6 +157,7 @@ class Node implements RunningNode {
     if (config.port !== 0) await assertPortFree(config.host, config.port);
     this.#folder = await openDataFolder(config.data);
     this.isFirstStart = this.#folder.isNew;
+    await this.#openAudit(this.#folder);
     await this.#openVault(this.#folder);
     this.#epoch = await claimEpoch(this.#folder.storePath);
     this.#models = new ModelKeeper(join(this.#folder.path, 'models'), this.#log);
@@ -217,9 +224,10 @@ class Node implements RunningNode {
       shards: config.workers,
       epoch: this.#epoch,
       storePath: folder.storePath,
-      secret: config.secret === null ? folder.secret : new TextEncoder().encode(config.secret),
+      secret: this.#secretOf(folder),
       masterKey: vault.master.key,
       keysPath: vault.keys.path,
+      auditMemory: this.#auditMemory,
       catalog: this.#catalog as CatalogSource, // read before any worker
       ledgerMemory: this.#ledgerMemory,
       learningMemory: this.#learningMemory,
@@ -294,6 +302,9 @@ class Node implements RunningNode {
       case 'traces':
         void this.#tracing?.then((tracing) => tracing.export(message.records));
         break;
+      case 'audit':
+        this.#audit?.take(shard.index, message.event);
+        break;
       case 'needDataKeys':
         void this.#makeKeys(shard.index);
         break;
@@ -342,6 +353,7 @@ class Node implements RunningNode {
       this.#settleWaiters(shard.index, { kind: 'stopped', isWritten: false });
       return;
     }
+    this.#audit?.forgetShard(shard.index);
     for (const other of this.#shards)
       if (other !== shard) this.#tell(other.index, { kind: 'unlink', peer: shard.index });
     const now = monotonicMillis();
@@ -469,8 +481,25 @@ class Node implements RunningNode {
     if (this.#shards[worker] === undefined) return null;
     return () => {
       this.#log.warn({ shard: worker, drill }, 'fault drill');
+      this.#audit?.record('drill', { drill, worker });
       this.#tell(worker, { kind: 'drill', drill });
     };
+  }
+
+  #secretOf(folder: DataFolder): Uint8Array {
+    const { secret } = this.#config;
+    return secret === null ? folder.secret : new TextEncoder().encode(secret);
+  }
+
+  async #openAudit(folder: DataFolder): Promise<void> {
+    this.#audit = await NodeAudit.open({
+      dataFolder: folder.path,
+      secret: this.#secretOf(folder),
+      memory: this.#auditMemory,
+      log: this.#log,
+    });
+    const catalog = this.#catalog?.version ?? '';
+    this.#audit.begin(this.#config, { program: PROGRAM, catalog }, folder.isNew);
   }
 
   // ── keys of sensitive traits ───────────────────────────────────────────────────────────────────
@@ -478,12 +507,14 @@ class Node implements RunningNode {
   async #openVault(folder: DataFolder): Promise<void> {
     const { masterKey, masterKeyCommand } = this.#config;
     this.#vault = await openVault(folder.path, { text: masterKey, command: masterKeyCommand });
-    const { origin } = this.#vault.master;
-    if (origin === 'made')
+    const { keys, master } = this.#vault;
+    if (master.origin === 'made') {
+      this.#audit?.record('keysMade', { masterKey: fingerprintOf(master.key), keys: keys.path });
       this.#log.warn(
         { file: join(folder.path, 'master-key') },
         'made a master key for sensitive traits and keep it in the data folder: who has the whole folder can read them; keep it out of backups, or give one (OPPORTUNE_MASTER_KEY_FILE)',
       );
+    }
     this.#hasSensitive = hasSensitive(this.#catalog);
   }
 
@@ -581,6 +612,7 @@ class Node implements RunningNode {
       }
       const kept = await this.#checkCatalog(text);
       const { source } = kept;
+      const before = this.#catalog?.version ?? '';
       this.#takeCatalog(kept);
       keep(this.#keptPath, kept, PROGRAM);
       this.#catalogRefused = null;
@@ -597,11 +629,13 @@ class Node implements RunningNode {
           parts: this.#parts,
         });
       this.#log.info({ catalog: source.fileName, version: source.version }, 'catalog reloaded');
+      this.#audit?.record('catalog', { file: source.fileName, version: source.version, before });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       if (reason !== this.#catalogRefused) {
         const code = error instanceof CatalogError || error instanceof OperatorError ? error.code : 'CATALOG_INVALID';
         this.#log.error({ code, reason }, 'catalog refused; the one before stays in force');
+        this.#audit?.record('catalogRefused', { file: basename(this.#config.catalog), code });
         this.#tell(0, { kind: 'catalogRefused' });
       }
       this.#catalogRefused = reason;
@@ -718,6 +752,7 @@ class Node implements RunningNode {
     await this.#admin?.close();
     await this.#keysMade;
     this.#vault?.keys.close();
+    await this.#audit?.close();
     await this.#folder?.close();
   }
 }

@@ -8,6 +8,8 @@ import type { MessagePort } from 'node:worker_threads';
 import type { ZoneData } from '../decision/local-time.ts';
 import type { PartKeys } from '../decision/part-register.ts';
 import type { ShardAddress } from '../proto/messages.ts';
+import type { AuditMemory } from '../workers/audit/audit-gate.ts';
+import type { AuditEvent } from '../workers/audit/audit-record.ts';
 import type { CatalogSource } from '../workers/catalog/catalog-source.ts';
 import type { ModelSnapshot } from '../workers/jobs/model-snapshot-file.ts';
 import type { LearningMemory } from '../workers/learning-exchange.ts';
@@ -33,6 +35,7 @@ export interface ShardThreadData {
   /** The master key of the sensitive traits, and the file of the keys under it. */
   readonly masterKey: Uint8Array;
   readonly keysPath: string;
+  readonly auditMemory: AuditMemory;
   readonly catalog: CatalogSource;
   /** Zones to know before the first request, read once for all workers. */
   readonly zones: readonly ZoneData[];
@@ -91,6 +94,7 @@ export type FromShard =
   | { readonly kind: 'readOnly'; readonly isReadOnly: boolean; readonly problem: string | null }
   | { readonly kind: 'turnFailed'; readonly reason: string; readonly effectType: number; readonly profileHash: string }
   | { readonly kind: 'traces'; readonly records: readonly TraceRecord[] }
+  | { readonly kind: 'audit'; readonly event: AuditEvent }
   | { readonly kind: 'needDataKeys' }
   | { readonly kind: 'checkpointed' }
   | { readonly kind: 'snapshot'; readonly snapshot: ModelSnapshot | null }

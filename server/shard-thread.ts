@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { CLOSE_CODE, LIMITS } from '../proto/limits.ts';
 import { textHash } from '../proto/murmur3.ts';
+import { AuditOutlet } from '../workers/audit/audit-gate.ts';
 import { compileCatalogSource } from '../workers/catalog/catalog-source.ts';
 import { monotonicMillis, scaleClock } from '../workers/clock.ts';
 import { batchAfterPublished } from '../workers/learning-exchange.ts';
@@ -88,6 +89,7 @@ const shard = new Shard({
   catalogText: data.catalog.text,
   secret: deriveSecret(data.secret),
   sealer: vault,
+  audit: new AuditOutlet(data.auditMemory, data.shard, (event) => tell({ kind: 'audit', event })),
   zones,
   ledger: new SharedLedger(data.ledgerMemory, data.shard),
   learningMemory: data.learningMemory,

@@ -18,6 +18,7 @@ import type { Catalog } from '../decision/catalog.ts';
 import { CatalogIndex } from '../decision/catalog-index.ts';
 import type { ZoneTable } from '../decision/local-time.ts';
 import type { PartKeys } from '../decision/part-register.ts';
+import type { AuditOutlet } from './audit/audit-gate.ts';
 import { epochMillis, eventLoopUtilisation } from './clock.ts';
 import { coldCodec } from './cold-codec.ts';
 import type { ModelSnapshot } from './jobs/model-snapshot-file.ts';
@@ -60,6 +61,7 @@ export interface ShardOptions {
   readonly catalog: Catalog;
   readonly catalogText: string;
   readonly secret: NodeSecret;
+  readonly audit?: AuditOutlet;
   /** Keys of sensitive traits; without it none can be told or shown. */
   readonly sealer?: TraitSealer;
   readonly zones: ZoneTable;
@@ -177,6 +179,7 @@ export class Shard {
       decideTurn: this.#decideTurn,
       eventTurn: new EventTurn(this.runtime),
       profileTurn: new ProfileTurn(this.runtime),
+      ...(options.audit === undefined ? {} : { audit: options.audit }),
       burst: options.events.burst,
     });
   }

@@ -61,7 +61,8 @@ export class DataKeys {
   /** 8 hexadecimal digits that tell this file from every other: part of each key's name. */
   readonly fileTag: string;
   readonly #file: number;
-  readonly #master: Uint8Array;
+  /** Null where keys are erased only. */
+  readonly #master: Uint8Array | null;
   #slots: number;
 
   /**
@@ -69,8 +70,17 @@ export class DataKeys {
    * operations. @throws VaultError MASTER_KEY_OTHER, KEYS_ABSENT, KEYS_DAMAGED or KEYS_FAILED
    */
   static open(path: string, master: Uint8Array, mayWrite: boolean): DataKeys {
+    return DataKeys.#open(path, master, mayWrite);
+  }
+
+  /** Opens a file that is there for `erase` alone, for which no master key is needed. */
+  static openToErase(path: string): DataKeys {
+    return DataKeys.#open(path, null, true);
+  }
+
+  static #open(path: string, master: Uint8Array | null, mayWrite: boolean): DataKeys {
     try {
-      if (mayWrite) makeFile(path, master);
+      if (mayWrite && master !== null) makeFile(path, master);
       const file = openSync(path, mayWrite ? 'r+' : 'r');
       try {
         return new DataKeys(path, file, master);
@@ -83,13 +93,13 @@ export class DataKeys {
     }
   }
 
-  private constructor(path: string, file: number, master: Uint8Array) {
+  private constructor(path: string, file: number, master: Uint8Array | null) {
     this.path = path;
     this.#file = file;
     this.#master = master;
     const { fileTag, fingerprint } = readHeader(file, path);
     this.fileTag = fileTag;
-    if (fingerprint !== fingerprintOf(master)) {
+    if (master !== null && fingerprint !== fingerprintOf(master)) {
       throw new VaultError(
         VAULT_ERROR.MASTER_KEY_OTHER,
         `The data keys in ${path} are under the master key ${fingerprint}, and the one given is ${fingerprintOf(master)}. ` +
@@ -123,7 +133,7 @@ export class DataKeys {
     const bytes = Buffer.alloc(count * SLOT_BYTES);
     for (let i = 0; i < count; i++) {
       const key = randomBytes(KEY_BYTES);
-      wrap(key, this.#master, this.fileTag, first + i, bytes.subarray(i * SLOT_BYTES, (i + 1) * SLOT_BYTES));
+      wrap(key, this.#knownMaster(), this.fileTag, first + i, bytes.subarray(i * SLOT_BYTES, (i + 1) * SLOT_BYTES));
     }
     try {
       for (let done = 0; done < bytes.length; ) {
@@ -146,7 +156,7 @@ export class DataKeys {
     } catch (error) {
       throw vaultError(this.path, error);
     }
-    return unwrap(bytes, this.#master, this.fileTag, slot, this.path);
+    return unwrap(bytes, this.#knownMaster(), this.fileTag, slot, this.path);
   }
 
   /**
@@ -171,6 +181,11 @@ export class DataKeys {
     } catch (error) {
       throw vaultError(this.path, error);
     }
+  }
+
+  #knownMaster(): Uint8Array {
+    if (this.#master === null) throw new TypeError(`${this.path} was opened to erase keys, not to use them`);
+    return this.#master;
   }
 
   close(): void {
