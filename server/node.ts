@@ -510,7 +510,7 @@ class Node implements RunningNode {
     const { keys, master } = this.#vault;
     if (master.origin === 'made') {
       this.#audit?.record('keysMade', { masterKey: fingerprintOf(master.key), keys: keys.path });
-      this.#log.warn(
+      this.#log.info(
         { file: join(folder.path, 'master-key') },
         'made a master key for sensitive traits and keep it in the data folder: who has the whole folder can read them; keep it out of backups, or give one (OPPORTUNE_MASTER_KEY_FILE)',
       );
