@@ -685,6 +685,7 @@ class Node implements RunningNode {
       version: packageVersion(),
       startedAtEpochMillis: this.#startedAt,
       isDraining: this.#isDraining,
+      isAuditWritable: this.#audit === null || this.#audit.problem === null,
       shards: this.#shards.map(
         ({ index, state, restarts, isReadOnly, problem }): ShardStatus => ({
           index,
