@@ -5,7 +5,7 @@
  */
 import { mkdirSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { anchoredHead, chainFolder } from '../../workers/audit/audit-files.ts';
+import { anchoredHead, auditFiles, chainFolder } from '../../workers/audit/audit-files.ts';
 import { AuditLog } from '../../workers/audit/audit-log.ts';
 import { type AuditDetail, type AuditKind, deriveAuditKey, LOCAL_ACTOR } from '../../workers/audit/audit-record.ts';
 import { epochMillis, monotonicMillis } from '../../workers/clock.ts';
@@ -41,12 +41,14 @@ export async function recordCommand(config: ResolvedConfig, event: CommandEvent)
   try {
     const folder = chainFolder(config.data, 'command');
     const key = deriveAuditKey(await secretOf(config));
+    const nodeFolder = chainFolder(config.data, 'node');
+    const node = anchoredHead(nodeFolder, 'node', key);
+    if (node === null && auditFiles(nodeFolder).length > 0) throw otherSecret(config.data);
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const lock = await lockOf(folder);
     try {
       const log = await AuditLog.open({ dataFolder: config.data, chain: 'command', key });
       try {
-        const node = anchoredHead(chainFolder(config.data, 'node'), 'node', key);
         const seen = node === null ? {} : { seenChain: 'node', seenSequence: node.sequence, seenHash: node.hash };
         const detail = { ...event.detail, ...seen };
         log.append({ ...event, detail, actor: LOCAL_ACTOR, atEpochMillis: epochMillis() });
@@ -58,12 +60,22 @@ export async function recordCommand(config: ResolvedConfig, event: CommandEvent)
       await lock.release();
     }
   } catch (cause) {
+    if (cause instanceof OperatorError) throw cause;
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new OperatorError('AUDIT_UNUSABLE', `this must be in the audit log, which cannot be written: ${reason}`, {
       advice: `Run it as the user who owns ${config.data}, with room on the disk.`,
       cause,
     });
   }
+}
+
+/** Else this command's chain would be signed under a secret that the node's is not, and verify as damaged ever after. */
+function otherSecret(data: string): OperatorError {
+  return new OperatorError('AUDIT_SECRET', `the audit log in ${data} is not signed under the secret this command has`, {
+    advice:
+      'Give it the secret that the server has (OPPORTUNE_SECRET or OPPORTUNE_SECRET_FILE). If it has that one, ' +
+      '`opportune audit verify` says what was changed.',
+  });
 }
 
 async function lockOf(folder: string): Promise<FolderLock> {
