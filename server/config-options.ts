@@ -236,6 +236,8 @@ export const OPTIONS: { readonly [Key in ConfigKey]: OptionSpec } = {
     byDefault: null,
     defaultText: '(none)',
     description: "Command that prints the master key at each start, such as a key service's client; run by `sh -c`.",
+    // What it is called with may open the key service.
+    isSecret: true,
   },
 };
 

@@ -33,7 +33,7 @@ export async function run(call: CommandCall): Promise<number> {
   const sinceText = textOption(options, 'since');
   const since = sinceText === undefined ? Number.NEGATIVE_INFINITY : readSince(sinceText, epochMillis());
   const profile = textOption(options, 'profile');
-  const person = profile === undefined ? undefined : await personText(profile, await secretOf(config));
+  const person = profile === undefined ? undefined : personText(profile, await secretOf(config));
   const rows: Listed[] = [];
   let records = 0;
   for (const chain of AUDIT_CHAINS) {
