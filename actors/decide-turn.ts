@@ -15,14 +15,7 @@ import { DecideDraft, DecideQuery, type PhaseClock, Pipeline, SILENT } from '../
 import { QUOTE_BYTES_MAX, quoteBytes, standingQuotePrice } from '../decision/quote.ts';
 import { seedFrom } from '../decision/random.ts';
 import { createSendTimeInput, type SendTimeInput } from '../decision/send-time.ts';
-import type {
-  DecidedAction,
-  DecidedPrice,
-  DecidedSendTime,
-  DecideReply,
-  Explanation,
-  Properties,
-} from '../proto/messages.ts';
+import type { DecidedAction, DecidedPrice, DecidedSendTime, DecideReply, Explanation } from '../proto/messages.ts';
 import { murmur3Text } from '../proto/murmur3.ts';
 import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
@@ -38,7 +31,8 @@ import {
   REQUEST_COUNT_SHIFT,
   REQUEST_FLAG,
 } from './effect.ts';
-import { type ColdCodec, stockSubject } from './ports.ts';
+import { MapBytes } from './map-bytes.ts';
+import { stockSubject } from './ports.ts';
 import { FIELD, HOLDING_LEASES_MAX, LEASE_FLAG } from './record-layout.ts';
 
 const HOLDOUT_SALT = murmur3Text('opportune.holdout', 0);
@@ -74,6 +68,7 @@ export class DecideTurn {
   readonly #draft = new DecideDraft();
   readonly #seeds = new Uint32Array(2);
   readonly #quoteBytes = new Uint8Array(QUOTE_BYTES_MAX);
+  readonly #context = new MapBytes();
   readonly #actionPool: Mutable<DecidedAction>[] = [];
   readonly #price: Mutable<DecidedPrice>;
   readonly #sendTime: Mutable<DecidedSendTime>;
@@ -353,7 +348,8 @@ export class DecideTurn {
     const hasPrice = draft.price !== null;
     const words = draft.allowedBits.length;
     const hasSubset = query.subset !== null;
-    const context = encodedContext(request.context, options.coldCodec);
+    const context = this.#context;
+    context.take(request.context, request.frame, request.contextStart, request.contextEnd, options.coldCodec);
     const bitmaps = words * (1 + (hasSubset ? 1 : 0) + (this.#lacksBudget ? 1 : 0));
     const body =
       DECISION.chosen - 48 + draft.chosenCount * CHOSEN_BYTES + bitmaps * 4 + features.count * 8 + context.length;
@@ -425,7 +421,7 @@ export class DecideTurn {
       word += words;
     }
     if (this.#lacksBudget) for (let i = 0; i < words; i++) effect.u32[word++] = this.#lacking[i] as number;
-    effect.u8.set(context, word * 4);
+    context.copyTo(effect.u8, word * 4);
     for (let k = 0; k < draft.chosenCount; k++) {
       const action = this.#chosen(k);
       if (action.budgetMinor !== null) effect.addLedger(LEDGER.hold, action.hash, action.costMinor);
@@ -600,10 +596,4 @@ export class DecideTurn {
     }
     return explanation;
   }
-}
-
-const NO_CONTEXT = new Uint8Array(0);
-
-function encodedContext(context: Properties | null, codec: ColdCodec): Uint8Array {
-  return context === null ? NO_CONTEXT : codec.encodeProperties(context);
 }

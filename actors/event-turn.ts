@@ -20,6 +20,7 @@ import { type ActorRuntime, textWords } from './actor-runtime.ts';
 import { EVENT_MOMENT_KIND } from './apply-effect.ts';
 import { type DecisionIdParts, parseDecisionId } from './decision-id.ts';
 import { EFFECT, EVENT, EVENT_FLAG, LEASE_EFFECT, LEDGER } from './effect.ts';
+import { MapBytes } from './map-bytes.ts';
 import { stockSubject } from './ports.ts';
 import { FIELD, LEASE, LEASE_FLAG, LEASE_STATE } from './record-layout.ts';
 
@@ -60,6 +61,7 @@ export class EventTurn {
   readonly #id: DecisionIdParts = { partition: 0, hashLow: 0, hashHigh: 0, decisionSeq: 0 };
   readonly #words = new Uint32Array(2);
   readonly #name = new Uint8Array(EVENT_NAME_BYTES_MAX);
+  readonly #properties = new MapBytes();
 
   constructor(runtime: ActorRuntime) {
     this.#runtime = runtime;
@@ -101,12 +103,14 @@ export class EventTurn {
     ) {
       return runtime.fail(FAULT.unknownChannel, 'track.properties.channel: the catalog has no such channel');
     }
+    const { properties, frame, propertiesStart, propertiesEnd } = request;
+    this.#properties.take(properties, frame, propertiesStart, propertiesEnd, runtime.options.coldCodec);
     const ok = this.#apply(
       request.event,
       MEANINGS.get(request.event) ?? PLAIN,
       decision !== 0 ? decision : quote,
       quote,
-      request.properties,
+      properties,
       this.#eventAt(request.atEpochMillis, now),
       hasMessage,
       channelSpec?.hash ?? 0,
@@ -271,11 +275,11 @@ export class EventTurn {
     const runtime = this.#runtime;
     const { record, effect, index, options, stats } = runtime;
     const nameBytes = ENCODER.encodeInto(name, this.#name).written;
-    const propertyBytes = properties === null ? EMPTY : options.coldCodec.encodeProperties(properties);
-    const storedPropertyBytes = propertyBytes.length <= PROPERTY_BYTES_MAX ? propertyBytes.length : 0;
+    const hasBytes = properties !== null && this.#properties.length <= PROPERTY_BYTES_MAX;
+    const storedPropertyBytes = hasBytes ? this.#properties.length : 0;
     effect.begin(EFFECT.event, EVENT.name - 48 + nameBytes + storedPropertyBytes);
     effect.u8.set(this.#name.subarray(0, nameBytes), EVENT.name);
-    effect.u8.set(propertyBytes.subarray(0, storedPropertyBytes), EVENT.name + nameBytes);
+    if (hasBytes) this.#properties.copyTo(effect.u8, EVENT.name + nameBytes);
     effect.setU16(EVENT.nameBytes, nameBytes);
     effect.setU32(EVENT.propertyBytes, storedPropertyBytes);
     const eventHash = murmur3Text(name, 0);
@@ -430,8 +434,6 @@ export class EventTurn {
     }
   }
 }
-
-const EMPTY = new Uint8Array(0);
 
 function numberOf(value: unknown): number {
   return typeof value === 'number' && Number.isFinite(value) ? value : 0;

@@ -1,12 +1,14 @@
 /**
- * How the cold part of a profile and an event's properties lie on disk: plain MessagePack by msgpackr,
- * whose only importer this is. Wire bytes never come here; what is decoded was encoded by this file.
+ * How the cold part of a profile, an event's properties and a request's context lie on disk: plain MessagePack by
+ * msgpackr, whose only importer this is. What is decoded was encoded by this file, or copied from a frame that the
+ * strict reader of `proto/` has been through: no extensions, no duplicate keys, integers within 2^53.
  */
 import { Packr } from 'msgpackr';
 import type { ColdCodec, ColdRecord } from '../actors/ports.ts';
 import type { Properties } from '../proto/messages.ts';
 
-const packr = new Packr({ useRecords: false, variableMapSize: true });
+// Wire bytes may hold small numbers as 64-bit integers.
+const packr = new Packr({ useRecords: false, variableMapSize: true, int64AsType: 'number' });
 
 export const coldCodec: ColdCodec = {
   encode(record: ColdRecord): Uint8Array {
@@ -20,6 +22,6 @@ export const coldCodec: ColdCodec = {
     return packr.pack(properties);
   },
   decodeProperties(bytes: Uint8Array): Properties {
-    return bytes.length === 0 ? {} : (packr.unpack(bytes) as Properties); // written by `encodeProperties` only
+    return bytes.length === 0 ? {} : (packr.unpack(bytes) as Properties); // of a map of plain values, see above
   },
 };
