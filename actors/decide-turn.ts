@@ -10,13 +10,12 @@
 import type { Action, Channel, Product } from '../decision/catalog.ts';
 import { MOMENT } from '../decision/catalog.ts';
 import { setBit } from '../decision/eligibility-index.ts';
-import { isHeldOut } from '../decision/holdout.ts';
+import { HOLDOUT_SALT, isHeldOut } from '../decision/holdout.ts';
 import { DecideDraft, DecideQuery, type PhaseClock, Pipeline, SILENT } from '../decision/pipeline.ts';
 import { QUOTE_BYTES_MAX, quoteBytes, standingQuotePrice } from '../decision/quote.ts';
 import { seedFrom } from '../decision/random.ts';
 import { createSendTimeInput, type SendTimeInput } from '../decision/send-time.ts';
 import type { DecidedAction, DecidedPrice, DecidedSendTime, DecideReply, Explanation } from '../proto/messages.ts';
-import { murmur3Text } from '../proto/murmur3.ts';
 import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import type { ActorRuntime } from './actor-runtime.ts';
@@ -35,7 +34,6 @@ import { MapBytes } from './map-bytes.ts';
 import { stockSubject } from './ports.ts';
 import { FIELD, HOLDING_LEASES_MAX, LEASE_FLAG } from './record-layout.ts';
 
-const HOLDOUT_SALT = murmur3Text('opportune.holdout', 0);
 const RESERVE_TRIES = 8;
 const DISCLOSURE = 'Same price for everyone at this hour.';
 const DISCLOSURE_HELD = 'Your earlier quote still holds.';

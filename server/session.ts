@@ -202,6 +202,7 @@ export class Session implements Responder, FrameSink {
     } else {
       const link = host.links[owner];
       if (link === undefined) {
+        if (host.requests.answerUnreached(request, this, this.#arrivedMicros)) return;
         this.#refuse(request, FAULT.shardRecovering, "shard: the partition's worker is restarting");
         return;
       }
