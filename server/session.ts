@@ -47,6 +47,8 @@ export class SessionHost implements LinkHost {
   addresses: readonly ShardAddress[] = [];
   mapEpoch = 1;
   isDraining = false;
+  /** The process has as much memory as it may: requests are refused. */
+  isMemoryFull = false;
   /** Sessions with answers kept for the end of a burst. */
   readonly #burst: Session[] = [];
   isBursting = false;
@@ -186,6 +188,11 @@ export class Session implements Responder, FrameSink {
     }
     if (this.isClosing) {
       this.#refuse(request, FAULT.shuttingDown, 'connection: the server is stopping; ask again on a new one');
+      return;
+    }
+    if (host.isMemoryFull) {
+      host.metrics.add(COUNTER.shedMemory, 1);
+      this.#refuse(request, FAULT.memoryFull, 'memory: the process has as much as it may; try again later');
       return;
     }
     if (this.#open.size >= LIMITS.inFlightMax) {

@@ -100,6 +100,11 @@ export const COUNTERS = {
   leasesExpired: info('opportune_leases', '{lease}', LEASE, { event: 'expired' }),
   catalogReloads: info('opportune_catalog_reloads', '{reload}', 'Catalog files offered.', { result: 'accepted' }),
   catalogRefusals: info('opportune_catalog_reloads', '{reload}', 'Catalog files offered.', { result: 'refused' }),
+  ticks: info(
+    'opportune_ticks',
+    '{tick}',
+    'Looks of the worker at its timers; standing still, its event loop is stuck.',
+  ),
   tracesRecorded: info('opportune_traces_recorded', '{request}', 'Requests kept for tracing.'),
   tracesDropped: info('opportune_traces_dropped', '{request}', 'Requests not traced because the batch was full.'),
 } as const satisfies Record<string, MetricInfo>;

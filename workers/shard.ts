@@ -352,6 +352,7 @@ export class Shard {
 
   publishMetrics(): void {
     const metrics = this.#metrics;
+    metrics.add(COUNTER.ticks, 1);
     const { stats, slab, profiles, wheel } = this.runtime;
     for (const name of STAT_NAMES) {
       const value = stats[name];
