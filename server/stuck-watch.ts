@@ -29,6 +29,6 @@ export class StuckWatch {
 
   /** What is watched as `index` begins anew. */
   forget(index: number): void {
-    delete this.#beats[index];
+    this.#beats[index] = Number.NaN; // equal to nothing
   }
 }
