@@ -191,6 +191,19 @@ export class DecideTurn {
     return null;
   }
 
+  /**
+   * What the models would do where a logged decision was made: the probability of each action allowed. Nothing is
+   * held or committed. For a runtime as `recompute` wants it, but with whichever models are to be judged.
+   * @param request as for `recompute`; a dry run, so that no budget is taken
+   */
+  weigh(request: Request, now: number, visit: (action: Action, propensity: number) => void): Fault | null {
+    const fault = this.#resolve(request);
+    if (fault !== null) return fault;
+    this.#consider(request, now, SILENT);
+    this.#pipeline.eachPropensity(this.#draft, visit);
+    return null;
+  }
+
   /** Runs the pipeline on the bound record until the ledger gives what it chose; returns the decision's number. */
   #consider(request: Request, now: number, phases: PhaseClock): number {
     const runtime = this.#runtime;
