@@ -12,34 +12,23 @@ import { DECISION, Effect, EVENT, EVENT_FLAG } from '../actors/effect.ts';
 import type { Models } from '../actors/ports.ts';
 import type { Store } from '../actors/store.ts';
 import type { Catalog, Channel, Product } from '../decision/catalog.ts';
-import {
-  DEMAND_SLOTS,
-  type Demand,
-  learnPurchase,
-  learnQuote,
-  setDemandPrior,
-  summariseDemand,
-} from '../decision/demand-model.ts';
+import { DEMAND_SLOTS, learnPurchase, learnQuote, setDemandPrior } from '../decision/demand-model.ts';
 import { FeatureVector } from '../decision/features.ts';
 import { LINEAR_DIMENSIONS, LINEAR_PRIORS, LINEAR_SUMS, LinearModel } from '../decision/linear-model.ts';
 import { applyDelta, ModelDelta, rebase } from '../decision/model-delta.ts';
 import { dealParts, PART_KIND, type PartKeys, PartRegister } from '../decision/part-register.ts';
 import type { PricePoint } from '../decision/pipeline.ts';
-import { choosePrice, createPriceInput, createPriceResult } from '../decision/price.ts';
-import { pricePropensity } from '../decision/price-propensity.ts';
-import { choosePromotion, type PromotedProduct, type Promotion } from '../decision/promotion.ts';
 import { GAP_SLOTS } from '../decision/purchase-due.ts';
-import { learnTraffic, quotesPerHour, TRAFFIC_SLOTS } from '../decision/quote-traffic.ts';
-import { seedFrom } from '../decision/random.ts';
+import { learnTraffic, TRAFFIC_SLOTS } from '../decision/quote-traffic.ts';
 import { learnResponse, learnTrial } from '../decision/response-learning.ts';
 import { GLOBAL_PART, RESPONSE_MODEL_BYTES, ResponseModel } from '../decision/response-model.ts';
 import { addSendPrior, type SendTimeInput, TILT_SLOTS, WEEK_SLOTS } from '../decision/send-time.ts';
 import { murmur3Text } from '../proto/murmur3.ts';
 import { AdditiveTable } from './additive-table.ts';
+import { HourPrices, type PriceBasis, type SeenPrice } from './hour-prices.ts';
 import type { LearningBox, PublishedLearning, SharedModels } from './learning-exchange.ts';
 import type { HourPrice, PriceTable } from './price-table.ts';
 
-const HOUR_MILLIS = 3_600_000;
 /** What is known of one product: its demand, then its traffic. */
 const PRODUCT_SLOTS = DEMAND_SLOTS + TRAFFIC_SLOTS;
 /** Flags of an event that teaches some model. */
@@ -51,22 +40,6 @@ export const TEACHING =
   EVENT_FLAG.purchase |
   EVENT_FLAG.sendTime |
   EVENT_FLAG.occasion;
-
-/** What the price of an hour was drawn from beside the model; negative previous and reference prices stand for none. */
-export interface PriceBasis {
-  readonly stockLeft: number;
-  readonly previousPriceMinor: number;
-  readonly referencePriceMinor: number;
-}
-
-/** The price of a product and hour, as a shard came to know it. */
-export interface SeenPrice {
-  readonly skuHash: number;
-  readonly atEpochMillis: number;
-  readonly price: HourPrice;
-  /** Null when another shard drew it. */
-  readonly basis: PriceBasis | null;
-}
 
 /** A whole model as plain data; `response` may be shared memory. */
 export interface ModelState {
@@ -104,17 +77,10 @@ export class ShardModels implements Models, SharedModels {
   readonly #linearBefore = Array.from({ length: 3 }, () => new Float64Array(LINEAR_SUMS));
   readonly #emptyZone = new Float64Array(TILT_SLOTS);
   readonly #store: Pick<Store, 'readJournal'>;
-  readonly #seedSecret: Uint32Array;
-  readonly #prices: Pick<PriceTable, 'priceOf'>;
   readonly #zoneName: (zone: number) => string;
   readonly #decision = new Effect();
   readonly #features = new FeatureVector();
-  readonly #seeds = new Uint32Array(2);
-  readonly #priceResult = createPriceResult();
-  readonly #priceInput = createPriceInput();
-  readonly #promotionChoice = { promotion: -1, expectedMargin: 0, plainMargin: 0 };
-  readonly #summary = { baseMean: 0, elasticityMean: 0, baseSd: 0, elasticitySd: 0, correlation: 0 };
-  readonly #points = new Map<number, { hour: number; point: PricePoint }>();
+  readonly #hourPrices: HourPrices;
   readonly #zoneHashes: number[] = [];
   #catalog: Catalog;
   #hasUnnamed = false;
@@ -133,13 +99,12 @@ export class ShardModels implements Models, SharedModels {
   ) {
     this.#catalog = catalog;
     this.#store = store;
-    this.#prices = prices;
-    this.#seedSecret = seedSecret;
     this.#zoneName = zoneName;
     this.response = new ResponseModel();
     this.#base = hasPeers ? new ResponseModel() : null;
     this.#open = hasPeers ? new ModelDelta() : null;
     this.#demand = new AdditiveTable(PRODUCT_SLOTS, hasPeers, (row) => setDemandPrior(row, 0));
+    this.#hourPrices = new HourPrices(catalog, prices, seedSecret, (skuHash) => this.#demand.of(skuHash));
     this.#weeks = new AdditiveTable(WEEK_SLOTS, hasPeers, (row) => addSendPrior(row, 0));
     this.#zones = new AdditiveTable(TILT_SLOTS, hasPeers, () => {});
     this.#gaps = new AdditiveTable(GAP_SLOTS, hasPeers, () => {});
@@ -177,7 +142,7 @@ export class ShardModels implements Models, SharedModels {
       this.linear = new LinearModel(LINEAR_DIMENSIONS, LINEAR_PRIORS, (part) => this.#linearSums.of(part));
       this.linear.adopt(this.#linearSums.working.keys());
     }
-    this.#points.clear();
+    this.#hourPrices.setCatalog(catalog);
     for (const product of catalog.products) this.#demand.of(product.hash);
     for (const channel of catalog.channels) this.#weeks.of(channel.hash);
   }
@@ -185,114 +150,17 @@ export class ShardModels implements Models, SharedModels {
   // ── reading ────────────────────────────────────────────────────────────────────────────────────
 
   pricePoint(product: Product, nowEpochMillis: number, stockLeft: number, wantsExplain: boolean): PricePoint {
-    const hour = Math.floor(nowEpochMillis / HOUR_MILLIS);
-    const known = this.#points.get(product.hash);
-    if (known !== undefined && known.hour === hour && !wantsExplain) return known.point;
-    let basis: PriceBasis | null = null;
-    const price = this.#prices.priceOf(product.index, hour, (previousPriceMinor, referencePriceMinor) => {
-      basis = { stockLeft, previousPriceMinor, referencePriceMinor };
-      return this.drawPrice(product, nowEpochMillis, basis);
-    });
-    const { priceMinor, propensity, promotion } = price;
-    if (known?.hour !== hour || known.point.priceMinor !== priceMinor) {
-      this.onPrice({ skuHash: product.hash, atEpochMillis: nowEpochMillis, price, basis });
-    }
-    const point = {
-      priceMinor,
-      maskedPriceMinor: priceMinor,
-      personalised: false,
-      propensity,
-      promotion: product.promotions[promotion]?.key ?? null,
-      explain: wantsExplain ? this.#explainPrice(product, nowEpochMillis, stockLeft) : {},
-    };
-    this.#points.set(product.hash, { hour, point });
-    return point;
+    return this.#hourPrices.pricePoint(product, nowEpochMillis, stockLeft, wantsExplain);
   }
 
   /** Told of each price of a product and hour that is new here. */
-  onPrice: (seen: SeenPrice) => void = () => {};
+  set onPrice(tell: (seen: SeenPrice) => void) {
+    this.#hourPrices.onPrice = tell;
+  }
 
   /** The price of the hour by what is known now. */
   drawPrice(product: Product, nowEpochMillis: number, basis: PriceBasis): HourPrice {
-    const { stockLeft, previousPriceMinor, referencePriceMinor } = basis;
-    const hour = Math.floor(nowEpochMillis / HOUR_MILLIS);
-    seedFrom(this.#seedSecret, product.hash, 0, hour, this.#seeds);
-    const input = this.#priceInput;
-    input.state = this.#demand.of(product.hash);
-    input.listMinor = product.listMinor;
-    input.floorMinor = product.floorMinor;
-    input.ceilingMinor = product.ceilingMinor;
-    input.costMinor = product.costMinor;
-    input.stepMinor = product.stepMinor;
-    input.endingsMinor = product.endingsMinor;
-    input.marginBasisPointsMin = product.marginBasisPointsMin;
-    input.isCappedAtList = product.isCappedAtList;
-    input.previousPriceMinor = previousPriceMinor < 0 ? product.listMinor : previousPriceMinor;
-    input.changeBasisPointsMax = product.changeBasisPointsMax ?? -1;
-    input.referencePriceMinor = referencePriceMinor < 0 ? product.listMinor : referencePriceMinor;
-    input.referenceBasisPointsMax = product.referenceBasisPointsMax ?? -1;
-    this.#fillInventory(product, nowEpochMillis, stockLeft);
-    input.seed0 = this.#seeds[0] as number;
-    input.seed1 = this.#seeds[1] as number;
-    input.subjectHash = product.hash;
-    choosePrice(input, this.#priceResult);
-    const { priceMinor } = this.#priceResult;
-    const propensity = pricePropensity(input, priceMinor);
-    return { priceMinor, propensity, promotion: this.#choosePromotion(product) };
-  }
-
-  /** By the curve that was just drawn for the price; of a bundle's other product by what is known on average. */
-  #choosePromotion(product: Product): number {
-    if (product.promotions.length === 0) return -1;
-    const { priceMinor, base, elasticity, unitValueMinor } = this.#priceResult;
-    // Of a stock to be sold by a day the cost is spent: a unit costs what it would bring otherwise.
-    const isStock = product.sellByEpochMillis !== null;
-    const costMinor = isStock ? product.salvageMinor + unitValueMinor : product.costMinor;
-    const offers = product.promotions.map(({ offer }): Promotion => {
-      if (offer.kind !== 'bundle') return offer;
-      const other = this.#catalog.productByHash.get(offer.otherHash) as Product; // the catalog check knows it
-      summariseDemand(this.#demand.of(other.hash), 0, this.#summary);
-      const demand = { base: this.#summary.baseMean, elasticity: this.#summary.elasticityMean };
-      return {
-        kind: 'bundle',
-        bundleMinor: offer.bundleMinor,
-        other: promotedAt(other, other.listMinor, other.costMinor, demand),
-      };
-    });
-    choosePromotion(promotedAt(product, priceMinor, costMinor, { base, elasticity }), offers, this.#promotionChoice);
-    return this.#promotionChoice.promotion;
-  }
-
-  #fillInventory(product: Product, nowEpochMillis: number, stockLeft: number): void {
-    const input = this.#priceInput;
-    input.unitsLeft = -1;
-    if (product.sellByEpochMillis === null) return;
-    const hoursLeft = Math.max(product.sellByEpochMillis - nowEpochMillis, 0) / HOUR_MILLIS;
-    input.unitsLeft = Math.max(stockLeft, 0);
-    input.quotesLeft = quotesPerHour(this.#demand.of(product.hash), DEMAND_SLOTS, nowEpochMillis) * hoursLeft;
-    input.salvageMinor = product.salvageMinor;
-  }
-
-  #explainPrice(product: Product, nowEpochMillis: number, stockLeft: number): PricePoint['explain'] {
-    this.drawPrice(product, nowEpochMillis, { stockLeft, previousPriceMinor: -1, referencePriceMinor: -1 });
-    const hour = Math.floor(nowEpochMillis / HOUR_MILLIS);
-    const { unitsLeft, quotesLeft } = this.#priceInput;
-    const drawn = this.#priceResult;
-    const { plainMargin, expectedMargin } = this.#promotionChoice;
-    const summary = this.#summary;
-    summariseDemand(this.#demand.of(product.hash), 0, summary);
-    return {
-      policy: 'one price a product and hour, for everyone',
-      hourStartEpochMillis: hour * HOUR_MILLIS,
-      elasticityMean: summary.elasticityMean,
-      elasticitySd: summary.elasticitySd,
-      elasticityDrawn: drawn.elasticity,
-      modelPriceMinor: drawn.modelPriceMinor,
-      expectedDemand: drawn.expectedDemand,
-      dispersed: drawn.dispersed,
-      ...(product.promotions.length === 0 ? {} : { plainMargin, promotionMargin: expectedMargin }),
-      ...(unitsLeft < 0 ? {} : { unitsLeft, quotesLeft, unitValueMinor: drawn.unitValueMinor }),
-    };
+    return this.#hourPrices.drawPrice(product, nowEpochMillis, basis);
   }
 
   fillSendTime(input: SendTimeInput, channel: Channel): void {
@@ -472,13 +340,6 @@ export class ShardModels implements Models, SharedModels {
       linear: this.#linearSums.shared,
     };
   }
-}
-
-/** `costMinor` is what giving a unit away costs now; the floor stays that of the unit's price of purchase. */
-function promotedAt(product: Product, priceMinor: number, costMinor: number, demand: Demand): PromotedProduct {
-  const { listMinor, floorMinor, marginBasisPointsMin } = product;
-  const withMargin = Math.ceil((product.costMinor * (10_000 + marginBasisPointsMin)) / 10_000);
-  return { priceMinor, listMinor, costMinor, floorMinor: Math.max(floorMinor, withMargin), demand };
 }
 
 function copyOf(buffer: ArrayBuffer | SharedArrayBuffer): ArrayBuffer {
