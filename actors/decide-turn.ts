@@ -40,6 +40,7 @@ import {
 } from './effect.ts';
 import { type ColdCodec, stockSubject } from './ports.ts';
 import { FIELD, HOLDING_LEASES_MAX, LEASE_FLAG } from './record-layout.ts';
+import { settleGivingWay } from './trial-ripening.ts';
 
 const HOLDOUT_SALT = murmur3Text('opportune.holdout', 0);
 const RESERVE_TRIES = 8;
@@ -150,6 +151,7 @@ export class DecideTurn {
     const fault = this.#resolve(request) ?? runtime.open(request, now);
     if (fault !== null) return fault;
     runtime.expireDue(now);
+    if (!request.isDryRun) settleGivingWay(runtime, Math.max(request.count, 1), now);
     if (request.minStateSeq > record.stateSeq) {
       return runtime.fail(
         FAULT.staleState,

@@ -8,7 +8,7 @@
  * One thread owns one instance. `epoch` is the version of what is known, named at each commit and merge,
  * and logged with every decision.
  */
-import { DECISION, Effect, EVENT, EVENT_FLAG } from '../actors/effect.ts';
+import { DECISION, Effect, EVENT, EVENT_FLAG, OWED_UNITS } from '../actors/effect.ts';
 import type { Models } from '../actors/ports.ts';
 import type { Store } from '../actors/store.ts';
 import type { Catalog, Channel, Product } from '../decision/catalog.ts';
@@ -20,6 +20,7 @@ import { dealParts, PART_KIND, type PartKeys, PartRegister } from '../decision/p
 import type { PricePoint } from '../decision/pipeline.ts';
 import { GAP_SLOTS } from '../decision/purchase-due.ts';
 import { learnTraffic, TRAFFIC_SLOTS } from '../decision/quote-traffic.ts';
+import { DELAY_SLOTS, delayBin, negativeWeight, nextStepAge } from '../decision/response-delay.ts';
 import { learnResponse, learnTrial } from '../decision/response-learning.ts';
 import { GLOBAL_PART, RESPONSE_MODEL_BYTES, ResponseModel } from '../decision/response-model.ts';
 import { addSendPrior, type SendTimeInput, TILT_SLOTS, WEEK_SLOTS } from '../decision/send-time.ts';
@@ -31,9 +32,12 @@ import type { HourPrice, PriceTable } from './price-table.ts';
 
 /** What is known of one product: its demand, then its traffic. */
 const PRODUCT_SLOTS = DEMAND_SLOTS + TRAFFIC_SLOTS;
+/** What is known of one channel: its week curve, then how long responses take. */
+const CHANNEL_SLOTS = WEEK_SLOTS + DELAY_SLOTS;
 /** Flags of an event that teaches some model. */
 export const TEACHING =
   EVENT_FLAG.trial |
+  EVENT_FLAG.ripened |
   EVENT_FLAG.response |
   EVENT_FLAG.trialWithResponse |
   EVENT_FLAG.quote |
@@ -47,6 +51,7 @@ export interface ModelState {
   /** Under which numbers `response` holds its parts. */
   readonly parts: PartKeys;
   readonly demand: ReadonlyMap<number, Float64Array>;
+  /** Of a channel its week curve, and behind it how long responses take. */
   readonly weeks: ReadonlyMap<number, Float64Array>;
   readonly zones: ReadonlyMap<number, Float64Array>;
   /** Gaps between purchases, by tenant; 0 is the only one. */
@@ -105,7 +110,7 @@ export class ShardModels implements Models, SharedModels {
     this.#open = hasPeers ? new ModelDelta() : null;
     this.#demand = new AdditiveTable(PRODUCT_SLOTS, hasPeers, (row) => setDemandPrior(row, 0));
     this.#hourPrices = new HourPrices(catalog, prices, seedSecret, (skuHash) => this.#demand.of(skuHash));
-    this.#weeks = new AdditiveTable(WEEK_SLOTS, hasPeers, (row) => addSendPrior(row, 0));
+    this.#weeks = new AdditiveTable(CHANNEL_SLOTS, hasPeers, (row) => addSendPrior(row, 0));
     this.#zones = new AdditiveTable(TILT_SLOTS, hasPeers, () => {});
     this.#gaps = new AdditiveTable(GAP_SLOTS, hasPeers, () => {});
     this.#linearSums = new AdditiveTable(LINEAR_SUMS, hasPeers, () => {});
@@ -171,6 +176,14 @@ export class ShardModels implements Models, SharedModels {
     input.gapTotals = this.#gaps.of(0);
   }
 
+  negativeWeight(channelHash: number, ageMillis: number, windowMillis: number): number {
+    return negativeWeight(this.#weeks.of(channelHash), WEEK_SLOTS, ageMillis, windowMillis);
+  }
+
+  nextStepAge(channelHash: number, ageMillis: number, weight: number, windowMillis: number): number {
+    return nextStepAge(this.#weeks.of(channelHash), WEEK_SLOTS, ageMillis, weight, windowMillis);
+  }
+
   #zoneHash(zone: number): number {
     let hash = this.#zoneHashes[zone];
     if (hash === undefined) {
@@ -192,7 +205,7 @@ export class ShardModels implements Models, SharedModels {
   learn(event: Effect): void {
     const flags = event.getU32(EVENT.flags);
     if (flags & TEACHING) this.#hasUnnamed = true;
-    if (flags & (EVENT_FLAG.trial | EVENT_FLAG.response | EVENT_FLAG.trialWithResponse))
+    if (flags & (EVENT_FLAG.trial | EVENT_FLAG.ripened | EVENT_FLAG.response | EVENT_FLAG.trialWithResponse))
       this.#learnResponse(event, flags);
     if (flags & (EVENT_FLAG.quote | EVENT_FLAG.purchase)) this.#learnDemand(event, flags);
     if (flags & EVENT_FLAG.occasion) {
@@ -234,18 +247,34 @@ export class ShardModels implements Models, SharedModels {
     const channel = parts.numberOf(PART_KIND.channel, event.getU32(EVENT.channelHash));
     // Of a catalog that neither this run nor the snapshot knows: there is nobody to learn it for.
     if (action === 0 || channel === 0) return;
-    if (flags & EVENT_FLAG.response) learnResponse(this.response, features, action, category, channel, 1, this.#open);
-    else {
-      const response = flags & EVENT_FLAG.trial ? 0 : 1;
-      learnTrial(this.response, features, action, category, channel, response, 1, this.#open);
+    const isAnswered = (flags & (EVENT_FLAG.response | EVENT_FLAG.trialWithResponse)) !== 0;
+    const owed = (event.u8[EVENT.owed] as number) / OWED_UNITS; // inside the entry
+    /** What is learnt now of the trial: of a response, whatever was still owed. */
+    let trials = 1;
+    if (flags & EVENT_FLAG.response) trials = owed;
+    else if (flags & EVENT_FLAG.ripened) trials = event.getF64(EVENT.quantity) / OWED_UNITS;
+    else if (flags & EVENT_FLAG.trial) trials = 1 - owed;
+    // The negative learnt so far is turned into a positive of the same weight; the rest is one from the first.
+    if (flags & EVENT_FLAG.response)
+      learnResponse(this.response, features, action, category, channel, 1 - owed, this.#open);
+    if (trials > 0)
+      learnTrial(this.response, features, action, category, channel, isAnswered ? 1 : 0, trials, this.#open);
+    if (isAnswered) {
+      const delay = delayBin(event.getF64(EVENT.eventAt) - decision.at);
+      this.#weeks.add(event.getU32(EVENT.channelHash), WEEK_SLOTS + delay, 1);
     }
-    if (this.linear !== null) this.#learnLinear(this.linear, features, action, category, flags);
+    if (this.linear !== null) this.#learnLinear(this.linear, features, action, category, trials, isAnswered ? 1 : 0);
     this.hasNews = true;
   }
 
-  #learnLinear(linear: LinearModel, features: FeatureVector, action: number, category: number, flags: number): void {
-    const trials = flags & EVENT_FLAG.response ? 0 : 1;
-    const responses = flags & EVENT_FLAG.trial ? 0 : 1;
+  #learnLinear(
+    linear: LinearModel,
+    features: FeatureVector,
+    action: number,
+    category: number,
+    trials: number,
+    responses: number,
+  ): void {
     const parts = category === 0 ? [GLOBAL_PART, action] : [GLOBAL_PART, category, action];
     parts.forEach((part, i) => {
       this.#linearBefore[i]?.set(this.#linearSums.of(part));

@@ -8,12 +8,10 @@ import { drawUniform } from '../../decision/random.ts';
 import { EXIT } from '../../server/commands/command.ts';
 import { run } from '../../server/commands/evaluate.ts';
 import { OperatorError } from '../../server/operator-error.ts';
-import { JournalLines } from '../../workers/jobs/journal-lines.ts';
 import { snapshotInput, writeModelSnapshot } from '../../workers/jobs/model-snapshot-file.ts';
 import { writeCatalogText } from '../../workers/recovery.ts';
-import { JournalReader } from '../../workers/store/journal-reader.ts';
-import { LmdbStore } from '../../workers/store/lmdb-store.ts';
-import { OneShard, SECRET_BYTES } from '../actors/one-shard.ts';
+import { OneShard } from '../actors/one-shard.ts';
+import { writeDataFolder } from '../workers/recompute/written-folder.ts';
 import { runCommand } from './run-command.ts';
 import { temporaryFolder } from './running-node.ts';
 import { catalogText } from './test-catalogs.ts';
@@ -58,22 +56,6 @@ function live(shard: OneShard, n: number, tells: boolean): number {
   return rate;
 }
 
-/** What a node leaves on disk, and its log as `opportune log` writes it. */
-async function writeFolder(folder: string, { disk }: OneShard): Promise<void> {
-  writeFileSync(join(folder, 'secret'), SECRET_BYTES);
-  const store = LmdbStore.open({ path: join(folder, 'store'), epoch: 1, stream: 0 });
-  for (const [name, bytes] of disk.meta) store.putMeta(name, bytes);
-  for (const { position, bytes } of disk.journal.values()) {
-    expect(store.openBatch).toBe(position.batch);
-    store.appendJournal(bytes, 0, bytes.length);
-    await store.commit();
-  }
-  await store.close();
-  const reader = JournalReader.open(join(folder, 'store'));
-  writeFileSync(join(folder, 'log.ndjson'), [...new JournalLines(reader).read()].join(''));
-  await reader.close();
-}
-
 let truth = 0;
 
 beforeAll(async () => {
@@ -99,7 +81,7 @@ beforeAll(async () => {
   }
   shard.store.commitNow();
 
-  await writeFolder(data, shard);
+  await writeDataFolder(data, shard.disk);
 
   // The truth, by another way than propensities: those models are left to choose, and learn nothing more.
   const deployed = new OneShard({
@@ -113,7 +95,7 @@ beforeAll(async () => {
   for (let n = 0; n < LOGGED; n++) truth += live(deployed, n, true);
   truth /= LOGGED;
   deployed.store.commitNow();
-  await writeFolder(deployedData, deployed);
+  await writeDataFolder(deployedData, deployed.disk);
 }, 30_000);
 
 const evaluate = (path: string, options: Record<string, string | boolean>) => runCommand(run, [path], options);
