@@ -33,6 +33,7 @@ import {
 import { MapBytes } from './map-bytes.ts';
 import { stockSubject } from './ports.ts';
 import { FIELD, HOLDING_LEASES_MAX, LEASE_FLAG } from './record-layout.ts';
+import { settleGivingWay } from './trial-ripening.ts';
 
 const RESERVE_TRIES = 8;
 const DISCLOSURE = 'Same price for everyone at this hour.';
@@ -143,6 +144,7 @@ export class DecideTurn {
     const fault = this.#resolve(request) ?? runtime.open(request, now);
     if (fault !== null) return fault;
     runtime.expireDue(now);
+    if (!request.isDryRun) settleGivingWay(runtime, Math.max(request.count, 1), now);
     if (request.minStateSeq > record.stateSeq) {
       return runtime.fail(
         FAULT.staleState,
@@ -181,6 +183,19 @@ export class DecideTurn {
     const leaseExpiresAt = now + this.#runtime.index.catalog.decision.leaseMillis;
     const quoteExpiresAt = this.#quoteExpiry(priceMinor, now);
     this.#fillEffect(request, decisionSeq, priceMinor, quoteExpiresAt, leaseExpiresAt, this.#holdStock());
+    return null;
+  }
+
+  /**
+   * What the models would do where a logged decision was made: the probability of each action allowed. Nothing is
+   * held or committed. For a runtime as `recompute` wants it, but with whichever models are to be judged.
+   * @param request as for `recompute`; a dry run, so that no budget is taken
+   */
+  weigh(request: Request, now: number, visit: (action: Action, propensity: number) => void): Fault | null {
+    const fault = this.#resolve(request);
+    if (fault !== null) return fault;
+    this.#consider(request, now, SILENT);
+    this.#pipeline.eachPropensity(this.#draft, visit);
     return null;
   }
 
