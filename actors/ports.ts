@@ -24,6 +24,9 @@ export interface Models extends DecisionModels {
   readonly epoch: number;
   /** Learns what the event's flags say. A decision that has left the journal is not learnt from. */
   learn(event: Effect): void;
+  /** `decision/response-delay.ts` by what is known of the channel. */
+  negativeWeight(channelHash: number, ageMillis: number, windowMillis: number): number;
+  nextStepAge(channelHash: number, ageMillis: number, weight: number, windowMillis: number): number;
 }
 
 export interface Signer {

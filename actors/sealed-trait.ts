@@ -10,6 +10,7 @@
  */
 import { Buffer } from 'node:buffer';
 import type { Plain, Properties } from '../proto/messages.ts';
+import type { Request } from '../proto/request.ts';
 
 /** What stands for a sealed value where people read. */
 const SEALED_TEXT = '[sealed]';
@@ -73,10 +74,26 @@ export interface TraitSealer {
 }
 
 /**
- * What a caller sent under the name of a sensitive trait, left out: a request's context and an event's properties
- * are kept in the journal as they are. Looks at the top level; gives back `map` itself when nothing is to be done.
+ * Leaves out what a caller sent under the name of a sensitive trait, from the request's context and properties, which
+ * the journal keeps as they came. Looks at the top level; where nothing is to be left out nothing is allocated.
  */
-export function withoutSensitive(map: Properties | null, names: readonly string[]): Properties | null {
+export function dropSensitive(request: Request, names: readonly string[]): void {
+  const context = withoutNames(request.context, names);
+  if (context !== request.context) {
+    request.context = context;
+    // The frame still holds the name: what is journalled is packed anew.
+    request.contextStart = 0;
+    request.contextEnd = 0;
+  }
+  const properties = withoutNames(request.properties, names);
+  if (properties !== request.properties) {
+    request.properties = properties;
+    request.propertiesStart = 0;
+    request.propertiesEnd = 0;
+  }
+}
+
+function withoutNames(map: Properties | null, names: readonly string[]): Properties | null {
   if (map === null) return map;
   let kept: Record<string, Plain> | null = null;
   for (const name of names) {

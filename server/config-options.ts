@@ -3,7 +3,7 @@
  * (`--admin-port`), the environment variable (`OPPORTUNE_ADMIN_PORT`), the key in the YAML file
  * (`adminPort`), `opportune config`, `--help` and the table in docs/OPERATING.md all come from here.
  */
-import { availableParallelism } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { packageRoot } from './package-version.ts';
 
@@ -26,6 +26,8 @@ export interface ConfigValues {
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
   readonly slowMillis: number;
   readonly traceSampleRatio: number;
+  readonly stuckSeconds: number;
+  readonly memoryMegabytes: number;
   readonly drills: boolean;
   readonly timeScale: number;
   /** Keys every seed, salt and signature; null: made once and kept in the data folder. */
@@ -93,6 +95,11 @@ const secret: Check = (value) => {
 
 const optionalText: Check = (value) => (value === null ? null : text('a command')(value));
 const masterKey: Check = (value) => (value === null || isText(value) ? null : 'must be a key as text, not empty');
+/** What the kernel lets this process have before it kills it, less a tenth. */
+function memoryMegabytesByDefault(): number {
+  const allowed = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
+  return Math.max(64, Math.floor((allowed * 0.9) / (1024 * 1024)));
+}
 
 export const OPTIONS: { readonly [Key in ConfigKey]: OptionSpec } = {
   host: {
@@ -199,6 +206,20 @@ export const OPTIONS: { readonly [Key in ConfigKey]: OptionSpec } = {
     check: real(0, 1, 'a number'),
     byDefault: 0.01,
     description: 'Share of other requests traced, when traces are exported; OTEL_TRACES_SAMPLER overrides it.',
+  },
+  stuckSeconds: {
+    form: 'number',
+    check: whole(1, 3_600, 'seconds'),
+    byDefault: 30,
+    description:
+      'A worker whose event loop stands still for this long is replaced, or, where the native transport forbids that, the process ends at once for its supervisor to start again; --supervise watches the main thread alike.',
+  },
+  memoryMegabytes: {
+    form: 'number',
+    check: whole(64, 16_777_216, 'megabytes'),
+    byDefault: memoryMegabytesByDefault(),
+    defaultText: '90 % of the machine or of its cgroup',
+    description: 'Resident memory of the process beyond which connections and requests are refused until it falls.',
   },
   drills: {
     form: 'switch',

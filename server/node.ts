@@ -38,6 +38,7 @@ import type { Metrics } from './metrics.ts';
 import { ModelKeeper } from './model-keeper.ts';
 import { NodeAudit } from './node-audit.ts';
 import type { NodeAddresses, NodeStatus, RunningNode, ShardState, ShardStatus, TransportNote } from './node-status.ts';
+import { NodeWatch } from './node-watch.ts';
 import { OperatorError } from './operator-error.ts';
 import { type OtelSettings, readOtelEnvironment } from './otel-environment.ts';
 import { packageVersion } from './package-version.ts';
@@ -128,6 +129,7 @@ class Node implements RunningNode {
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #crew: ShardCrew;
   #spareTimer: NodeJS.Timeout | undefined;
+  #watch: NodeWatch | null = null;
   #sharedPort = 0;
   #isDraining = false;
   #isStopping = false;
@@ -189,6 +191,7 @@ class Node implements RunningNode {
       setInterval(() => this.#tell(0, { kind: 'trim', keepBytes: config.journalKeepGigabytes * 1e9 }), TRIM_MILLIS),
     );
     this.#models.begin(() => this.#tell(0, { kind: 'snapshot' }));
+    this.#watch = this.#beginWatch();
     this.#keepSpareSoon();
     if (this.#otel.traces.isEnabled) this.#tracing = this.#loadTracing();
     if (this.#otel.metrics !== null) void this.#loadMetrics();
@@ -404,6 +407,40 @@ class Node implements RunningNode {
     const told = this.#until(other.index, (message) => message.kind === 'snapshot');
     this.#tell(other.index, { kind: 'snapshot' });
     await within(told, FRESH_SNAPSHOT_MILLIS);
+  }
+
+  #beginWatch(): NodeWatch {
+    const { stuckSeconds, memoryMegabytes } = this.#config;
+    const watch = new NodeWatch({
+      metrics: new MetricsReader(this.#metricsBuffers),
+      stuckSeconds,
+      memoryBytesMax: memoryMegabytes * 1024 * 1024,
+      residentBytes: () => process.memoryUsage.rss(),
+      isAtWork: (shard) => this.#shards[shard]?.state === 'ready' && !this.#isStopping,
+      onStuck: (shard) => this.#endStuck(shard),
+      onMemory: (isFull, residentBytes) => {
+        const facts = { residentMegabytes: Math.round(residentBytes / (1024 * 1024)), memoryMegabytes };
+        if (isFull) this.#log.error(facts, 'memory is full: connections and requests are refused until it falls');
+        else this.#log.info(facts, 'memory has fallen; everything is taken again');
+        for (const shard of this.#shards) this.#tell(shard.index, { kind: 'memory', isFull });
+      },
+    });
+    watch.begin();
+    return watch;
+  }
+
+  /** What was acknowledged is on disk; what hangs cannot be talked to, so it is ended. */
+  #endStuck(index: number): void {
+    const shard = this.#shards[index] as ShardHandle; // one of those looked at
+    shard.problem = `its event loop stood still for ${this.#config.stuckSeconds} s`;
+    this.#log.error({ shard: index, code: 'WORKER_STUCK', stuckSeconds: this.#config.stuckSeconds }, 'worker is stuck');
+    if (this.transport.name === 'ws') {
+      void shard.worker.terminate();
+      return;
+    }
+    // A thread that is ended while its native transport is open takes the process with it, so it is the process that ends.
+    const advice = 'run under --supervise or systemd, which start it again; look at what the worker did (perf, core)';
+    this.#fail(new OperatorError('WORKER_STUCK', `worker ${index}: ${shard.problem}`, { advice }));
   }
 
   #rejectStart: (error: Error) => void = () => {};
@@ -725,6 +762,7 @@ class Node implements RunningNode {
 
   async #stop(): Promise<void> {
     this.#watcher?.close();
+    this.#watch?.close();
     for (const timer of this.#timers) clearInterval(timer);
     clearTimeout(this.#spareTimer);
     if (this.#models !== null && this.#shards[0]?.state === 'ready') {

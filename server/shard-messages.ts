@@ -16,6 +16,7 @@ import type { LearningMemory } from '../workers/learning-exchange.ts';
 import type { PriceMemory } from '../workers/price-table.ts';
 import type { LedgerMemory, LedgerSubject } from '../workers/shared-ledger.ts';
 import type { TraceRecord } from '../workers/trace-record.ts';
+import type { Drill } from './admin-http.ts';
 import type { TransportNote } from './node-status.ts';
 import type { TraceGate } from './otel-environment.ts';
 import type { TransportPreference } from './select-transport.ts';
@@ -78,7 +79,9 @@ export type ToShard =
   | { readonly kind: 'adoptBase' }
   | { readonly kind: 'drain'; readonly seconds: number }
   | { readonly kind: 'stop' }
-  | { readonly kind: 'drill'; readonly drill: 'worker-error' | 'worker-exit' };
+  | { readonly kind: 'drill'; readonly drill: Drill }
+  /** The process has as much memory as it may: no more connections and requests until it has less. */
+  | { readonly kind: 'memory'; readonly isFull: boolean };
 
 export type FromShard =
   | {

@@ -144,6 +144,7 @@ function judgeUpgrade(request: UpgradeRequest): UpgradeVerdict {
   if (request.origin !== '' && !isLoopbackOrigin(request.origin)) {
     return { accept: false, httpStatus: 403, reason: 'Origin is not a page of this machine' };
   }
+  if (host.isMemoryFull) return { accept: false, httpStatus: 503, reason: 'the server has no memory left; try later' };
   const subprotocol = chooseSubprotocol(request.subprotocols);
   if (subprotocol === null) {
     return {
@@ -281,10 +282,14 @@ main.on('message', (message: ToShard) => {
     case 'stop':
       void stop();
       return;
+    case 'memory':
+      host.isMemoryFull = message.isFull;
+      return;
     case 'begin':
       return; // read above, once
     case 'drill':
       if (message.drill === 'worker-exit') process.exit(1);
+      if (message.drill === 'worker-hang') for (;;);
       setImmediate(() => {
         throw new Error('fault drill: the operator asked this worker to fail');
       });

@@ -1,6 +1,7 @@
 /**
- * How the cold part of a profile and an event's properties lie on disk: plain MessagePack by msgpackr,
- * whose only importer this is. Wire bytes never come here; what is decoded was encoded by this file.
+ * How the cold part of a profile, an event's properties and a request's context lie on disk: plain MessagePack by
+ * msgpackr, whose only importer this is. What is decoded was encoded by this file, or copied from a frame that the
+ * strict reader of `proto/` has been through: no extensions, no duplicate keys, integers within 2^53.
  */
 import { addExtension, Packr } from 'msgpackr';
 import type { ColdCodec, ColdRecord } from '../actors/ports.ts';
@@ -16,7 +17,8 @@ addExtension({
   unpack: (bytes: Uint8Array) => new SealedTrait(Uint8Array.from(bytes)),
 });
 
-const packr = new Packr({ useRecords: false, variableMapSize: true });
+// Wire bytes may hold small numbers as 64-bit integers.
+const packr = new Packr({ useRecords: false, variableMapSize: true, int64AsType: 'number' });
 
 export const coldCodec: ColdCodec = {
   encode(record: ColdRecord): Uint8Array {
@@ -30,6 +32,6 @@ export const coldCodec: ColdCodec = {
     return packr.pack(properties);
   },
   decodeProperties(bytes: Uint8Array): Properties {
-    return bytes.length === 0 ? {} : (packr.unpack(bytes) as Properties); // written by `encodeProperties` only
+    return bytes.length === 0 ? {} : (packr.unpack(bytes) as Properties); // of a map of plain values, see above
   },
 };

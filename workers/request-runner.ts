@@ -20,6 +20,7 @@ import { FAULT, type Fault } from '../proto/statuses.ts';
 import type { AuditOutlet } from './audit/audit-gate.ts';
 import { type AuditDetail, LOCAL_ACTOR, personName } from './audit/audit-record.ts';
 import { epochMicrosOf, epochMillis, monotonicMicros } from './clock.ts';
+import { fallbackReply, hasFallback } from './fallback-answer.ts';
 import { HeldAnswer, type HeldAnswerOwner } from './held-answer.ts';
 import { COUNTER, HISTOGRAM, type MetricsWriter, STATUS_INDEX } from './metrics-layout.ts';
 import { PassBudget } from './pass-budget.ts';
@@ -32,6 +33,7 @@ import { TurnPhases } from './turn-phases.ts';
 
 const MAILBOX_DEPTH_MAX = 32_768;
 const MAILBOX_DEPTH_PER_PROFILE_MAX = 1_024;
+const MAILBOX_BYTES_MAX = 64 * 1024 * 1024;
 const TRACES_PENDING_MAX = 1_000;
 
 export interface TraceSettings {
@@ -74,7 +76,7 @@ export class RequestRunner implements HeldAnswerOwner {
   readonly #eventTurn: EventTurn;
   readonly #profileTurn: ProfileTurn;
   readonly #audit: AuditOutlet | undefined;
-  readonly #mailboxes = new Mailboxes<Message>(MAILBOX_DEPTH_MAX, MAILBOX_DEPTH_PER_PROFILE_MAX);
+  readonly #mailboxes = new Mailboxes<Message>(MAILBOX_DEPTH_MAX, MAILBOX_DEPTH_PER_PROFILE_MAX, MAILBOX_BYTES_MAX);
   readonly #phases: TurnPhases;
   #traces: TraceRecord[] = [];
   #traceCount = 0;
@@ -125,6 +127,12 @@ export class RequestRunner implements HeldAnswerOwner {
       return;
     }
     if (this.#mailboxes.depth === 0) this.#delay.noteEmpty(monotonicMicros());
+    // Who would be served too late anyhow does not wait in line for that: those behind come sooner.
+    const isHopeless = request.deadlineMillis > 0 && responder.line.waitedMicros > request.deadlineMillis * 1000;
+    if (isHopeless && hasFallback(this.#runtime.index.catalog, request, FAULT.deadlineExceeded)) {
+      this.#answerFallback(request, responder, slot, arrivedMicros, COUNTER.fallbacksExpected);
+      return;
+    }
     const owner = this.#mailboxOwner(request);
     const message = { bytes: request.copyRaw(), responder, slot, arrivedMicros, isForwarded };
     if (!this.#mailboxes.push(responder.line, owner, message)) {
@@ -189,6 +197,7 @@ export class RequestRunner implements HeldAnswerOwner {
     const { responder, slot, arrivedMicros, isForwarded } = this.#late;
     const nowMicros = monotonicMicros();
     const waitedMicros = nowMicros - arrivedMicros;
+    responder.line.waitedMicros = responder.line.first < 0 ? 0 : waitedMicros;
     this.#metrics.recordHistogram(HISTOGRAM.mailboxWait, waitedMicros);
     if (request.deadlineMillis > 0 && waitedMicros > request.deadlineMillis * 1000) {
       this.#metrics.add(COUNTER.shedDeadline, 1);
@@ -425,6 +434,7 @@ export class RequestRunner implements HeldAnswerOwner {
     message: string,
     isForwarded = false,
   ): void {
+    if (this.#answersInstead(request, responder, slot, arrivedMicros, fault)) return;
     this.#send(responder, slot, request.id, fault, message);
     this.#finish(
       request.op,
@@ -435,6 +445,40 @@ export class RequestRunner implements HeldAnswerOwner {
       request.traceparent,
       isForwarded,
     );
+  }
+
+  /** Whether the fallback was answered in place of a refusal. */
+  #answersInstead(request: Request, responder: Responder, slot: number, arrivedMicros: number, fault: Fault): boolean {
+    if (!hasFallback(this.#runtime.index.catalog, request, fault)) return false;
+    const isLate = fault === FAULT.deadlineExceeded;
+    this.#answerFallback(
+      request,
+      responder,
+      slot,
+      arrivedMicros,
+      isLate ? COUNTER.fallbacksLate : COUNTER.fallbacksRefused,
+    );
+    return true;
+  }
+
+  #answerFallback(request: Request, responder: Responder, slot: number, arrivedMicros: number, counter: number): void {
+    const { options, index } = this.#runtime;
+    const { writer } = responder;
+    const micros = monotonicMicros() - arrivedMicros;
+    const serverMicros = Math.round(micros);
+    writer.reset();
+    writeDecide(
+      writer,
+      fallbackReply(index.catalog, request, options.hashSeeds, this.#options.models.epoch, serverMicros),
+    );
+    responder.send(slot);
+    this.#metrics.add(counter, 1);
+    this.#metrics.recordDuration(request.op, STATUS_INDEX.OK, micros);
+  }
+
+  /** The fallback for a request whose own worker cannot be reached; false where it gets none. */
+  answerUnreached(request: Request, responder: Responder, arrivedMicros: number): boolean {
+    return this.#answersInstead(request, responder, request.id, arrivedMicros, FAULT.shardRecovering);
   }
 
   #send(responder: Responder, slot: number, id: number | null, fault: Fault, message: string): void {

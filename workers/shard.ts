@@ -14,6 +14,7 @@ import { JournalMarks } from '../actors/journal-marks.ts';
 import { ProfileTurn } from '../actors/profile-turn.ts';
 import type { TraitSealer } from '../actors/sealed-trait.ts';
 import { type JournalPosition, STORE_KEY_BYTES } from '../actors/store.ts';
+import { advanceRipening } from '../actors/trial-ripening.ts';
 import type { Catalog } from '../decision/catalog.ts';
 import { CatalogIndex } from '../decision/catalog-index.ts';
 import type { ZoneTable } from '../decision/local-time.ts';
@@ -51,6 +52,8 @@ const SLOW_GAUGES_TICKS = 10;
 /** Journal batches without anything learnt after which a snapshot is taken all the same. */
 const SNAPSHOT_BATCHES_MAX = 64;
 const TIMERS_A_TICK = 20_000;
+/** Each may read a record and a decision: a millisecond in all. */
+const RIPENING_A_TICK = 50;
 const STORED_LEASES_A_STEP = 256;
 
 export interface ShardOptions {
@@ -336,6 +339,7 @@ export class Shard {
     const now = epochMillis();
     if (!this.writer.isReadOnly) {
       this.runtime.advanceTimers(now, TIMERS_A_TICK);
+      advanceRipening(this.runtime, now, RIPENING_A_TICK);
       this.runtime.sweep(now);
     }
     this.#options.ledger.refreshHints();
@@ -359,6 +363,7 @@ export class Shard {
 
   publishMetrics(): void {
     const metrics = this.#metrics;
+    metrics.add(COUNTER.ticks, 1);
     const { stats, slab, profiles, wheel } = this.runtime;
     for (const name of STAT_NAMES) {
       const value = stats[name];

@@ -121,7 +121,10 @@ export const COMMANDS: readonly CommandSpec[] = [
     usage: '<log>',
     summary: 'judge another policy on logged decisions, without trying it',
     options: [
-      { flags: '--policy <policy>', description: 'logged, random, greedy or action:KEY' },
+      { flags: '--policy <policy>', description: 'logged, random, greedy, action:KEY or current' },
+      { flags: '--data <folder>', description: 'for current: data folder of the node that wrote the log' },
+      { flags: '--models <file>', description: 'for current: model snapshot to judge (the newest of the folder)' },
+      { flags: '--unseen', description: 'for current: only decisions made after that snapshot' },
       { flags: '--mapping <file>', description: 'for a CSV log: what its columns mean' },
       {
         flags: '--reward <name>',

@@ -40,7 +40,8 @@ const JOBS: Readonly<Record<string, readonly string[]>> = {
   'workers/jobs/model-snapshot-file.ts': [
     'workers/jobs/job-thread.ts',
     'server/model-keeper.ts',
-    'workers/recompute/start-models.ts', // runs in a process of the command line, where no shard is
+    'server/evaluate/current-policy.ts', // this and the next run in a process of the command line, where no shard is
+    'workers/recompute/start-models.ts',
   ],
 };
 
