@@ -12,6 +12,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { run as eraseKeys } from '../../server/commands/keys-erase.ts';
 import { run as rotateKeys } from '../../server/commands/keys-rotate.ts';
 import { run as printLog } from '../../server/commands/log.ts';
+import { run as replayDecisions } from '../../server/commands/replay-decision.ts';
 import { runCommand } from './run-command.ts';
 import { RunningNode, temporaryFolder, until } from './running-node.ts';
 import { catalogText, writeCatalog } from './test-catalogs.ts';
@@ -145,8 +146,14 @@ describe('personal data', () => {
     const metrics = (await running.get('/metrics')).text;
     await until(() => bodies.some((body) => body.includes('opportune/identify')));
     const backup = temporaryFolder('backup');
+    await expect(runCommand(rotateKeys, [], { data })).rejects.toMatchObject({ code: 'LOCKED' });
     expect(await running.stop()).toBe(0);
 
+    // Computed again without any key, bit for bit: the decision had not seen what the journal may not hold.
+    const replayed = await runCommand(replayDecisions, [], { data, all: true, json: true });
+    expect(replayed.code).toBe(0);
+    expect(JSON.parse(replayed.out)).toMatchObject({ different: 0 });
+    expect((JSON.parse(replayed.out) as { recomputed: number }).recomputed).toBeGreaterThan(0);
     const log = await runCommand(printLog, [], { data });
     const said = [running.stdout, running.stderr, metrics, log.out, ...bodies.map((body) => body.toString('latin1'))];
     for (const text of said) expect(text).not.toMatch(/marked-/);
