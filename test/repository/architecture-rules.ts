@@ -41,6 +41,7 @@ const JOBS: Readonly<Record<string, readonly string[]>> = {
     'workers/jobs/job-thread.ts',
     'server/model-keeper.ts',
     'workers/recompute/start-models.ts', // runs in a process of the command line, where no shard is
+    'workers/backup/verify-folder.ts', // so does this
   ],
 };
 
