@@ -9,7 +9,7 @@
  * that the node gives up are not used again, so the data file grows by what is written meanwhile, no more. The
  * checked catalog is left out: a start makes it again.
  */
-import { copyFile, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { inspectDataFolder } from '../store/data-folder.ts';
 import { StoreEnvironment } from '../store/environment.ts';
@@ -110,6 +110,8 @@ async function copyStore(storePath: string, to: string, onProgress: OnProgress):
   }, POLL_MILLIS);
   try {
     await environment.copyTo(to);
+    // LMDB makes it readable for everybody, though nobody else may enter the folder.
+    await chmod(join(to, 'data.mdb'), 0o600);
   } finally {
     clearInterval(watch);
     await environment.close();

@@ -6,7 +6,7 @@
  * decisions made later are given again. A folder that is replaced is kept beside it, under a name that says so.
  */
 import { existsSync } from 'node:fs';
-import { copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { inspectDataFolder, SECRET_BYTES } from '../store/data-folder.ts';
 import { FolderLock, holderOf, lockedError } from '../store/folder-lock.ts';
@@ -57,6 +57,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
         // Said by the comparison below, with its name.
         if (error.code !== 'ENOENT') throw error;
       });
+      await chmod(to, 0o600).catch(() => {});
       await checkFile(half.path, file, (count) => {
         done += count;
         onProgress('copying and comparing', done, total);

@@ -86,7 +86,7 @@ async function checkDigests({ path, onFinding, onProgress }: VerifyFolderOptions
 async function checkModels({ path, onFinding }: VerifyFolderOptions): Promise<number> {
   const folder = join(path, 'models');
   let count = 0;
-  for (const name of (await readdir(folder).catch(() => [])).sort()) {
+  for (const name of await readdir(folder).catch(() => [])) {
     if (name.endsWith('.writing')) continue;
     count++;
     const advice = 'a start passes it over and learns again from the log; remove the file, or restore a backup';
