@@ -53,6 +53,7 @@ export class EventWriter {
    * Resolves when everything in flight is answered or lost.
    */
   async write(peer: WirePeer, depth: number): Promise<void> {
+    this.#isStopping = false;
     await Promise.all(Array.from({ length: depth }, (_, lane) => this.#lane(peer, lane)));
   }
 
