@@ -9,10 +9,10 @@ import { epochMillis } from '../../workers/clock.ts';
 import { JobPool } from '../../workers/jobs/job-pool.ts';
 import { ENTRY_TYPES, type EntryFilter, type EntryType, JournalLines } from '../../workers/jobs/journal-lines.ts';
 import { JournalReader } from '../../workers/store/journal-reader.ts';
-import { readConfigFile, resolveConfig } from '../config.ts';
 import { OperatorError } from '../operator-error.ts';
 import { type CommandCall, type CommandOptions, EXIT, textOption } from './command.ts';
 import { wholeOption } from './connection.ts';
+import { dataFolderOf } from './node-options.ts';
 import { formatBytes, formatCount } from './terminal-text.ts';
 
 const POLL_MILLIS = 200;
@@ -50,13 +50,6 @@ export async function run(call: CommandCall, signal?: AbortSignal): Promise<numb
     stop.dispose();
     await reader.close();
   }
-}
-
-/** The node's own option, with its environment variable, file and default. */
-function dataFolderOf({ options, io }: CommandCall): string {
-  const file = readConfigFile(textOption(options, 'config'), io.environment);
-  const flag = textOption(options, 'data');
-  return resolveConfig(flag === undefined ? {} : { data: flag }, io.environment, file).data;
 }
 
 async function exportTo(
