@@ -33,6 +33,7 @@ import {
 import { MapBytes } from './map-bytes.ts';
 import { stockSubject } from './ports.ts';
 import { FIELD, HOLDING_LEASES_MAX, LEASE_FLAG } from './record-layout.ts';
+import { dropSensitive } from './sealed-trait.ts';
 import { settleGivingWay } from './trial-ripening.ts';
 
 const RESERVE_TRIES = 8;
@@ -143,6 +144,9 @@ export class DecideTurn {
     const { record } = runtime;
     const fault = this.#resolve(request) ?? runtime.open(request, now);
     if (fault !== null) return fault;
+    const { sensitiveNames } = runtime.index;
+    // Before the decision sees it, so that the one computed again from the journal has seen the same.
+    if (sensitiveNames.length > 0) dropSensitive(request, sensitiveNames);
     runtime.expireDue(now);
     if (!request.isDryRun) settleGivingWay(runtime, Math.max(request.count, 1), now);
     if (request.minStateSeq > record.stateSeq) {

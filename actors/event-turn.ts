@@ -23,6 +23,7 @@ import { EFFECT, EVENT, EVENT_FLAG, LEASE_EFFECT, LEDGER } from './effect.ts';
 import { MapBytes } from './map-bytes.ts';
 import { stockSubject } from './ports.ts';
 import { FIELD, LEASE, LEASE_FLAG, LEASE_STATE } from './record-layout.ts';
+import { dropSensitive } from './sealed-trait.ts';
 import { owedAt, watchRipening } from './trial-ripening.ts';
 
 /** An event dated further ahead than this is a broken clock and is taken as now. */
@@ -61,6 +62,8 @@ const CONFIRM = meaning(0, true, false, false);
 export class EventTurn {
   /** After `track`: whether the message id was known; then nothing was changed. */
   isDuplicate = false;
+  /** After `track`: whether the event refuses or allows contact. */
+  changesConsent = false;
   readonly #runtime: ActorRuntime;
   readonly #id: DecisionIdParts = { partition: 0, hashLow: 0, hashHigh: 0, decisionSeq: 0 };
   readonly #words = new Uint32Array(2);
@@ -100,20 +103,21 @@ export class EventTurn {
       }
     }
     runtime.expireDue(now);
+    const { sensitiveNames } = runtime.index;
+    // What is told under the name of a sensitive trait is not kept: properties lie in the journal as they are.
+    if (sensitiveNames.length > 0) dropSensitive(request, sensitiveNames);
     const channel = request.properties?.channel;
     const channelSpec = typeof channel === 'string' ? runtime.index.catalog.channelByKey.get(channel) : undefined;
-    if (
-      typeof channel === 'string' &&
-      channelSpec === undefined &&
-      (MEANINGS.get(request.event) ?? PLAIN).flags >= EVENT_FLAG.contactRefused
-    ) {
+    const what = MEANINGS.get(request.event) ?? PLAIN;
+    this.changesConsent = what.flags >= EVENT_FLAG.contactRefused;
+    if (typeof channel === 'string' && channelSpec === undefined && this.changesConsent) {
       return runtime.fail(FAULT.unknownChannel, 'track.properties.channel: the catalog has no such channel');
     }
     const { properties, frame, propertiesStart, propertiesEnd } = request;
     this.#properties.take(properties, frame, propertiesStart, propertiesEnd, runtime.options.coldCodec);
     const ok = this.#apply(
       request.event,
-      MEANINGS.get(request.event) ?? PLAIN,
+      what,
       decision !== 0 ? decision : quote,
       quote,
       properties,

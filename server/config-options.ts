@@ -32,6 +32,10 @@ export interface ConfigValues {
   readonly timeScale: number;
   /** Keys every seed, salt and signature; null: made once and kept in the data folder. */
   readonly secret: string | null;
+  /** Wraps the keys of sensitive traits; null: made once and kept in the data folder. */
+  readonly masterKey: string | null;
+  /** Prints the master key, instead of `masterKey`. */
+  readonly masterKeyCommand: string | null;
 }
 export type ConfigKey = keyof ConfigValues;
 
@@ -89,6 +93,8 @@ const secret: Check = (value) => {
   return value.length > 1024 ? 'must have at most 1024 characters' : null;
 };
 
+const optionalText: Check = (value) => (value === null ? null : text('a command')(value));
+const masterKey: Check = (value) => (value === null || isText(value) ? null : 'must be a key as text, not empty');
 /** What the kernel lets this process have before it kills it, less a tenth. */
 function memoryMegabytesByDefault(): number {
   const allowed = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
@@ -234,6 +240,24 @@ export const OPTIONS: { readonly [Key in ConfigKey]: OptionSpec } = {
     byDefault: null,
     defaultText: 'made at the first start and kept in the data folder',
     description: 'Keys the seeds of decisions, the holdout and the signatures of quotes. Change it and quotes end.',
+    isSecret: true,
+  },
+  masterKey: {
+    form: 'text',
+    check: masterKey,
+    byDefault: null,
+    defaultText: 'made at the first start and kept in the data folder',
+    description:
+      "Wraps every person's key for sensitive traits: 32 bytes, as 64 hexadecimal digits or base64. Change it with `opportune keys rotate` only.",
+    isSecret: true,
+  },
+  masterKeyCommand: {
+    form: 'text',
+    check: optionalText,
+    byDefault: null,
+    defaultText: '(none)',
+    description: "Command that prints the master key at each start, such as a key service's client; run by `sh -c`.",
+    // What it is called with may open the key service.
     isSecret: true,
   },
 };

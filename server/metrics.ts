@@ -161,6 +161,7 @@ function observeNode(provider: MeterProvider, status: () => NodeStatus): void {
   };
   gauge(NODE_GAUGES.ready, (node) => (isReady(node) ? 1 : 0));
   gauge(NODE_GAUGES.draining, (node) => (node.isDraining ? 1 : 0));
+  gauge(NODE_GAUGES.auditWritable, (node) => (node.isAuditWritable === false ? 0 : 1));
   gauge(NODE_GAUGES.startTime, (node) => node.startedAtEpochMillis / 1000);
   gauge(NODE_GAUGES.catalogActions, (node) => node.catalog.actions);
   gauge(NODE_GAUGES.residentMemory, residentMemoryBytes);

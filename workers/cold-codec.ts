@@ -3,9 +3,19 @@
  * msgpackr, whose only importer this is. What is decoded was encoded by this file, or copied from a frame that the
  * strict reader of `proto/` has been through: no extensions, no duplicate keys, integers within 2^53.
  */
-import { Packr } from 'msgpackr';
+import { addExtension, Packr } from 'msgpackr';
 import type { ColdCodec, ColdRecord } from '../actors/ports.ts';
-import type { Properties } from '../proto/messages.ts';
+import { SealedTrait } from '../actors/sealed-trait.ts';
+import type { Plain, Properties } from '../proto/messages.ts';
+
+/** The one extension on disk. The wire knows none, so no caller can hand in what looks sealed. */
+const SEALED_EXTENSION = 0x53;
+addExtension({
+  Class: SealedTrait,
+  type: SEALED_EXTENSION,
+  pack: (sealed: SealedTrait) => Buffer.from(sealed.bytes),
+  unpack: (bytes: Uint8Array) => new SealedTrait(Uint8Array.from(bytes)),
+});
 
 // Wire bytes may hold small numbers as 64-bit integers.
 const packr = new Packr({ useRecords: false, variableMapSize: true, int64AsType: 'number' });
@@ -15,10 +25,10 @@ export const coldCodec: ColdCodec = {
     return packr.pack(record);
   },
   decode(bytes: Uint8Array): ColdRecord {
-    const { traits } = packr.unpack(bytes) as ColdRecord; // written by `encode` only, behind a checksum
-    return { traits };
+    const { traits, keyIds } = packr.unpack(bytes) as ColdRecord; // written by `encode` only, behind a checksum
+    return keyIds === undefined ? { traits } : { traits, keyIds };
   },
-  encodeProperties(properties: Properties): Uint8Array {
+  encodeProperties(properties: { readonly [key: string]: Plain | SealedTrait }): Uint8Array {
     return packr.pack(properties);
   },
   decodeProperties(bytes: Uint8Array): Properties {

@@ -151,6 +151,11 @@ export const RPC_SYSTEM = 'opportune';
 export const NODE_GAUGES = {
   ready: info('opportune_ready', '1', '1 while the node takes every kind of request.'),
   draining: info('opportune_draining', '1', '1 while the node drains.'),
+  auditWritable: info(
+    'opportune_audit_writable',
+    '1',
+    "1 while the audit log can be written; else no person's data is shown.",
+  ),
   shardReady: info('opportune_shard_ready', '1', '1 while the shard is ready.'),
   startTime: info('opportune_start_time_seconds', 's', 'When the node started, in seconds since 1970.'),
   residentMemory: info('opportune_resident_memory_bytes', 'By', 'Resident memory of the process.'),

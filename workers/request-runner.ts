@@ -17,6 +17,8 @@ import { OP, type OpNumber, type Plain } from '../proto/messages.ts';
 import { type DocumentWriter, writeDecide, writeError, writeProfile, writeState, writeTrack } from '../proto/reply.ts';
 import { DURABILITY, type FrameSink, type Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
+import type { AuditOutlet } from './audit/audit-gate.ts';
+import { type AuditDetail, LOCAL_ACTOR, personName } from './audit/audit-record.ts';
 import { epochMicrosOf, epochMillis, monotonicMicros } from './clock.ts';
 import { fallbackReply, hasFallback } from './fallback-answer.ts';
 import { HeldAnswer, type HeldAnswerOwner } from './held-answer.ts';
@@ -59,6 +61,8 @@ export interface RequestRunnerOptions {
   readonly decideTurn: DecideTurn;
   readonly eventTurn: EventTurn;
   readonly profileTurn: ProfileTurn;
+  /** Where accesses to a person's data and changes of consent are told; absent where nobody keeps a log. */
+  readonly audit?: AuditOutlet;
   /** Many answers follow until `false`. */
   burst(isOn: boolean): void;
 }
@@ -71,6 +75,7 @@ export class RequestRunner implements HeldAnswerOwner {
   readonly #decideTurn: DecideTurn;
   readonly #eventTurn: EventTurn;
   readonly #profileTurn: ProfileTurn;
+  readonly #audit: AuditOutlet | undefined;
   readonly #mailboxes = new Mailboxes<Message>(MAILBOX_DEPTH_MAX, MAILBOX_DEPTH_PER_PROFILE_MAX, MAILBOX_BYTES_MAX);
   readonly #phases: TurnPhases;
   #traces: TraceRecord[] = [];
@@ -97,6 +102,7 @@ export class RequestRunner implements HeldAnswerOwner {
     this.#decideTurn = options.decideTurn;
     this.#eventTurn = options.eventTurn;
     this.#profileTurn = options.profileTurn;
+    this.#audit = options.audit;
     this.#phases = new TurnPhases(options.traces.isEnabled);
   }
 
@@ -240,6 +246,11 @@ export class RequestRunner implements HeldAnswerOwner {
       );
       return;
     }
+    if (request.op === OP.profile && this.#audit?.mayAccess() === false) {
+      const text = "audit: the log of accesses cannot be written, so no person's data is shown; try again later";
+      this.#answerFault(request, responder, slot, arrivedMicros, FAULT.auditUnavailable, text, isForwarded);
+      return;
+    }
     let fault: Fault | null;
     try {
       fault = this.#turn(request, now, phases);
@@ -252,9 +263,29 @@ export class RequestRunner implements HeldAnswerOwner {
       this.#answerFault(request, responder, slot, arrivedMicros, fault, this.#runtime.message, isForwarded);
       return;
     }
+    if (this.#audit !== undefined && request.op !== OP.decide) this.#recordAudit(request, responder, now);
     const waits = this.#waitsForDisk(request);
     if (waits >= 0) this.#hold(request, responder, slot, arrivedMicros, waits, isForwarded);
     else this.#answer(request, responder, slot, arrivedMicros, isForwarded);
+  }
+
+  /** Told before the answer leaves, waiting for nothing. */
+  #recordAudit(request: Request, responder: Responder, now: number): void {
+    if (request.op === OP.profile) this.#tellAudit('access', responder, now, { operation: 'profile' });
+    else if (request.op === OP.track && this.#eventTurn.changesConsent && !this.#eventTurn.isDuplicate) {
+      const channel = request.properties?.channel;
+      this.#tellAudit('consent', responder, now, {
+        event: request.event,
+        channel: typeof channel === 'string' ? channel : null,
+      });
+    } else if (request.op === OP.identify && typeof request.traits?.consent === 'boolean') {
+      this.#tellAudit('consent', responder, now, { personalisation: request.traits.consent });
+    }
+  }
+
+  #tellAudit(kind: 'access' | 'consent', responder: Responder, now: number, detail: AuditDetail): void {
+    const { record } = this.#runtime;
+    this.#audit?.record(kind, actorOf(responder), personName(record.hashHigh, record.hashLow), now, detail);
   }
 
   #turn(request: Request, now: number, phases: PhaseClock): Fault | null {
@@ -525,4 +556,9 @@ export class RequestRunner implements HeldAnswerOwner {
 
 function isReadOnlyOp(request: Request): boolean {
   return request.op === OP.profile || (request.op === OP.decide && request.isDryRun);
+}
+
+/** The name under which the audit log has whoever asked; nobody shows who they are yet. */
+function actorOf(_responder: Responder): string {
+  return LOCAL_ACTOR;
 }

@@ -32,6 +32,11 @@ const CONFIG_OPTIONS: readonly CommandOption[] = [
   }),
 ];
 
+const FOLDER_OPTIONS: readonly CommandOption[] = [
+  { flags: '--data <folder>', description: 'data folder of the node (OPPORTUNE_DATA, default ./data)' },
+  { flags: '--config <file>', description: 'YAML file of the options of the node (OPPORTUNE_CONFIG)' },
+];
+
 export const COMMANDS: readonly CommandSpec[] = [
   {
     name: 'start',
@@ -199,6 +204,49 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: 'print every option, its value and where it came from',
     options: [...CONFIG_OPTIONS, { flags: '--json', description: 'print as JSON' }],
     load: () => import('./config.ts'),
+  },
+  {
+    name: 'audit list',
+    usage: '',
+    summary: 'print records of the audit log: who changed what, and who saw whose data',
+    options: [
+      ...FOLDER_OPTIONS,
+      { flags: '--kind <list>', description: 'any of access,consent,catalog,start,… (all)' },
+      { flags: '--profile <key>', description: 'only those about this person' },
+      { flags: '--since <time>', description: 'an age such as 15m, epoch milliseconds or ISO 8601' },
+      { flags: '--limit <number>', description: 'the newest so many (50)' },
+      { flags: '--json', description: 'print the records as NDJSON' },
+    ],
+    load: () => import('./audit-list.ts'),
+  },
+  {
+    name: 'audit verify',
+    usage: '',
+    summary: 'check that the audit log is what was written, byte for byte',
+    options: [
+      ...FOLDER_OPTIONS,
+      { flags: '--head <hash>', description: 'a head kept elsewhere, which must be in the log' },
+      { flags: '--json', description: 'print the result as JSON' },
+    ],
+    load: () => import('./audit-verify.ts'),
+  },
+  {
+    name: 'keys rotate',
+    usage: '',
+    summary: 'put the keys of sensitive traits under a new master key (server stopped)',
+    options: [
+      ...FOLDER_OPTIONS,
+      { flags: '--new-key-file <file>', description: 'the new master key, where it is not kept in the data folder' },
+      { flags: '--new-key-command <command>', description: 'a command that prints the new master key' },
+    ],
+    load: () => import('./keys-rotate.ts'),
+  },
+  {
+    name: 'keys erase',
+    usage: '<profile>',
+    summary: "erase a person's keys: sensitive traits are unreadable in every copy, backups included",
+    options: FOLDER_OPTIONS,
+    load: () => import('./keys-erase.ts'),
   },
   {
     name: 'catalog check',

@@ -109,6 +109,9 @@ const PORTS: readonly PortRule[] = [
     allowed: [
       'client/random.ts', // message ids, jitter
       'workers/store/data-folder.ts', // the node's secret, once
+      'workers/vault/master-key.ts', // the master key, once
+      'workers/vault/data-keys.ts', // keys of persons, and nonces
+      'workers/vault/trait-vault.ts', // nonces
       'workers/store/folder-lock.ts', // tells two lock files apart
       'server/doctor-checks.ts', // name of a file that is tried out
       'bench/load-socket.ts', // WebSocket's handshake key

@@ -203,7 +203,7 @@ function missingSecret(path: string): DataFolderError {
 }
 
 /** The file is there whole or not at all, also after a power loss. The caller holds the lock. */
-async function writeDurably(folder: string, name: string, bytes: Uint8Array, mode: number): Promise<void> {
+export async function writeDurably(folder: string, name: string, bytes: Uint8Array, mode: number): Promise<void> {
   const temporary = join(folder, `.${name}.new`);
   const file = await open(temporary, 'w', mode);
   try {
