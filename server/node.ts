@@ -25,6 +25,7 @@ import { createMetricsBuffer, MetricsReader } from '../workers/metrics-layout.ts
 import { createPriceMemory, PriceTable } from '../workers/price-table.ts';
 import { adoptStopped } from '../workers/recovery.ts';
 import { createLedgerMemory, dealSlots, type LedgerSubject } from '../workers/shared-ledger.ts';
+import { missingBytes } from '../workers/store/data-file.ts';
 import { type DataFolder, openDataFolder } from '../workers/store/data-folder.ts';
 import { claimEpoch } from '../workers/store/node-epoch.ts';
 import { fingerprintOf } from '../workers/vault/master-key.ts';
@@ -159,6 +160,7 @@ class Node implements RunningNode {
     if (config.port !== 0) await assertPortFree(config.host, config.port);
     this.#folder = await openDataFolder(config.data);
     this.isFirstStart = this.#folder.isNew;
+    if (missingBytes(this.#folder.storePath) > 0) await this.#assertWhole(this.#folder.storePath);
     await this.#openAudit(this.#folder);
     await this.#openVault(this.#folder);
     this.#epoch = await claimEpoch(this.#folder.storePath);
@@ -195,6 +197,24 @@ class Node implements RunningNode {
     this.#keepSpareSoon();
     if (this.#otel.traces.isEnabled) this.#tracing = this.#loadTracing();
     if (this.#otel.metrics !== null) void this.#loadMetrics();
+  }
+
+  /** A data file shorter than its head says is healthy or cut off: read whole by a process that may die of it. */
+  async #assertWhole(storePath: string): Promise<void> {
+    const { readStore } = await import('../workers/backup/store-reader.ts');
+    let finding = '';
+    await readStore({
+      storePath,
+      isLive: true,
+      onFinding: ({ what, where }) => {
+        if (finding === '') finding = `${where}: ${what}`;
+      },
+    });
+    if (finding === '') return;
+    const bytes = missingBytes(storePath);
+    throw new OperatorError('DATA_DAMAGED', `the data file lacks its last ${bytes} bytes; ${finding}`, {
+      advice: 'See what else is damaged with `opportune verify`, and restore a backup with `opportune restore`.',
+    });
   }
 
   // ── shards ─────────────────────────────────────────────────────────────────────────────────────

@@ -6,6 +6,7 @@
  *   requests ─▸ RequestRunner ─▸ turns ─▸ ActorRuntime ─▸ journal ─▸ ShardWriter ─▸ LMDB
  *                                  └─▸ ShardModels ◂─▸ other shards
  */
+import { getHeapStatistics } from 'node:v8';
 import { ActorRuntime, type RuntimeStats } from '../actors/actor-runtime.ts';
 import { DecideTurn } from '../actors/decide-turn.ts';
 import { EFFECT, Effect, EVENT } from '../actors/effect.ts';
@@ -386,7 +387,8 @@ export class Shard {
       stats.leasesOpened - stats.leasesConfirmed - stats.leasesReleased - stats.leasesExpired,
     );
     if (++this.#ticks % SLOW_GAUGES_TICKS !== 0) return;
-    metrics.set(GAUGE.heapUsedBytes, process.memoryUsage().heapUsed);
+    // Not `process.memoryUsage`, which opens a file: without a descriptor left it would end this worker.
+    metrics.set(GAUGE.heapUsedBytes, getHeapStatistics().used_heap_size);
     metrics.set(GAUGE.storeBytes, this.#options.shard === 0 ? this.#store.sizeBytes() : 0);
     metrics.set(GAUGE.eventLoopUtilisation, eventLoopUtilisation());
   }

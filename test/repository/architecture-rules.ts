@@ -40,8 +40,9 @@ const JOBS: Readonly<Record<string, readonly string[]>> = {
   'workers/jobs/model-snapshot-file.ts': [
     'workers/jobs/job-thread.ts',
     'server/model-keeper.ts',
-    'server/evaluate/current-policy.ts', // this and the next run in a process of the command line, where no shard is
+    'server/evaluate/current-policy.ts', // this and the next two run in a process of the command line, where no shard is
     'workers/recompute/start-models.ts',
+    'workers/backup/verify-folder.ts',
   ],
 };
 
