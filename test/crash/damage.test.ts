@@ -54,6 +54,22 @@ function flip(file: string, at: number, mask: number): void {
   writeFileSync(file, bytes);
 }
 
+const PAGE_BYTES = 4096;
+/** Of a page header: what kind of page it is; 1 is a branch and 2 a leaf, whose keys and links nothing checks. */
+const FLAGS_AT = 18;
+
+/** Where a byte is flipped: every other time in a page of keys, of which there are few. */
+function chooseByte(bytes: Buffer, isInKeys: boolean, fraction: () => number): number {
+  const pages: number[] = [];
+  for (let at = 0; at + PAGE_BYTES <= bytes.length; at += PAGE_BYTES) {
+    const isOwn = Number(bytes.readBigUInt64LE(at)) * PAGE_BYTES === at;
+    if (isOwn && (bytes.readUInt16LE(at + FLAGS_AT) & 3) !== 0) pages.push(at);
+  }
+  const page = pages[Math.floor(fraction() * pages.length)];
+  if (!isInKeys || page === undefined) return Math.floor(fraction() * bytes.length);
+  return page + Math.floor(fraction() * PAGE_BYTES);
+}
+
 type Outcome = 'right' | 'refused' | 'named' | 'wrong' | 'signal';
 
 interface StartOutcome {
@@ -139,7 +155,7 @@ describe('damage', () => {
     for (let round = 0; round < ROUNDS; round++) {
       const data = copyOfWhole();
       const file = join(data, 'store', 'data.mdb');
-      const at = Math.floor(fraction() * readFileSync(file).length);
+      const at = chooseByte(readFileSync(file), round % 2 === 0, fraction);
       flip(file, at, 1 << Math.floor(fraction() * 8));
       const findings = await findingsIn(data);
       if (findings.length > 0) found++;
