@@ -95,6 +95,13 @@ export interface ProductPromotion {
     | { readonly kind: 'bundle'; readonly bundleMinor: number; readonly otherHash: number };
 }
 
+/** For whom the rule holds, off everybody's price; of several the largest, never their sum. */
+export interface PersonalDiscount {
+  readonly when: Rule;
+  /** In 1/10,000 of the price. */
+  readonly basisPoints: number;
+}
+
 export interface Product {
   readonly index: number;
   readonly sku: string;
@@ -122,6 +129,10 @@ export interface Product {
   /** What a unit is worth that was not sold by then. */
   readonly salvageMinor: number;
   readonly promotions: readonly ProductPromotion[];
+  /** Discounts of single people; empty where the product has one price for everybody. */
+  readonly personalDiscounts: readonly PersonalDiscount[];
+  /** Most a personal price may lie below everybody's, in 1/10,000 of it. */
+  readonly groupGapBasisPointsMax: number;
   readonly quoteTtlMillis: number;
 }
 

@@ -21,6 +21,8 @@ import { GAP_WEIGHT_SCALE } from './inverse-gap.ts';
 import type { LinearModel } from './linear-model.ts';
 import { maturityPoint, reachOf } from './maturity.ts';
 import { PART_KIND, type PartRegister } from './part-register.ts';
+import { personalPrice } from './personal-price.ts';
+import type { PricePoint } from './price-point.ts';
 import { drawUniform, PURPOSE } from './random.ts';
 import { featureEffects } from './response-learning.ts';
 import { positivesLearnt, predictAll, type ResponseModel, responseMoments, trialsLearnt } from './response-model.ts';
@@ -36,6 +38,8 @@ export interface ProfileState extends RuleScope, LocalNow {
   readonly hasConsent: boolean;
   /** Whether the person refused contact on this channel. */
   refusesChannel(channelHash: number): boolean;
+  /** Whether the person said no to prices of their own. */
+  readonly refusesPersonalPrice: boolean;
   /** No room for one more lease that holds something. */
   readonly isHoldingFull: boolean;
   /** Index of the person's time zone in the zone table. */
@@ -48,17 +52,6 @@ export interface BudgetView {
   budgetLeftMinor(action: Action): number;
   /** Units of the product that nobody has bought or holds. */
   stockLeft(product: Product): number;
-}
-
-export interface PricePoint {
-  readonly priceMinor: number;
-  readonly maskedPriceMinor: number;
-  readonly personalised: boolean;
-  /** Probability of `priceMinor` among all prices of this hour. */
-  readonly propensity: number;
-  /** Key of the promotion to offer beside it, or null. */
-  readonly promotion: string | null;
-  readonly explain: Properties;
 }
 
 /** The learnt state the pipeline reads. */
@@ -202,15 +195,18 @@ export class Pipeline {
       this.phases.mark(STAGE.score);
     }
     if ((query.wantMask & WANT.price) !== 0 && query.product !== null) {
-      draft.price = isWithheld
-        ? listPrice(query.product)
-        : this.#models.pricePoint(query.product, state.atEpochMillis, this.#stockLeft(query.product), query.isExplain);
+      draft.price = isWithheld ? listPrice(query.product) : this.#price(state, query.product, query.isExplain);
       this.phases.mark(STAGE.price);
     }
     if ((query.wantMask & WANT.sendTime) !== 0 && !isWithheld) {
       this.#chooseTime(state, query, draft);
       this.phases.mark(STAGE.sendTime);
     }
+  }
+
+  #price(state: ProfileState, product: Product, isExplain: boolean): PricePoint {
+    const everybody = this.#models.pricePoint(product, state.atEpochMillis, this.#stockLeft(product), isExplain);
+    return product.personalDiscounts.length === 0 ? everybody : personalPrice(product, state, everybody);
   }
 
   /**

@@ -5,8 +5,8 @@
  */
 import type { Catalog, Product } from '../decision/catalog.ts';
 import { DEMAND_SLOTS, type Demand, summariseDemand } from '../decision/demand-model.ts';
-import type { PricePoint } from '../decision/pipeline.ts';
 import { choosePrice, createPriceInput, createPriceResult } from '../decision/price.ts';
+import type { PricePoint } from '../decision/price-point.ts';
 import { pricePropensity } from '../decision/price-propensity.ts';
 import { choosePromotion, type PromotedProduct, type Promotion } from '../decision/promotion.ts';
 import { quotesPerHour } from '../decision/quote-traffic.ts';

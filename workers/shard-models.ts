@@ -17,7 +17,7 @@ import { FeatureVector } from '../decision/features.ts';
 import { LINEAR_DIMENSIONS, LINEAR_PRIORS, LINEAR_SUMS, LinearModel } from '../decision/linear-model.ts';
 import { applyDelta, ModelDelta, rebase } from '../decision/model-delta.ts';
 import { dealParts, PART_KIND, type PartKeys, PartRegister } from '../decision/part-register.ts';
-import type { PricePoint } from '../decision/pipeline.ts';
+import type { PricePoint } from '../decision/price-point.ts';
 import { GAP_SLOTS } from '../decision/purchase-due.ts';
 import { learnTraffic, TRAFFIC_SLOTS } from '../decision/quote-traffic.ts';
 import { DELAY_SLOTS, delayBin, negativeWeight, nextStepAge } from '../decision/response-delay.ts';
@@ -292,11 +292,13 @@ export class ShardModels implements Models, SharedModels {
     const state = this.#demand.of(product.hash);
     const before = Float64Array.from(state);
     const priceMinor = event.getF64(EVENT.priceMinor);
+    // Who gets a price of their own is no accident: what they buy says nothing about what others would.
+    const isPersonal = (flags & EVENT_FLAG.personalPrice) !== 0;
     if (flags & EVENT_FLAG.quote) {
-      learnQuote(state, 0, priceMinor, product.listMinor);
+      if (!isPersonal) learnQuote(state, 0, priceMinor, product.listMinor);
       learnTraffic(state, DEMAND_SLOTS, event.getF64(EVENT.eventAt));
     }
-    if (flags & EVENT_FLAG.purchase)
+    if (flags & EVENT_FLAG.purchase && !isPersonal)
       learnPurchase(state, 0, priceMinor, product.listMinor, event.getF64(EVENT.quantity));
     this.#demand.addChange(product.hash, before);
     this.hasNews = true;

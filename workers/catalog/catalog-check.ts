@@ -103,6 +103,7 @@ export function checkCatalog(root: unknown, rules: RuleParser, counters: Counter
   checkDistinct(skus, (index) => ['products', index, 'sku'], sink);
   for (const [index, product] of listOf(catalog.products).entries())
     checkProduct(['products', index], mapOf(product), skus, sink);
+  checkPersonalPrices(catalog, rules, sink);
   const keys = listOf(catalog.actions).map((action) => textOf(mapOf(action).key));
   checkDistinct(keys, (index) => ['actions', index, 'key'], sink);
   for (const [index, action] of listOf(catalog.actions).entries()) {
@@ -231,6 +232,45 @@ function checkPromotions(
     if (other === null) continue;
     if (other === textOf(product.sku)) sink.find([...at, 'bundleSku'], 'a product is no bundle with itself');
     else if (!skus.includes(other)) unknownName([...at, 'bundleSku'], other, skus, 'product', sink);
+  }
+}
+
+/** Traits that no price may depend on, and so no context value of their name. */
+function hiddenTraits(catalog: RawMap): string[] {
+  const traits = Object.entries(mapOf(mapOf(catalog.profile).traits));
+  return traits
+    .filter(([, trait]) => mapOf(trait).protected === true || mapOf(trait).sensitive === true)
+    .map(([name]) => name);
+}
+
+/** A price of one's own is declared on purpose, with the gap it may make, and never by what is protected. */
+function checkPersonalPrices(catalog: RawMap, rules: RuleParser, sink: FindingSink): void {
+  const hidden = hiddenTraits(catalog);
+  const isDefault = mapOf(catalog.decision).personalPrice === true;
+  for (const [index, raw] of listOf(catalog.products).entries()) {
+    const product = mapOf(raw);
+    const at = ['products', index, 'personalDiscounts'];
+    const discounts = listOf(product.personalDiscounts).map(mapOf);
+    if (discounts.length === 0) {
+      if (product.personalPrice === true)
+        sink.find(['products', index, 'personalPrice'], 'has no personalDiscounts: every price is that of everybody');
+      continue;
+    }
+    if (!(typeof product.personalPrice === 'boolean' ? product.personalPrice : isDefault))
+      sink.find(at, 'are given only with personalPrice: true, for the product or in decision');
+    const gap = numberOf(product.groupGapBasisPointsMax);
+    if (gap === null) sink.find(at, 'need groupGapBasisPointsMax: how far may two prices of one hour lie apart?');
+    for (const [n, { when, basisPoints }] of discounts.entries()) {
+      checkRule([...at, n, 'when'], when, rules, sink);
+      const named = hidden.find((name) =>
+        textOf(when)?.match(new RegExp(`\\bcontext\\s*(\\.\\s*|\\[\\s*["'])${name}\\b`)),
+      );
+      if (named !== undefined)
+        sink.find([...at, n, 'when'], `no price may depend on "${named}", sent in the context or not`);
+      const points = numberOf(basisPoints);
+      if (gap !== null && points !== null && points > gap)
+        sink.find([...at, n, 'basisPoints'], `${points} is more than groupGapBasisPointsMax ${gap} allows`);
+    }
   }
 }
 

@@ -12,6 +12,7 @@ export const CATALOG_LIMITS = {
   capsMax: 8,
   endingsMax: 8,
   promotionsMax: 16,
+  personalDiscountsMax: 16,
   promotionUnitsMax: 14,
   marginBasisPointsMax: 1_000_000,
   contextWeightsMax: 16,

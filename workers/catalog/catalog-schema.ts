@@ -120,6 +120,20 @@ const product = z.strictObject({
   salvageMinor: moneyMinor.optional().describe('Worth of a unit not sold by then'),
   promotions: z.array(promotion).max(CATALOG_LIMITS.promotionsMax).optional(),
   quoteTtlMillis: z.int().min(1_000).max(CATALOG_LIMITS.quoteTtlMillisMax).optional(),
+  personalPrice: z
+    .boolean()
+    .optional()
+    .describe('Whether single people may get a lower price; default that of decision'),
+  groupGapBasisPointsMax: z
+    .int()
+    .min(0)
+    .max(10_000)
+    .optional()
+    .describe("Most that two people's, and so two groups', prices of one hour may differ"),
+  personalDiscounts: z
+    .array(z.strictObject({ when: rule, basisPoints: z.int().min(1).max(10_000) }))
+    .max(CATALOG_LIMITS.personalDiscountsMax)
+    .optional(),
 });
 
 const action = z.strictObject({
@@ -157,6 +171,7 @@ export const catalogSchema = z.strictObject({
       rewardWindow: duration.optional(),
       leaseMillis: z.int().min(1_000).max(CATALOG_LIMITS.leaseMillisMax).optional(),
       fallback: key.optional(),
+      personalPrice: z.boolean().optional().describe('Default of all products; false'),
       diversity: fatigue.optional().describe('As fatigue, for offers of the same category'),
     })
     .optional(),

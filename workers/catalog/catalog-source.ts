@@ -76,7 +76,7 @@ export function compileCatalogSource(source: CatalogSource): Catalog {
     ([key, slot], index): Slot => ({ index, key, hash: hashOf(key), channels: indicesOf(slot.channels, channelByKey) }),
   );
   const slotByKey = new Map(slots.map((slot) => [slot.key, slot]));
-  const products = (file.products ?? []).map((product, index) => compileProduct(product, file.currency, index));
+  const products = (file.products ?? []).map((product, index) => compileProduct(product, file.currency, index, ruleOf));
   const actions = file.actions.map((action, index) => compileAction(action, index, ruleOf, channelByKey, slotByKey));
   const actionByKey = new Map(actions.map((action) => [action.key, action]));
   const decision = file.decision ?? {};
@@ -140,6 +140,7 @@ function compileProduct(
   product: NonNullable<CatalogFile['products']>[number],
   currency: string,
   index: number,
+  ruleOf: (text: string) => Rule,
 ): Product {
   return {
     index,
@@ -160,6 +161,12 @@ function compileProduct(
     sellByEpochMillis: product.sellBy === undefined ? null : sound(parseInstantMillis(product.sellBy)),
     salvageMinor: product.salvageMinor ?? 0,
     promotions: (product.promotions ?? []).map(compilePromotion),
+    // None but where prices may be personal: the check has made sure.
+    personalDiscounts: (product.personalDiscounts ?? []).map(({ when, basisPoints }) => ({
+      when: ruleOf(when),
+      basisPoints,
+    })),
+    groupGapBasisPointsMax: product.groupGapBasisPointsMax ?? 0,
     quoteTtlMillis: product.quoteTtlMillis ?? CATALOG_DEFAULTS.quoteTtlMillis,
   };
 }
