@@ -34,6 +34,7 @@ import {
   DECISION,
   DECISION_FLAG,
   EFFECT,
+  INPUT_BYTES,
   LEDGER,
   MASKED_BYTES,
   REQUEST_COUNT_SHIFT,
@@ -393,12 +394,15 @@ export class DecideTurn {
     const bitmaps = words * (1 + (hasSubset ? 1 : 0) + (this.#lacksBudget ? 1 : 0));
     const isPersonal = this.#isPersonal(priceMinor);
     const masked = isPersonal ? MASKED_BYTES : 0;
+    const { hasInputs } = draft;
+    const inputs = hasInputs ? INPUT_BYTES : 0;
     const body =
       DECISION.chosen -
       48 +
       draft.chosenCount * CHOSEN_BYTES +
       bitmaps * 4 +
       features.count * 8 +
+      inputs +
       masked +
       context.length;
     effect.begin(EFFECT.decision, body);
@@ -417,7 +421,8 @@ export class DecideTurn {
       (draft.hasSendTime ? DECISION_FLAG.hasSendTime : 0) |
       (holdsStock ? DECISION_FLAG.holdsStock : 0) |
       (this.#isOutbid ? DECISION_FLAG.outbid : 0) |
-      (isPersonal ? DECISION_FLAG.personalPrice : 0);
+      (isPersonal ? DECISION_FLAG.personalPrice : 0) |
+      (hasInputs ? DECISION_FLAG.demandInputs : 0);
     effect.setU16(DECISION.featureCount, features.count);
     effect.setF64(DECISION.priceMinor, priceMinor);
     effect.setF64(DECISION.pricePropensity, this.#pricePropensity(priceMinor) ?? Number.NaN);
@@ -470,6 +475,10 @@ export class DecideTurn {
       word += words;
     }
     if (this.#lacksBudget) for (let i = 0; i < words; i++) effect.u32[word++] = this.#lacking[i] as number;
+    if (hasInputs) {
+      effect.u32[word++] = (query.product as Product).demandInputsHash; // inputs are a product's
+      for (const value of draft.inputs) effect.f32[word++] = value;
+    }
     if (isPersonal) {
       effect.setMaskedPriceMinor(this.#maskedPrice(priceMinor));
       word += MASKED_BYTES >>> 2;

@@ -20,6 +20,8 @@
  * Between effects stand marks (`journal-marks.ts`), which change no record. They and a decision's request part
  * are there so that a decision can be computed again from the journal alone.
  */
+import { DEMAND_INPUTS_MAX } from '../decision/demand-inputs.ts';
+
 export const EFFECT = { decision: 1, event: 2, identify: 3, release: 5, expire: 6 } as const;
 /** Types from here on are marks. */
 export const MARK_TYPE_MIN = 16;
@@ -74,9 +76,13 @@ export const DECISION_FLAG = {
   outbid: 32,
   /** The price is the person's own: everybody's stands before the context. */
   personalPrice: 64,
+  /** What moves the product's demand stands before that: see `INPUT_BYTES`. */
+  demandInputs: 128,
 } as const;
 /** Everybody's price beside a personal one: high and low word of 64 bits. */
 export const MASKED_BYTES = 8;
+/** The hash of their declaration, then the values. */
+export const INPUT_BYTES = 4 + 4 * DEMAND_INPUTS_MAX;
 
 /** Offsets of one chosen action inside a decision, from `DECISION.chosen + i * CHOSEN_BYTES`. */
 export const CHOSEN_BYTES = 48;
@@ -301,9 +307,16 @@ export class Effect {
     const isThere = this.getU32(DECISION.requestFlags) & REQUEST_FLAG.hasSubset;
     return this.subsetStart() + (isThere ? this.getU16(DECISION.allowedWords) * 4 : 0);
   }
-  maskedStart(): number {
+  inputsStart(): number {
     const isThere = this.getU32(DECISION.requestFlags) & REQUEST_FLAG.lacksBudget;
     return this.lackingStart() + (isThere ? this.getU16(DECISION.allowedWords) * 4 : 0);
+  }
+  get inputsHash(): number {
+    return this.u32[this.inputsStart() >>> 2] as number;
+  }
+  maskedStart(): number {
+    const isThere = (this.u8[DECISION.flags] as number) & DECISION_FLAG.demandInputs;
+    return this.inputsStart() + (isThere ? INPUT_BYTES : 0);
   }
   contextStart(): number {
     const isThere = (this.u8[DECISION.flags] as number) & DECISION_FLAG.personalPrice;

@@ -5,6 +5,7 @@
  * version; what is stored on disk uses the 32-bit hashes (murmur3 of the key, seed 0), which the
  * compiler checks to be free of collisions.
  */
+import type { DemandInput } from './demand-inputs.ts';
 import type { Promotion } from './promotion.ts';
 import type { Rule } from './rule.ts';
 
@@ -133,6 +134,10 @@ export interface Product {
   readonly personalDiscounts: readonly PersonalDiscount[];
   /** Most a personal price may lie below everybody's, in 1/10,000 of it. */
   readonly groupGapBasisPointsMax: number;
+  /** What moves its demand beside its price; at most six. */
+  readonly demandInputs: readonly DemandInput[];
+  /** Under which what they do is learnt: other inputs, another beginning. */
+  readonly demandInputsHash: number;
   readonly quoteTtlMillis: number;
 }
 

@@ -104,6 +104,7 @@ export function checkCatalog(root: unknown, rules: RuleParser, counters: Counter
   for (const [index, product] of listOf(catalog.products).entries())
     checkProduct(['products', index], mapOf(product), skus, sink);
   checkPersonalPrices(catalog, rules, sink);
+  checkDemandInputs(catalog, skus, sink);
   const keys = listOf(catalog.actions).map((action) => textOf(mapOf(action).key));
   checkDistinct(keys, (index) => ['actions', index, 'key'], sink);
   for (const [index, action] of listOf(catalog.actions).entries()) {
@@ -241,6 +242,31 @@ function hiddenTraits(catalog: RawMap): string[] {
   return traits
     .filter(([, trait]) => mapOf(trait).protected === true || mapOf(trait).sensitive === true)
     .map(([name]) => name);
+}
+
+const INPUT_KINDS = [['context', 'usualMinor'], ['context', 'mean', 'scale'], ['product'], ['hour']];
+
+/** What moves demand is one thing each, of the world and not of a person. */
+function checkDemandInputs(catalog: RawMap, skus: readonly (string | null)[], sink: FindingSink): void {
+  const traits = Object.keys(mapOf(mapOf(catalog.profile).traits));
+  for (const [index, raw] of listOf(catalog.products).entries()) {
+    const product = mapOf(raw);
+    for (const [n, input] of listOf(product.demandInputs).map(mapOf).entries()) {
+      const at = ['products', index, 'demandInputs', n];
+      const given = Object.keys(input);
+      if (!INPUT_KINDS.some((kind) => kind.length === given.length && kind.every((name) => given.includes(name))))
+        sink.find(at, `must have exactly one of ${INPUT_KINDS.map((kind) => kind.join(' with ')).join(', ')}`);
+      const { context, product: other } = input;
+      if (typeof context === 'string' && traits.includes(context))
+        sink.find(
+          [...at, 'context'],
+          `"${context}" is a trait: one price an hour cannot follow what differs between people`,
+        );
+      if (typeof other !== 'string') continue;
+      if (other === textOf(product.sku)) sink.find([...at, 'product'], 'its own price is in its demand already');
+      else if (!skus.includes(other)) unknownName([...at, 'product'], other, skus, 'product', sink);
+    }
+  }
 }
 
 /** A price of one's own is declared on purpose, with the gap it may make, and never by what is protected. */

@@ -13,6 +13,7 @@ export const CATALOG_LIMITS = {
   endingsMax: 8,
   promotionsMax: 16,
   personalDiscountsMax: 16,
+  demandInputsMax: 6,
   promotionUnitsMax: 14,
   marginBasisPointsMax: 1_000_000,
   contextWeightsMax: 16,

@@ -120,6 +120,20 @@ const product = z.strictObject({
   salvageMinor: moneyMinor.optional().describe('Worth of a unit not sold by then'),
   promotions: z.array(promotion).max(CATALOG_LIMITS.promotionsMax).optional(),
   quoteTtlMillis: z.int().min(1_000).max(CATALOG_LIMITS.quoteTtlMillisMax).optional(),
+  demandInputs: z
+    .array(
+      z.strictObject({
+        context: key.optional(),
+        usualMinor: moneyMinor.optional(),
+        mean: z.number().optional(),
+        scale: z.number().positive().optional(),
+        product: key.optional(),
+        hour: z.enum(['sine', 'cosine']).optional(),
+      }),
+    )
+    .max(CATALOG_LIMITS.demandInputsMax)
+    .optional()
+    .describe('What moves demand beside the price, the same for everybody in an hour'),
   personalPrice: z
     .boolean()
     .optional()
@@ -190,6 +204,7 @@ export const catalogSchema = z.strictObject({
 /** A catalog file whose shape holds; written by a person, so what has a default may be missing. */
 export type CatalogFile = z.infer<typeof catalogSchema>;
 export type PromotionFile = z.infer<typeof promotion>;
+export type DemandInputFile = NonNullable<z.infer<typeof product>['demandInputs']>[number];
 export type CapFile = z.infer<typeof cap>;
 export type FatigueFile = z.infer<typeof fatigue>;
 
