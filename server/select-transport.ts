@@ -19,9 +19,11 @@ export interface SelectedTransport {
 /**
  * Picks the transport of this thread and loads it.
  *
+ * @param needsTls the ports speak TLS themselves, which only `ws` does.
  * Rejects with TransportError TRANSPORT_UNAVAILABLE when `uws` is asked for by name and cannot be loaded.
  */
-export async function selectTransport(preference: TransportPreference): Promise<SelectedTransport> {
+export async function selectTransport(preference: TransportPreference, needsTls = false): Promise<SelectedTransport> {
+  if (needsTls) return { factory: await loadWs(), note: 'ws, because uws speaks no TLS 1.3 here' };
   if (preference === 'ws') return { factory: await loadWs(), note: 'ws, as asked' };
   const load = loadNative();
   if (load.library !== undefined) {

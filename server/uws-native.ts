@@ -34,6 +34,10 @@ export interface NativeResponse {
   writeHeader(name: string, value: string): NativeResponse;
   end(body: string, closeConnection: boolean): NativeResponse;
   upgrade(userData: object, key: string, protocol: string, extensions: string, context: unknown): void;
+  /** Told when the peer is gone before the answer; the response may not be touched afterwards. */
+  onAborted(handler: () => void): NativeResponse;
+  cork(work: () => void): unknown;
+  getRemoteAddressAsText(): ArrayBuffer;
 }
 
 export interface NativeBehavior {
