@@ -22,14 +22,18 @@ import { epochMicrosOf, monotonicMicros, monotonicMicrosOf } from '../workers/cl
 import { COUNTER, HISTOGRAM, type MetricsWriter } from '../workers/metrics-layout.ts';
 import type { RequestRunner } from '../workers/request-runner.ts';
 import type { Responder } from '../workers/responder.ts';
+import { TENANTS_MAX } from './config-options.ts';
 import { createRingMemory, RING_RECORD_BYTES_MAX, RingReader, RingWriter } from './shared-ring.ts';
 
 const FORWARDED_MAX = 16_384;
 
-/** Tag of a record: the slot, and whether it is an answer and which encoding it has. */
+/** Tag of a record: the slot, the tenant, and whether it is an answer and which encoding it has. */
 const TAG_JSON = 1 << 29;
 const TAG_ANSWER = 1 << 30;
 const SLOT_MASK = FORWARDED_MAX - 1;
+const TENANT_SHIFT = 14;
+const TENANT_MASK = 0xff;
+assert(FORWARDED_MAX === 1 << TENANT_SHIFT && TENANTS_MAX < TENANT_MASK, 'a tenant is the bits between slot and flags');
 assert(FORWARDED_MAX <= TAG_JSON && (FORWARDED_MAX & SLOT_MASK) === 0, 'a slot is the low bits of a tag');
 assert(LIMITS.frameBytesMax <= RING_RECORD_BYTES_MAX, 'a request always fits into a ring');
 
@@ -51,13 +55,18 @@ type LinkMessage = typeof WAKE | Ring | Large;
 /** Who waits for an answer from the other worker. */
 export interface ForwardOrigin {
   readonly encoding: Encoding;
+  /** Number of the tenant whose request it is, the same on every worker. */
+  readonly tenant: number;
   sendBytes(id: number, bytes: Uint8Array): void;
   failForwarded(id: number, fault: Fault, message: string): void;
 }
 
 /** What a link needs of its own thread. */
 export interface LinkHost {
-  readonly requests: RequestRunner;
+  /** By tenant number. */
+  readonly tenants: readonly { readonly requests: RequestRunner }[];
+  /** All requests of a batch have been handed over. */
+  endFrame(): void;
   readonly metrics: MetricsWriter;
   writer(encoding: Encoding): DocumentWriter;
   decoder(encoding: Encoding): FrameDecoder;
@@ -84,14 +93,16 @@ export class ShardLink {
   readonly #freeSlots: number[] = [];
   #waiting = 0;
   readonly #kept: Kept[] = [];
-  readonly #responders: Record<Encoding, Responder>;
+  /** By tenant: each has mailboxes of its own, and a line stands in those of one only. */
+  readonly #responders: readonly Record<Encoding, Responder>[];
   /** The forwarded request being decoded; for one at a time. */
   #takenSlot = 0;
   #takenMicros = 0;
   #takenResponder: Responder;
+  #takenRequests: RequestRunner;
   readonly #sink: FrameSink = {
     onRequest: (request) => {
-      const { requests } = this.#host;
+      const requests = this.#takenRequests;
       requests.markDecoded(this.#takenMicros);
       requests.handle(request, this.#takenResponder, this.#takenSlot, this.#takenMicros, true);
     },
@@ -107,8 +118,12 @@ export class ShardLink {
   constructor(port: MessagePort, host: LinkHost) {
     this.#port = port;
     this.#host = host;
-    this.#responders = { msgpack: this.#responder('msgpack'), json: this.#responder('json') };
-    this.#takenResponder = this.#responders.msgpack;
+    this.#responders = host.tenants.map(() => ({ msgpack: this.#responder('msgpack'), json: this.#responder('json') }));
+    const [first] = host.tenants;
+    const [responders] = this.#responders;
+    assert(first !== undefined && responders !== undefined, 'there is always the default tenant');
+    this.#takenRequests = first.requests;
+    this.#takenResponder = responders.msgpack;
     const memory = createRingMemory();
     this.#writer = new RingWriter(memory);
     port.on('message', (message: LinkMessage) => {
@@ -127,7 +142,7 @@ export class ShardLink {
     this.#origins[slot] = origin;
     this.#ids[slot] = request.id;
     this.#sentMicros[slot] = monotonicMicros();
-    const tag = origin.encoding === 'json' ? slot | TAG_JSON : slot;
+    const tag = slot | (origin.tenant << TENANT_SHIFT) | (origin.encoding === 'json' ? TAG_JSON : 0);
     // The instant is the wall clock's: deadlines and durations count from there, and each thread has its own.
     this.#put(tag, epochMicrosOf(arrivedMicros), request.frame, request.rawStart, request.rawEnd);
     this.#host.metrics.add(COUNTER.forwardsSent, 1);
@@ -163,7 +178,7 @@ export class ShardLink {
     const isPeerStarved = this.#reader.drain(this.#visit);
     this.#host.burst(false);
     this.#isTaking = false;
-    this.#host.requests.endFrame();
+    this.#host.endFrame();
     this.#putKept();
     if (isPeerStarved) this.#port.postMessage(WAKE);
     this.#wake();
@@ -177,7 +192,10 @@ export class ShardLink {
     this.#host.metrics.add(COUNTER.forwardsReceived, 1);
     this.#takenSlot = tag & SLOT_MASK;
     this.#takenMicros = monotonicMicrosOf(number);
-    this.#takenResponder = tag & TAG_JSON ? this.#responders.json : this.#responders.msgpack;
+    const tenant = (tag >>> TENANT_SHIFT) & TENANT_MASK;
+    const responders = this.#responders[tenant] as Record<Encoding, Responder>; // every worker has every tenant
+    this.#takenRequests = (this.#host.tenants[tenant] as { requests: RequestRunner }).requests; // likewise
+    this.#takenResponder = tag & TAG_JSON ? responders.json : responders.msgpack;
     this.#takenResponder.decoder.decode(bytes, this.#sink);
   };
 

@@ -29,9 +29,10 @@ export async function run(call: CommandCall): Promise<number> {
   const stop = listenForStop(call);
   // Each worker's commit occupies one thread of libuv's pool; it is sized before its first use.
   process.env.UV_THREADPOOL_SIZE ??= String(Math.max(THREADPOOL_MIN, config.workers + 2));
-  const crew = new ShardCrew({ transport: config.transport }, config.workers);
+  const crew = new ShardCrew({ transport: config.transport, needsTls: config.tlsCertFile !== null }, config.workers);
   const { startNode } = await import('../node.ts');
   const node = await startNode(config, crew);
+  process.on('SIGHUP', () => void node.reload());
   const lines = bannerLines({
     config,
     addresses: node.addresses,
