@@ -18,13 +18,13 @@ import type { AccessOptions } from './access/access-options.ts';
 import type { DoorOptions } from './access/doorkeeper.ts';
 import type { TransportNote } from './node-status.ts';
 import type { TraceGate } from './otel-environment.ts';
-import type { TransportPreference } from './select-transport.ts';
+import type { TransportNeeds, TransportPreference } from './select-transport.ts';
 import type { TransportTls } from './transport.ts';
 
 /** What a thread is born with: enough to load its modules and its transport. All else comes with `begin`. */
 export interface ShardThreadStart {
   readonly transport: TransportPreference;
-  readonly needsTls: boolean;
+  readonly needs: TransportNeeds;
 }
 
 /** One tenant's share of a worker: everything that is not another tenant's. */

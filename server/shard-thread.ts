@@ -64,7 +64,7 @@ process.on('unhandledRejection', (reason) => {
 });
 
 const started = workerData as ShardThreadStart; // given by ShardCrew only
-const { factory, note } = await selectTransport(started.transport, started.needsTls);
+const { factory, note } = await selectTransport(started.transport, started.needs);
 // Here a thread may wait for long: as one of a start, or as the spare.
 const [begin] = (await once(main, 'message')) as [Extract<ToShard, { kind: 'begin' }>]; // the first message, always
 const { data } = begin;

@@ -26,6 +26,14 @@ export function isAuthenticated(options: Pick<AccessOptions, 'apiKeyFile' | 'jwk
   return options.apiKeyFile !== null || options.jwksFile !== null || options.jwksUrl !== null;
 }
 
+/** What these options ask of the transport. */
+export function transportNeeds(options: Pick<ConfigValues, 'jwksFile' | 'jwksUrl' | 'tlsCertFile'>): {
+  readonly tls: boolean;
+  readonly lateVerdicts: boolean;
+} {
+  return { tls: options.tlsCertFile !== null, lateVerdicts: options.jwksFile !== null || options.jwksUrl !== null };
+}
+
 /** All tenants of a node; the place of each is its number on every thread. */
 export function tenantsOf(options: Pick<AccessOptions, 'tenants'>): readonly string[] {
   return [DEFAULT_TENANT, ...options.tenants];

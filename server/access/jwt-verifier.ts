@@ -84,12 +84,15 @@ export function keysOfText(path: string, text: string): KeySource {
   }
 }
 
-/** Keys that an identity provider serves; nothing is fetched before the first token comes. */
-export function keysOfUrl(url: string): KeySource {
+/**
+ * Keys that an identity provider serves; nothing is fetched before the first token comes.
+ * @param refetchMillisMin shortest time from one fetch to the next that an unknown key may cause
+ */
+export function keysOfUrl(url: string, refetchMillisMin = REFETCH_MILLIS_MIN): KeySource {
   let failedAtMillis = Number.NEGATIVE_INFINITY;
   const find = createRemoteJWKSet(new URL(url), {
     timeoutDuration: FETCH_MILLIS_MAX,
-    cooldownDuration: REFETCH_MILLIS_MIN,
+    cooldownDuration: refetchMillisMin,
     cacheMaxAge: CACHE_MILLIS_MAX,
     // The library limits fetches after a good one only; a provider that is down must not be asked by every login.
     [customFetch]: async (...request) => {
