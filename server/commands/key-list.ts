@@ -8,7 +8,15 @@ import { formatTable } from './terminal-text.ts';
 export function run(call: CommandCall): Promise<number> {
   const records = readApiKeys(keyFileOf(call));
   if (call.options.json === true) {
-    const shown = records.map(({ sha256: _, ...rest }) => rest); // a hash is of no use to a reader
+    // Without the hashes, which are of no use to a reader.
+    const shown = records.map(({ id, tenant, roles, createdAt, expiresAt, note }) => ({
+      id,
+      tenant,
+      roles,
+      createdAt,
+      expiresAt,
+      note,
+    }));
     call.io.out(`${JSON.stringify(shown, null, 2)}\n`);
     return Promise.resolve(EXIT.ok);
   }

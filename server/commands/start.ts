@@ -5,7 +5,7 @@
  * never loads the server.
  */
 import { monotonicMillis } from '../../workers/clock.ts';
-import { transportNeeds } from '../access/access-options.ts';
+import { isAuthenticated, transportNeeds } from '../access/access-options.ts';
 import { bannerLines } from '../banner.ts';
 import type { RunningNode } from '../node-status.ts';
 import { ShardCrew } from '../shard-crew.ts';
@@ -33,7 +33,8 @@ export async function run(call: CommandCall): Promise<number> {
   const crew = new ShardCrew({ transport: config.transport, needs: transportNeeds(config) }, config.workers);
   const { startNode } = await import('../node.ts');
   const node = await startNode(config, crew);
-  process.on('SIGHUP', () => void node.reload());
+  // Only where there are files to read again: elsewhere a terminal that is closed should take its server with it.
+  if (isAuthenticated(config) || config.tlsCertFile !== null) process.on('SIGHUP', () => void node.reload());
   const lines = bannerLines({
     config,
     addresses: node.addresses,

@@ -203,7 +203,7 @@ describe.runIf(hasOpenssl)('TLS', () => {
       expect(reply).toMatchObject({ code: FAULT.rateLimited.code, status: 'RESOURCE_EXHAUSTED', retry: 'later' });
     expect(await ask(other, 1)).toMatchObject([{ ok: true }]);
     for (const peer of [a, b, other]) peer?.close();
-    await Promise.all([a, b, other].map((peer) => peer?.closed));
+    for (const peer of [a, b, other]) await peer?.closed;
   });
 
   it('limits: an address has so many connections and no more, until one ends', async () => {
