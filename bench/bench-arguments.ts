@@ -65,6 +65,7 @@ export function benchHelp(): string {
     ...lines,
     '',
     'Exit: 0 passed or measured, 1 objectives missed, 2 usage or no server, 3 the generator was unfit to judge.',
+    'A server that asks for a token: set OPPORTUNE_TOKEN or OPPORTUNE_TOKEN_FILE.',
     'For example: opportune bench --rate 10000 --slo p99=1ms --slo errors=0.1%',
     '',
   ].join('\n');

@@ -49,6 +49,8 @@ export interface BenchEnvironment {
   readonly writeError: (text: string) => void;
   /** A live line is drawn on standard error only for a person. */
   readonly isTerminal: boolean;
+  /** The access token, if the server asks for one. */
+  readonly token: string | null;
   readonly launch: LaunchGenerator;
   readonly startEcho: StartEcho;
 }
@@ -57,6 +59,7 @@ const PROCESS_ENVIRONMENT: BenchEnvironment = {
   writeOut: (text) => void process.stdout.write(text),
   writeError: (text) => void process.stderr.write(text),
   isTerminal: process.stderr.isTTY === true,
+  token: process.env.OPPORTUNE_TOKEN || null,
   launch: launchProcess,
   startEcho: startEchoServer,
 };
@@ -67,7 +70,7 @@ export async function runBench(
   environment: BenchEnvironment = PROCESS_ENVIRONMENT,
 ): Promise<number> {
   try {
-    const settings = parseBenchOptions(options);
+    const settings = parseBenchOptions(options, environment.token);
     if (settings.compare !== null) {
       const [before, after] = settings.compare;
       const compared = compareResults(readComparable(before), readComparable(after));

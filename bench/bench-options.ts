@@ -56,7 +56,6 @@ export const benchOptions: readonly BenchOption[] = [
   { flags: '--slo <objective>', description: 'p50|p90|p99|p99.9|max=TIME or errors=SHARE%', isRepeatable: true },
   { flags: '--echo', description: 'the same load on a bare echo server first, as the yardstick' },
   { flags: '--echo-transport <name>', description: 'uws | ws (default: what the server uses)' },
-  { flags: '--token <token>', description: 'access token, if the server asks for one' },
   { flags: '--seed <n>', description: 'of the order of profiles (default 1)' },
   { flags: '--json <file>', description: 'write the result; - is standard output' },
   { flags: '--hgrm <file>', description: 'write the open-loop latency distribution for the HdrHistogram plotter' },
@@ -196,8 +195,11 @@ const KNOWN = new Set(
   }),
 );
 
-/** Throws BenchUsageError on the first thing that cannot be. */
-export function parseBenchOptions(raw: RawBenchOptions): BenchSettings {
+/**
+ * Throws BenchUsageError on the first thing that cannot be.
+ * @param token of the server's access control. Not a flag: every process of a machine can read command lines.
+ */
+export function parseBenchOptions(raw: RawBenchOptions, token: string | null = null): BenchSettings {
   for (const name of Object.keys(raw)) {
     if (raw[name] !== undefined && !KNOWN.has(name)) throw new BenchUsageError(`${flag(name)} is not a flag of bench`);
   }
@@ -207,7 +209,7 @@ export function parseBenchOptions(raw: RawBenchOptions): BenchSettings {
   const sku = flags.text('sku');
   const settings: BenchSettings = {
     url: parseUrl(flags.text('url') ?? 'ws://127.0.0.1:7400'),
-    token: flags.text('token'),
+    token,
     scenario,
     rate: parseRate(flags),
     seconds: flags.number('seconds', 10, 0.1, 86_400, false),

@@ -169,6 +169,7 @@ class Asker {
     const writer = createWriter(encoding);
     this.#responder = {
       writer,
+      actor: 'asker',
       line: new MailboxLine(),
       decoder: new FrameDecoder(encoding),
       send: () => this.#answered(writer.finish()),

@@ -18,7 +18,8 @@ export type ConnectionState = 'idle' | 'connecting' | 'open' | 'waiting' | 'stop
 export interface ConnectionOptions {
   readonly url: string;
   readonly encoding: Encoding;
-  readonly token: string;
+  /** Empty: none. A function is asked before each attempt to connect. */
+  readonly token: string | (() => string | Promise<string>);
   readonly WebSocket: WebSocketConstructor | undefined;
   readonly onOpen: () => void;
   /** The socket ended or could not be opened; `code` is the WebSocket close code (1006 without one). */
@@ -97,20 +98,21 @@ export class Connection {
 
   #connect(): void {
     this.#state = 'connecting';
-    const { WebSocket, token } = this.#options;
-    findWebSocket(WebSocket)
-      .then((source) => {
+    const { WebSocket, token: given } = this.#options;
+    Promise.all([findWebSocket(WebSocket), typeof given === 'function' ? given() : given])
+      .then(([source, token]) => {
         if (this.#state !== 'connecting') return;
         const target = new URL(this.#target);
         if (target.pathname === '/') target.pathname = WEBSOCKET_PATH;
-        const useHeader = token !== '' && source.canSetHeaders;
-        if (token !== '' && !useHeader) target.searchParams.set('token', token);
+        if (token !== '' && source.headers === 'none') target.searchParams.set('token', token);
         const protocols = [this.#options.encoding === 'msgpack' ? SUBPROTOCOL_MSGPACK : SUBPROTOCOL_JSON];
         const { WebSocket: Socket } = source;
         const headers = { authorization: `Bearer ${token}` };
-        this.#attach(useHeader ? new Socket(target.href, protocols, { headers }) : new Socket(target.href, protocols));
+        if (token === '' || source.headers === 'none') this.#attach(new Socket(target.href, protocols));
+        else if (source.headers === 'third') this.#attach(new Socket(target.href, protocols, { headers }));
+        else this.#attach(new Socket(target.href, { protocols, headers }));
       })
-      // No WebSocket here, or it refuses the URL: told through onDown, like any socket that cannot be opened.
+      // No token, no WebSocket here, or it refuses the URL: told through onDown, like any socket that cannot be opened.
       .catch(() => this.#down(this.#socket, ABNORMAL));
   }
 

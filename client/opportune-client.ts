@@ -46,8 +46,11 @@ export interface ConnectOptions {
   /** Seed server; the path defaults to the protocol's own. Default `ws://127.0.0.1:7400`. */
   readonly url?: string;
   readonly encoding?: Encoding;
-  /** Sent as `Authorization: Bearer` where the platform allows, else as the query parameter `token`. */
-  readonly token?: string;
+  /**
+   * Sent as `Authorization: Bearer` in Node, as the query parameter `token` in browsers, which allow no header.
+   * A function is asked before each connection: give one where tokens end, as those of browsers must.
+   */
+  readonly token?: string | (() => string | Promise<string>);
   /** Budget of a request that names none, in milliseconds, 1 to 60,000. Default 1,000. */
   readonly deadlineMillis?: number;
   /** Answers `decide` when the server does not, or not in time. Without it, `decide` rejects. */

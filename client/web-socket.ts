@@ -16,31 +16,38 @@ export interface WebSocketLike {
   close(code?: number, reason?: string): void;
 }
 
-export type WebSocketConstructor = new (url: string, protocols: string[], options?: object) => WebSocketLike;
+export type WebSocketConstructor = new (
+  url: string,
+  protocols: string[] | { readonly protocols: string[]; readonly headers: Readonly<Record<string, string>> },
+  options?: object,
+) => WebSocketLike;
 
 export interface WebSocketSource {
   readonly WebSocket: WebSocketConstructor;
-  /** Whether the third argument may carry request headers (only `ws` can set `Authorization`). */
-  readonly canSetHeaders: boolean;
+  /** Where request headers go: in a third argument (`ws`), in the second (Node's own), or nowhere (browsers). */
+  readonly headers: 'third' | 'second' | 'none';
 }
 
 let loading: Promise<WebSocketSource> | undefined;
 
 /** @throws Error when neither the platform nor the package `ws` has a WebSocket. */
 export function findWebSocket(given: WebSocketConstructor | undefined): Promise<WebSocketSource> {
-  if (given !== undefined) return Promise.resolve({ WebSocket: given, canSetHeaders: false });
+  if (given !== undefined) return Promise.resolve({ WebSocket: given, headers: 'none' });
   loading ??= load();
   return loading;
 }
 
 async function load(): Promise<WebSocketSource> {
   const own = (globalThis as { WebSocket?: unknown }).WebSocket; // absent in Node 20, typed as always there
-  if (typeof own === 'function') return { WebSocket: own as WebSocketConstructor, canSetHeaders: false }; // same API
+  const { process } = globalThis as { process?: { versions?: { node?: unknown } } }; // absent in browsers
+  const isNode = typeof process?.versions?.node === 'string';
+  // Node's takes `{protocols, headers}` where browsers take the protocols alone.
+  if (typeof own === 'function') return { WebSocket: own as WebSocketConstructor, headers: isNode ? 'second' : 'none' }; // same API
   // Not a literal, so that bundlers leave it alone: browsers never come here.
   const specifier = 'ws';
   try {
     const { WebSocket } = (await import(/* @vite-ignore */ specifier)) as { WebSocket: WebSocketConstructor }; // its documented export
-    return { WebSocket, canSetHeaders: true };
+    return { WebSocket, headers: 'third' };
   } catch (cause) {
     loading = undefined;
     throw new Error('no WebSocket here: install the package "ws" or pass options.WebSocket', { cause });

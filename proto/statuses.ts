@@ -43,6 +43,7 @@ export const FAULT = {
   /** A MessagePack extension, non-string map key, duplicate key, NaN, infinity or unsafe integer. */
   forbiddenValue: fault(1006, 'INVALID_ARGUMENT', 'never'),
   unauthenticated: fault(1101, 'UNAUTHENTICATED', 'never'),
+  /** No role of the connection's token permits the operation. */
   permissionDenied: fault(1201, 'PERMISSION_DENIED', 'never'),
   unknownSlot: fault(1301, 'NOT_FOUND', 'never'),
   unknownSku: fault(1302, 'NOT_FOUND', 'never'),
@@ -64,6 +65,8 @@ export const FAULT = {
   replyTooLarge: fault(1504, 'RESOURCE_EXHAUSTED', 'never'),
   /** More arrives than is served, and this request has waited longer than is worth it. */
   overloaded: fault(1505, 'RESOURCE_EXHAUSTED', 'later', 100),
+  /** More requests a second than the operator allows one token or one address. */
+  rateLimited: fault(1506, 'RESOURCE_EXHAUSTED', 'later', 1000),
   deadlineExceeded: fault(1601, 'DEADLINE_EXCEEDED', 'later'),
   /** The store cannot write (full disk, failed commit); reads and dry runs go on. */
   readOnly: fault(1701, 'UNAVAILABLE', 'later', 1000),

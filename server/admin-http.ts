@@ -3,16 +3,25 @@
  * thread, so a scrape never takes a shard's time. It is not the way to decide or track. Each request
  * is small and answered from memory; errors are RFC 9457 problem documents.
  *
+ * Where the node asks for tokens, each route asks for an operation of access/roles.ts; only the bare verdicts
+ * of health and readiness are for everybody, because load balancers have none.
+ *
  * Guards: bodies are refused (nothing here needs one), headers and time are bounded, and a request
  * whose `Host` is not one of ours is turned away, so that a web page cannot reach a loopback server by
  * pointing its own name at it (DNS rebinding). A POST that comes from another origin is refused too.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
 import { type AddressInfo, isIP } from 'node:net';
+import { FAULT } from '../proto/statuses.ts';
 import { epochMillis } from '../workers/clock.ts';
+import { LOGIN_REFUSED, type LoginVerdict } from './access/login-verdict.ts';
+import { ANONYMOUS, type Login } from './access/principal.ts';
+import { type HttpOperation, OPERATION, permits } from './access/roles.ts';
 import { isLoopback } from './config.ts';
 import { isHealthy, isReady, type NodeStatus } from './node-status.ts';
 import { OperatorError } from './operator-error.ts';
+import type { TransportTls } from './transport.ts';
 
 export const ADMIN_LIMITS = {
   headerBytesMax: 16 * 1024,
@@ -42,11 +51,21 @@ export interface AdminOptions {
   readonly port: number;
   /** Host names answered to besides loopback ones. */
   readonly hosts: readonly string[];
+  /** Absent or null: plain HTTP. */
+  readonly tls?: TransportTls | null;
+  /** Absent or null: nobody is asked for a token. */
+  readonly authenticator?: HttpLoginJudge | null;
+}
+
+/** The authenticator as HTTP uses it: tokens come in the header only, never in an address. */
+export interface HttpLoginJudge {
+  login(credentials: { readonly authorization: string; readonly queryToken: '' }): LoginVerdict | Promise<LoginVerdict>;
 }
 
 export interface AdminHttp {
   readonly port: number;
   readonly url: string;
+  replaceTls(tls: TransportTls): void;
   /** Ends open connections; resolves when the port is free. */
   close(): Promise<void>;
 }
@@ -55,30 +74,39 @@ interface Problem {
   readonly status: number;
   readonly title: string;
   readonly detail: string;
+  /** The stable number of docs/PROTOCOL.md, where the wire has the same refusal. */
+  readonly code?: number;
   readonly headers?: Readonly<Record<string, string>>;
 }
 
 interface Route {
   readonly method: 'GET' | 'POST';
   readonly about: string;
-  answer(url: URL, response: ServerResponse): Promise<void> | void;
+  /** What the caller's roles must permit. */
+  readonly operation: HttpOperation;
+  /** Answered to everybody, in short: `isFull` says whether the caller may see all. */
+  readonly isOpen?: true;
+  answer(url: URL, response: ServerResponse, isFull: boolean): Promise<void> | void;
 }
 
 /** Starts listening. @throws OperatorError PORT_IN_USE, PORT_REFUSED or LISTEN_FAILED. */
 export async function startAdminHttp(options: AdminOptions, source: AdminSource): Promise<AdminHttp> {
   const routes = routesOf(source);
-  const server = createServer(
-    {
-      maxHeaderSize: ADMIN_LIMITS.headerBytesMax,
-      headersTimeout: ADMIN_LIMITS.headersTimeoutMillis,
-      requestTimeout: ADMIN_LIMITS.requestTimeoutMillis,
-      keepAliveTimeout: ADMIN_LIMITS.keepAliveTimeoutMillis,
-      connectionsCheckingInterval: 1000,
-    },
-    (request, response) => {
-      void handle(request, response, options, routes);
-    },
-  );
+  const httpOptions = {
+    maxHeaderSize: ADMIN_LIMITS.headerBytesMax,
+    headersTimeout: ADMIN_LIMITS.headersTimeoutMillis,
+    requestTimeout: ADMIN_LIMITS.requestTimeoutMillis,
+    keepAliveTimeout: ADMIN_LIMITS.keepAliveTimeoutMillis,
+    connectionsCheckingInterval: 1000,
+  };
+  const onRequest = (request: IncomingMessage, response: ServerResponse): void => {
+    void handle(request, response, options, routes);
+  };
+  const { tls = null } = options;
+  const server =
+    tls === null
+      ? createServer(httpOptions, onRequest)
+      : createTlsServer({ ...httpOptions, ...tls, handshakeTimeout: ADMIN_LIMITS.headersTimeoutMillis }, onRequest);
   server.maxConnections = ADMIN_LIMITS.connectionsMax;
   server.on('clientError', (_error, socket) => {
     if (!socket.writable) return socket.destroy();
@@ -92,7 +120,10 @@ export async function startAdminHttp(options: AdminOptions, source: AdminSource)
   const host = options.host.includes(':') ? `[${options.host}]` : options.host;
   return {
     port,
-    url: `http://${host}:${port}`,
+    url: `${tls === null ? 'http' : 'https'}://${host}:${port}`,
+    replaceTls: (renewed) => {
+      if (server instanceof TlsServer) server.setSecureContext(renewed);
+    },
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
@@ -106,22 +137,29 @@ function routesOf(source: AdminSource): ReadonlyMap<string, Route> {
   routes.set('/healthz', {
     method: 'GET',
     about: 'is the process alive: 200, or 503 when a worker is beyond repair',
-    answer: (_url, response) => {
+    operation: 'health',
+    isOpen: true,
+    answer: (_url, response, isFull) => {
       const status = source.status();
-      sendJson(response, isHealthy(status) ? 200 : 503, { healthy: isHealthy(status), ...stateOf(status) });
+      const healthy = isHealthy(status);
+      sendJson(response, healthy ? 200 : 503, isFull ? { healthy, ...stateOf(status) } : { healthy });
     },
   });
   routes.set('/readyz', {
     method: 'GET',
     about: 'does it take requests: 503 while starting, draining, or unable to write',
-    answer: (_url, response) => {
+    operation: 'health',
+    isOpen: true,
+    answer: (_url, response, isFull) => {
       const status = source.status();
-      sendJson(response, isReady(status) ? 200 : 503, { ready: isReady(status), ...stateOf(status) });
+      const ready = isReady(status);
+      sendJson(response, ready ? 200 : 503, isFull ? { ready, ...stateOf(status) } : { ready });
     },
   });
   routes.set('/metrics', {
     method: 'GET',
     about: 'Prometheus metrics',
+    operation: 'metrics',
     answer: async (_url, response) => {
       send(response, 200, 'text/plain; version=0.0.4; charset=utf-8', await source.metricsText());
     },
@@ -129,6 +167,7 @@ function routesOf(source: AdminSource): ReadonlyMap<string, Route> {
   routes.set('/v1/schema/catalog.json', {
     method: 'GET',
     about: 'JSON Schema of the catalog file',
+    operation: 'catalogSchema',
     answer: async (_url, response) => {
       send(response, 200, 'application/schema+json', `${JSON.stringify(await source.catalogSchema(), null, 2)}\n`);
     },
@@ -139,6 +178,7 @@ function routesOf(source: AdminSource): ReadonlyMap<string, Route> {
       routes.set(`/v1/drill/${name}`, {
         method: 'POST',
         about: `break one worker on purpose: ${name}?worker=N`,
+        operation: 'drill',
         answer: (url, response) => answerDrill(name, drill, url, response),
       });
     }
@@ -147,6 +187,7 @@ function routesOf(source: AdminSource): ReadonlyMap<string, Route> {
   routes.set('/', {
     method: 'GET',
     about: 'this list',
+    operation: 'routes',
     answer: (_url, response) => {
       send(response, 200, 'text/plain; charset=utf-8', `Opportune ${source.status().version}\n\n${index.join('')}`);
     },
@@ -185,6 +226,9 @@ async function handle(
     if (refusal !== undefined) return sendProblem(response, refusal);
     const url = new URL(`http://admin.invalid${request.url}`);
     const route = routes.get(url.pathname);
+    const login = await loginOf(request, options);
+    // Before it is said what there is: a stranger learns nothing from asking for paths.
+    if ('status' in login && route?.isOpen !== true) return sendProblem(response, login);
     if (route === undefined) {
       const detail = `there is nothing at ${url.pathname.slice(0, 100)}; GET / lists what is here`;
       return sendProblem(response, { status: 404, title: 'Not Found', detail });
@@ -195,12 +239,35 @@ async function handle(
       const detail = `${url.pathname} answers ${allow} only`;
       return sendProblem(response, { status: 405, title: 'Method Not Allowed', detail, headers: { allow } });
     }
-    await route.answer(url, response);
+    const isPermitted = !('status' in login) && permits(login.operations, OPERATION[route.operation]);
+    if (!isPermitted && route.isOpen !== true) {
+      const detail = `no role of this token permits ${url.pathname} (operation ${route.operation})`;
+      return sendProblem(response, { status: 403, title: 'Forbidden', detail, code: FAULT.permissionDenied.code });
+    }
+    await route.answer(url, response, isPermitted);
   } catch (error) {
     // The reason may hold paths or values of ours: the operator finds it in the log, not the caller in the answer.
     if (response.headersSent) response.destroy();
     else sendProblem(response, { status: 500, title: 'Internal Server Error', detail: nameOf(error) });
   }
+}
+
+/** Who asks, or the problem to answer with. The reason of a refusal is told to nobody. */
+async function loginOf(request: IncomingMessage, { authenticator = null }: AdminOptions): Promise<Login | Problem> {
+  if (authenticator === null) return ANONYMOUS;
+  const verdict = await authenticator.login({ authorization: request.headers.authorization ?? '', queryToken: '' });
+  if ('login' in verdict) return verdict.login;
+  if (verdict.refusal === 'unavailable') {
+    const detail = 'tokens cannot be checked at the moment; try again';
+    return { status: 503, title: 'Service Unavailable', detail, headers: { 'retry-after': '2' } };
+  }
+  return {
+    status: 401,
+    title: 'Unauthorized',
+    detail: LOGIN_REFUSED,
+    code: FAULT.unauthenticated.code,
+    headers: { 'www-authenticate': 'Bearer realm="opportune"' },
+  };
 }
 
 function refusalOf(request: IncomingMessage, options: AdminOptions): Problem | undefined {

@@ -2,6 +2,7 @@
  * What `opportune start` prints once it serves: at most twelve lines, each a fact the operator needs or
  * a command to paste. Where data lives, how safe it is, and who may connect are said out loud.
  */
+import { isAuthenticated, tenantsOf } from './access/access-options.ts';
 import type { ResolvedConfig } from './config.ts';
 import { isLoopback } from './config.ts';
 import type { NodeAddresses, NodeStatus, TransportNote } from './node-status.ts';
@@ -44,14 +45,30 @@ export function bannerLines(facts: BannerFacts): readonly string[] {
   if (config.drills) lines.push(fact('drills', 'on: POST /v1/drill/… breaks workers; never in production'));
   if (config.timeScale !== 1)
     lines.push(fact('clock', `${config.timeScale} times as fast as the true one; never in production`));
-  lines.push(fact('try', `${facts.program} decide c-1042 --slot home --why${portFlag(addresses.websocket)}`));
+  const token = isAuthenticated(config) ? 'OPPORTUNE_TOKEN_FILE=FILE ' : '';
+  lines.push(fact('try', `${token}${facts.program} decide c-1042 --slot home --why${portFlag(addresses.websocket)}`));
   return lines;
 }
 
 function accessText(config: ResolvedConfig): string {
-  return isLoopback(config.host)
-    ? 'this machine only, no password'
-    : `EVERYONE who reaches ${config.host} may read and change all profiles (no password)`;
+  const isLocal = isLoopback(config.host);
+  if (!isAuthenticated(config)) {
+    return isLocal
+      ? 'this machine only, no password'
+      : `EVERYONE who reaches ${config.host} may read and change all profiles (no password)`;
+  }
+  const kinds = [
+    ...(config.apiKeyFile === null ? [] : ['API keys']),
+    ...(config.jwksFile === null && config.jwksUrl === null ? [] : ['JWTs']),
+  ];
+  const tenants = config.tenants.length === 0 ? '' : `; tenants ${tenantsOf(config).join(', ')}`;
+  return `with a token (${kinds.join(', ')})${tenants}; ${wireText(config, isLocal)}`;
+}
+
+function wireText(config: ResolvedConfig, isLocal: boolean): string {
+  if (config.tlsClientCaFile !== null) return 'TLS 1.3, client certificates needed';
+  if (config.tlsCertFile !== null) return 'TLS 1.3';
+  return isLocal ? 'no TLS' : 'NO TLS: tokens cross the network readable unless a proxy in front encrypts';
 }
 
 /** The workers' own ports, as a range where they are one. */

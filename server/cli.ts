@@ -69,7 +69,7 @@ function prepare(command: Command, io: CommandIo): Command {
   });
 }
 
-const USAGE_CODES = /^(CONFIG_|REMOTE_REFUSED|USAGE$)/;
+const USAGE_CODES = /^(CONFIG_|ACCESS_|TLS_FILES$|REMOTE_REFUSED|USAGE$)/;
 
 /** What, where, what to do. Our own bugs show their stack, for the report. */
 function reportFailure(error: unknown, io: CommandIo): number {

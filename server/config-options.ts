@@ -5,6 +5,8 @@
  */
 import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
+import { JWT_ALGORITHMS } from './access/jwt-algorithms.ts';
+import { isTenantName } from './access/principal.ts';
 import { packageRoot } from './package-version.ts';
 
 export interface ConfigValues {
@@ -14,6 +16,25 @@ export interface ConfigValues {
   readonly adminPort: number;
   readonly adminHosts: readonly string[];
   readonly allowRemote: boolean;
+  readonly allowAnonymousRemote: boolean;
+  readonly apiKeyFile: string | null;
+  readonly jwksFile: string | null;
+  readonly jwksUrl: string | null;
+  readonly jwtAudience: string | null;
+  readonly jwtIssuer: string | null;
+  readonly jwtAlgorithms: readonly string[];
+  readonly jwtClockToleranceSeconds: number;
+  readonly jwtRolesClaim: string;
+  readonly jwtTenantClaim: string;
+  readonly queryTokens: boolean;
+  readonly tenants: readonly string[];
+  readonly allowedOrigins: readonly string[];
+  readonly requestsPerSecondPerToken: number;
+  readonly requestsPerSecondPerAddress: number;
+  readonly connectionsPerAddressMax: number;
+  readonly tlsCertFile: string | null;
+  readonly tlsKeyFile: string | null;
+  readonly tlsClientCaFile: string | null;
   readonly data: string;
   readonly catalog: string;
   readonly workers: number;
@@ -53,6 +74,8 @@ export interface OptionSpec {
 }
 
 export const WORKERS_MAX = 64;
+/** Each has models, budgets and prices of its own in memory, on every worker. The default tenant is one more. */
+export const TENANTS_MAX = 15;
 
 /** What is wrong with a value, as the end of a sentence that begins with the option's name; null when nothing is. */
 type Check = (value: unknown) => string | null;
@@ -86,6 +109,27 @@ function oneOf(values: readonly string[]): Check {
 }
 const onOff = checked((value) => typeof value === 'boolean', 'must be true or false');
 const names = checked((value) => Array.isArray(value) && value.every(isText), 'must be a list of host names');
+function listOf(isItem: (value: unknown) => boolean, max: number, what: string): Check {
+  return checked(
+    (value) =>
+      Array.isArray(value) && value.length <= max && new Set(value).size === value.length && value.every(isItem),
+    `must be a list of at most ${max} ${what}, each once`,
+  );
+}
+const file = checked((value) => value === null || isText(value), 'must be the path of a file');
+const optionalText = checked((value) => value === null || isText(value), 'must be text');
+/** Keys that come over a wire anybody can write to would let anybody in. */
+function isKeyUrl(value: unknown): boolean {
+  if (value === null) return true;
+  if (!isText(value) || !URL.canParse(value)) return false;
+  const { protocol, hostname } = new URL(value);
+  return protocol === 'https:' || (protocol === 'http:' && /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/.test(hostname));
+}
+function isOrigin(value: unknown): boolean {
+  return (
+    isText(value) && URL.canParse(value) && /^https?:$/.test(new URL(value).protocol) && new URL(value).origin === value
+  );
+}
 const secret: Check = (value) => {
   if (value === null) return null;
   if (typeof value !== 'string') return 'must be text';
@@ -93,7 +137,7 @@ const secret: Check = (value) => {
   return value.length > 1024 ? 'must have at most 1024 characters' : null;
 };
 
-const optionalText: Check = (value) => (value === null ? null : text('a command')(value));
+const command: Check = (value) => (value === null ? null : text('a command')(value));
 const masterKey: Check = (value) => (value === null || isText(value) ? null : 'must be a key as text, not empty');
 /** What the kernel lets this process have before it kills it, less a tenth. */
 function memoryMegabytesByDefault(): number {
@@ -131,7 +175,131 @@ export const OPTIONS: { readonly [Key in ConfigKey]: OptionSpec } = {
     form: 'switch',
     check: onOff,
     byDefault: false,
-    description: 'Permit a host other than loopback. There is no access control: everyone who connects may do all.',
+    description: 'Permit a host other than loopback. Also asks for authentication, or for allowAnonymousRemote.',
+  },
+  allowAnonymousRemote: {
+    form: 'switch',
+    check: onOff,
+    byDefault: false,
+    description: 'With allowRemote: serve other machines without authentication. Everyone who connects may do all.',
+  },
+  apiKeyFile: {
+    form: 'text',
+    check: file,
+    byDefault: null,
+    description: 'File of hashed API keys (`opportune key create`); a token is then needed. Read again on change.',
+  },
+  jwksFile: {
+    form: 'text',
+    check: file,
+    byDefault: null,
+    description: 'File of the public keys (JWKS) that sign JWTs; a token is then needed. Read again on change.',
+  },
+  jwksUrl: {
+    form: 'text',
+    check: checked(isKeyUrl, 'must be an https address (http on loopback only)'),
+    byDefault: null,
+    description: 'Address of these public keys instead of a file; fetched again for a key that is not known.',
+  },
+  jwtAudience: {
+    form: 'text',
+    check: optionalText,
+    byDefault: null,
+    description: 'Audience (`aud`) a JWT must have; needed with jwksFile or jwksUrl.',
+  },
+  jwtIssuer: {
+    form: 'text',
+    check: optionalText,
+    byDefault: null,
+    description: 'Issuer (`iss`) a JWT must have; needed with jwksUrl.',
+  },
+  jwtAlgorithms: {
+    form: 'list',
+    check: checked(
+      (value) =>
+        Array.isArray(value) &&
+        value.length > 0 &&
+        value.every((item) => (JWT_ALGORITHMS as readonly unknown[]).includes(item)),
+      `must be a list of ${JWT_ALGORITHMS.join(', ')}`,
+    ),
+    byDefault: ['RS256', 'PS256', 'ES256', 'EdDSA'],
+    description: 'Signatures taken: RS256, RS384, RS512, PS256 …, ES256 …, EdDSA. Never `none` or a shared secret.',
+  },
+  jwtClockToleranceSeconds: {
+    form: 'number',
+    check: whole(0, 300, 'seconds'),
+    byDefault: 5,
+    description: 'How far the clock of the issuer may be from ours.',
+  },
+  jwtRolesClaim: {
+    form: 'text',
+    check: text('the name of a claim'),
+    byDefault: 'roles',
+    description: 'Claim of a JWT with its roles: a list, or words with spaces between.',
+  },
+  jwtTenantClaim: {
+    form: 'text',
+    check: text('the name of a claim'),
+    byDefault: 'tenant',
+    description: 'Claim of a JWT with its tenant; without it the default tenant, and nothing where there are tenants.',
+  },
+  queryTokens: {
+    form: 'switch',
+    check: onOff,
+    byDefault: false,
+    description: 'Take a JWT that ends within ten minutes from `?token=` too, for browsers.',
+  },
+  tenants: {
+    form: 'list',
+    check: listOf(
+      (value) => isTenantName(value) && value !== 'default',
+      TENANTS_MAX,
+      'tenant names (lower-case letters, digits, inner hyphens, up to 32; not `default`)',
+    ),
+    byDefault: [],
+    description: 'Tenants besides `default`, each with data, models, budgets and prices of its own.',
+  },
+  allowedOrigins: {
+    form: 'list',
+    check: listOf(isOrigin, 100, 'origins such as https://shop.example'),
+    byDefault: [],
+    description: 'Origins of web pages that may connect; without any, pages of this machine.',
+  },
+  requestsPerSecondPerToken: {
+    form: 'number',
+    check: real(0, 1e9, 'a number'),
+    byDefault: 0,
+    description: 'Requests a second of one token on one worker; beyond it RESOURCE_EXHAUSTED. 0: no limit.',
+  },
+  requestsPerSecondPerAddress: {
+    form: 'number',
+    check: real(0, 1e9, 'a number'),
+    byDefault: 0,
+    description: 'Requests a second of one address (IPv6: its /64) on one worker. 0: no limit.',
+  },
+  connectionsPerAddressMax: {
+    form: 'number',
+    check: whole(0, 1_000_000, 'connections'),
+    byDefault: 0,
+    description: 'Connections of one address (IPv6: its /64) on one worker; more are refused. 0: no limit.',
+  },
+  tlsCertFile: {
+    form: 'text',
+    check: file,
+    byDefault: null,
+    description: 'Certificate chain (PEM) for TLS 1.3 on all ports, by the ws transport. Read again on change.',
+  },
+  tlsKeyFile: {
+    form: 'text',
+    check: file,
+    byDefault: null,
+    description: 'Private key (PEM) of that certificate.',
+  },
+  tlsClientCaFile: {
+    form: 'text',
+    check: file,
+    byDefault: null,
+    description: 'Authorities (PEM) of client certificates; a client without one of theirs is refused (mTLS).',
   },
   data: {
     form: 'text',
@@ -253,7 +421,7 @@ export const OPTIONS: { readonly [Key in ConfigKey]: OptionSpec } = {
   },
   masterKeyCommand: {
     form: 'text',
-    check: optionalText,
+    check: command,
     byDefault: null,
     defaultText: '(none)',
     description: "Command that prints the master key at each start, such as a key service's client; run by `sh -c`.",

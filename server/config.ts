@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { isIP } from 'node:net';
 import { nearestMatch } from '../workers/catalog/nearest-match.ts';
+import { isAuthenticated } from './access/access-options.ts';
 import {
   CONFIG_KEYS,
   type ConfigKey,
@@ -20,7 +21,13 @@ import {
 import { OperatorError } from './operator-error.ts';
 
 /** Variables with our prefix that are not options of the node. */
-const OTHER_VARIABLES = ['OPPORTUNE_CONFIG', 'OPPORTUNE_URL', 'OPPORTUNE_ADMIN_URL'] as const;
+const OTHER_VARIABLES = [
+  'OPPORTUNE_CONFIG',
+  'OPPORTUNE_URL',
+  'OPPORTUNE_ADMIN_URL',
+  'OPPORTUNE_TOKEN',
+  'OPPORTUNE_TOKEN_FILE',
+] as const;
 
 export interface ResolvedConfig extends ConfigValues {
   /** Where each value came from: `flag --port`, `environment OPPORTUNE_PORT`, `file x.yaml`, `default`. */
@@ -51,7 +58,7 @@ export function readConfigFile(flag: string | undefined, environment: Environmen
 }
 
 /**
- * @throws OperatorError CONFIG_UNKNOWN, CONFIG_INVALID, CONFIG_FILE, CONFIG_SECRET or REMOTE_REFUSED; the
+ * @throws OperatorError CONFIG_UNKNOWN, CONFIG_INVALID, CONFIG_FILE, CONFIG_SECRET, CONFIG_ACCESS or REMOTE_REFUSED; the
  * message names the option as it was given, the value, and the bound.
  */
 export function resolveConfig(flags: FlagValues, environment: Environment, file?: ConfigFile): ResolvedConfig {
@@ -75,6 +82,7 @@ export function resolveConfig(flags: FlagValues, environment: Environment, file?
   }
   const config = { ...values, sources } as unknown as ResolvedConfig; // every key was just checked by its schema
   refuseRemote(config);
+  refuseHalfAccess(config);
   refusePortClash(config);
   return config;
 }
@@ -227,16 +235,61 @@ function unknown(what: string, name: string, known: readonly string[], prefix = 
 }
 
 function refuseRemote(config: ResolvedConfig): void {
-  if (isLoopback(config.host) || config.allowRemote) return;
-  throw new OperatorError(
-    'REMOTE_REFUSED',
-    `${config.sources.host}: host ${config.host} is reachable from other machines`,
-    {
-      advice:
-        'There is no access control yet: everyone who can connect may read and change every profile. ' +
-        'Add --allow-remote if that is what you want, with a TLS proxy or a firewall in front.',
-    },
-  );
+  if (isLoopback(config.host)) return;
+  const where = `${config.sources.host}: host ${config.host} is reachable from other machines`;
+  if (!config.allowRemote) {
+    throw new OperatorError('REMOTE_REFUSED', where, {
+      advice: 'Add --allow-remote if that is what you want, with authentication (docs/ACCESS.md) and TLS.',
+    });
+  }
+  if (isAuthenticated(config) || config.allowAnonymousRemote) return;
+  throw new OperatorError('REMOTE_REFUSED', `${where}, and nobody would be asked for a token`, {
+    advice:
+      'Ask for tokens with --api-key-file or --jwks-file (docs/ACCESS.md). To let everyone who can connect read and ' +
+      'change every profile, as behind a firewall, say so with --allow-anonymous-remote.',
+  });
+}
+
+/** Settings of access that mean something else than they seem to when one is missing are refused. */
+function refuseHalfAccess(config: ResolvedConfig): void {
+  const { sources } = config;
+  const hasJwt = config.jwksFile !== null || config.jwksUrl !== null;
+  const refuse = (what: string, advice: string): never => {
+    throw new OperatorError('CONFIG_ACCESS', what, { advice });
+  };
+  if (config.jwksFile !== null && config.jwksUrl !== null)
+    refuse(`${sources.jwksUrl}: jwksUrl and jwksFile are both given`, 'Give one source of public keys.');
+  if (hasJwt && config.jwtAudience === null)
+    refuse(
+      'jwtAudience is missing: a token that was issued for another service would be let in',
+      'Give the audience your identity provider issues for this server, with --jwt-audience.',
+    );
+  if (config.jwksUrl !== null && config.jwtIssuer === null)
+    refuse('jwtIssuer is missing beside jwksUrl', 'Give the issuer whose keys these are, with --jwt-issuer.');
+  if (config.queryTokens && !hasJwt)
+    refuse(
+      `${sources.queryTokens}: queryTokens takes JWTs only, and there are no keys for them`,
+      'Give --jwks-file or --jwks-url; API keys are never taken from an address.',
+    );
+  if (config.tenants.length > 0 && !isAuthenticated(config))
+    refuse(
+      `${sources.tenants}: there are tenants, but no tokens to tell them apart`,
+      'Give --api-key-file, --jwks-file or --jwks-url.',
+    );
+  if (config.tenants.length > 0 && config.secret !== null)
+    refuse(
+      `${sources.secret}: one secret for all tenants would give one person the same names in each`,
+      'Unset it: every tenant keeps a secret of its own in its data folder.',
+    );
+  if ((config.tlsCertFile === null) !== (config.tlsKeyFile === null))
+    refuse('tlsCertFile and tlsKeyFile belong together and one is missing', 'Give both, or neither.');
+  if (config.tlsClientCaFile !== null && config.tlsCertFile === null)
+    refuse(`${sources.tlsClientCaFile}: tlsClientCaFile needs tlsCertFile and tlsKeyFile`, 'Give all three.');
+  if (config.tlsCertFile !== null && config.transport === 'uws')
+    refuse(
+      `${sources.transport}: the uws transport speaks no TLS here`,
+      'Its TLS would be of 2023. Leave the transport to auto (then ws is taken), or put a TLS proxy in front of uws.',
+    );
 }
 
 function refusePortClash(config: ResolvedConfig): void {

@@ -56,7 +56,10 @@ export interface Metrics {
 }
 
 export interface MetricsOptions {
+  /** Buffers in the order of tenants, and of shards within each. */
   readonly reader: MetricsReader;
+  /** With more than one, every value carries its tenant: there are as many as the operator named, never more. */
+  readonly tenants?: readonly string[];
   readonly status: () => NodeStatus;
   readonly resource: Resource;
   /** Null: nothing leaves the process but through `/metrics`. */
@@ -78,7 +81,7 @@ export function startMetrics(options: MetricsOptions): Metrics {
     );
   }
   const provider = new MeterProvider({ resource: options.resource, readers });
-  observeCells(provider, options.reader);
+  observeCells(provider, options.reader, placesOf(options.reader, options.tenants ?? []));
   observeNode(provider, options.status);
   const serializer = new PrometheusSerializer(undefined, false, undefined, false, true);
   return {
@@ -100,7 +103,17 @@ class ScrapeReader extends MetricReader {
   }
 }
 
-function observeCells(provider: MeterProvider, reader: MetricsReader): void {
+/** The labels of each buffer. */
+function placesOf(reader: MetricsReader, tenants: readonly string[]): readonly Attributes[] {
+  const shards = reader.shardCount / Math.max(1, tenants.length);
+  return Array.from({ length: reader.shardCount }, (_, index) => {
+    const shard = index % shards;
+    const tenant = tenants[Math.floor(index / shards)];
+    return tenant === undefined || tenants.length === 1 ? { shard } : { shard, tenant };
+  });
+}
+
+function observeCells(provider: MeterProvider, reader: MetricsReader, places: readonly Attributes[]): void {
   const meter = provider.getMeter(SCOPE);
   for (const [infos, positions, isCounter] of [
     [COUNTERS, COUNTER, true],
@@ -113,9 +126,9 @@ function observeCells(provider: MeterProvider, reader: MetricsReader): void {
         : meter.createObservableGauge(name, { unit, description });
       instrument.addCallback((result) => {
         for (const { info, position } of cells) {
-          for (let shard = 0; shard < reader.shardCount; shard++) {
-            const value = isCounter ? reader.counter(shard, position) : reader.gauge(shard, position);
-            result.observe(value, { ...info.labels, shard });
+          for (const [index, place] of places.entries()) {
+            const value = isCounter ? reader.counter(index, position) : reader.gauge(index, position);
+            result.observe(value, { ...info.labels, ...place });
           }
         }
       });
@@ -125,9 +138,9 @@ function observeCells(provider: MeterProvider, reader: MetricsReader): void {
     .createObservableCounter(REQUESTS.name, { unit: REQUESTS.unit, description: REQUESTS.description })
     .addCallback((result) => {
       forEachCall((op, status, attributes) => {
-        for (let shard = 0; shard < reader.shardCount; shard++) {
-          const count = reader.requests(shard, op, status);
-          if (count > 0) result.observe(count, { ...attributes, shard });
+        for (const [index, place] of places.entries()) {
+          const count = reader.requests(index, op, status);
+          if (count > 0) result.observe(count, { ...attributes, ...place });
         }
       });
     });

@@ -61,6 +61,8 @@ export interface RunningNode {
   /** True when the data folder held nothing before this start. */
   readonly isFirstStart: boolean;
   status(): NodeStatus;
+  /** Reads keys, certificates and the catalog again, now; what is wrong with one is logged and changes nothing. */
+  reload(): Promise<void>;
   /** Readiness off, no new sockets, 1012 to open ones spread over the drain window, in-flight work answered. */
   drain(): Promise<void>;
   /** Flushes and closes everything. After it the process may exit. Safe to call twice. */

@@ -12,7 +12,7 @@ import { basename, dirname, join } from 'node:path';
 import { MessageChannel, type Worker } from 'node:worker_threads';
 import type { Catalog } from '../decision/catalog.ts';
 import type { ZoneData } from '../decision/local-time.ts';
-import { dealParts, joinParts, type PartKeys } from '../decision/part-register.ts';
+import { dealParts, type PartKeys } from '../decision/part-register.ts';
 import type { ShardAddress } from '../proto/messages.ts';
 import { createAuditMemory } from '../workers/audit/audit-gate.ts';
 import { CatalogError } from '../workers/catalog/catalog-error.ts';
@@ -20,23 +20,19 @@ import { type CatalogSource, compileCatalogSource } from '../workers/catalog/cat
 import { catalogVersion, readCatalogText } from '../workers/catalog/catalog-text.ts';
 import { type KeptCatalog, keep, readKept } from '../workers/catalog/checked-catalog.ts';
 import { epochMillis, monotonicMillis, scaleClock } from '../workers/clock.ts';
-import { createLearningMemory } from '../workers/learning-exchange.ts';
-import { createMetricsBuffer, MetricsReader } from '../workers/metrics-layout.ts';
-import { createPriceMemory, PriceTable } from '../workers/price-table.ts';
-import { adoptStopped } from '../workers/recovery.ts';
-import { createLedgerMemory, dealSlots, type LedgerSubject } from '../workers/shared-ledger.ts';
+import { MetricsReader } from '../workers/metrics-layout.ts';
+import { dealSlots, type LedgerSubject } from '../workers/shared-ledger.ts';
 import { missingBytes } from '../workers/store/data-file.ts';
-import { type DataFolder, openDataFolder } from '../workers/store/data-folder.ts';
-import { claimEpoch } from '../workers/store/node-epoch.ts';
+import type { DataFolder } from '../workers/store/data-folder.ts';
 import { fingerprintOf } from '../workers/vault/master-key.ts';
-import { openVault, type Vault } from '../workers/vault/open-vault.ts';
 import { KEYS_AT_A_TIME } from '../workers/vault/trait-vault.ts';
+import { tenantsOf } from './access/access-options.ts';
+import { NodeAccess } from './access/node-access.ts';
 import { type AdminHttp, type Drill, startAdminHttp } from './admin-http.ts';
 import type { ResolvedConfig } from './config.ts';
 import { assertPortFree } from './listen-port.ts';
 import { createLog, type Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
-import { ModelKeeper } from './model-keeper.ts';
 import { NodeAudit } from './node-audit.ts';
 import type { NodeAddresses, NodeStatus, RunningNode, ShardState, ShardStatus, TransportNote } from './node-status.ts';
 import { NodeWatch } from './node-watch.ts';
@@ -47,6 +43,7 @@ import type { ShardCrew } from './shard-crew.ts';
 import { partitionsOf } from './shard-map.ts';
 import type { FromShard, ShardThreadData, ToShard } from './shard-messages.ts';
 import type { createResource, Tracing } from './telemetry.ts';
+import { TenantEstate } from './tenant-estate.ts';
 
 const PROGRAM = `opportune/${packageVersion()}`;
 const CATALOG_SETTLE_MILLIS = 100;
@@ -68,12 +65,12 @@ interface ShardHandle {
   state: ShardState;
   restarts: number;
   restartedAt: number[];
-  isReadOnly: boolean;
+  /** Tenants whose store it cannot write. */
+  readonly readOnly: Set<number>;
   problem: string | null;
   port: number;
-  hasCheckpoint: boolean;
-  /** Stopped, with everything in its records. */
-  isWritten: boolean;
+  /** By tenant: stopped, with everything in its records. */
+  isWritten: readonly boolean[];
   catalogVersion: string;
 }
 
@@ -105,27 +102,19 @@ class Node implements RunningNode {
   readonly #startedAt = epochMillis();
   readonly #shards: ShardHandle[] = [];
   readonly #waiters: { matches: (shard: number, message: FromShard) => boolean; resolve: () => void }[] = [];
-  #folder: DataFolder | null = null;
-  #vault: Vault | null = null;
+  readonly #tenants: readonly TenantEstate[];
+  #access: NodeAccess | null = null;
   #audit: NodeAudit | null = null;
   readonly #auditMemory;
-  /** Data keys are made for one worker after the other. */
-  #keysMade: Promise<void> = Promise.resolve();
-  #epoch = 0;
   #canSharePort = false;
   #catalog: CatalogSource | null = null;
   #zones: readonly ZoneData[] = [];
   #catalogRefused: string | null = null;
   #subjects: LedgerSubject[] = [];
   #parts: PartKeys = new Uint32Array(0);
-  readonly #ledgerMemory;
-  readonly #learningMemory;
-  readonly #priceMemory = createPriceMemory();
-  readonly #metricsBuffers: SharedArrayBuffer[];
   #metrics: Promise<Metrics> | null = null;
   #tracing: Promise<Tracing> | null = null;
   #admin: AdminHttp | null = null;
-  #models: ModelKeeper | null = null;
   #watcher: FSWatcher | null = null;
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #crew: ShardCrew;
@@ -142,10 +131,8 @@ class Node implements RunningNode {
     scaleClock(config.timeScale, this.#startedAt);
     this.#log = createLog(config.logLevel);
     this.#otel = readOtelEnvironment(process.env, config.traceSampleRatio);
-    this.#ledgerMemory = createLedgerMemory(config.workers);
-    this.#learningMemory = createLearningMemory(config.workers);
     this.#auditMemory = createAuditMemory(config.workers);
-    this.#metricsBuffers = Array.from({ length: config.workers }, createMetricsBuffer);
+    this.#tenants = tenantsOf(config).map((name) => new TenantEstate(name, config.workers));
     this.failed = new Promise((resolve) => {
       this.#fail = resolve;
     });
@@ -158,17 +145,18 @@ class Node implements RunningNode {
     const kept = readKept(this.#keptPath, text, basename(config.catalog), PROGRAM) ?? (await this.#checkCatalog(text));
     this.#takeCatalog(kept);
     if (config.port !== 0) await assertPortFree(config.host, config.port);
-    this.#folder = await openDataFolder(config.data);
-    this.isFirstStart = this.#folder.isNew;
-    if (missingBytes(this.#folder.storePath) > 0) await this.#assertWhole(this.#folder.storePath);
-    await this.#openAudit(this.#folder);
-    await this.#openVault(this.#folder);
-    this.#epoch = await claimEpoch(this.#folder.storePath);
-    this.#models = new ModelKeeper(join(this.#folder.path, 'models'), this.#log);
-    this.#models.load(this.#epoch);
-    this.#parts = joinParts(this.#models.latest?.state.parts ?? this.#parts, this.#parts);
+    this.#access = await NodeAccess.open(config, this.#log);
+    // One after the other, the default one first: its folder holds the others', and the audit log of all.
+    for (const tenant of this.#tenants) await this.#openTenant(tenant);
+    this.isFirstStart = this.#tenants[0]?.isNew ?? false;
     this.#admin = await startAdminHttp(
-      { host: config.host, port: config.adminPort, hosts: config.adminHosts },
+      {
+        host: config.host,
+        port: config.adminPort,
+        hosts: config.adminHosts,
+        tls: this.#access.tls,
+        authenticator: this.#access.authenticator,
+      },
       {
         status: () => this.status(),
         metricsText: async () => (await this.#loadMetrics()).prometheusText(),
@@ -192,8 +180,18 @@ class Node implements RunningNode {
     this.#timers.push(
       setInterval(() => this.#tell(0, { kind: 'trim', keepBytes: config.journalKeepGigabytes * 1e9 }), TRIM_MILLIS),
     );
-    this.#models.begin(() => this.#tell(0, { kind: 'snapshot' }));
     this.#watch = this.#beginWatch();
+    for (const [tenant, estate] of this.#tenants.entries())
+      estate.beginSnapshots(() => this.#tell(0, { kind: 'snapshot', tenant }));
+    this.#access.watch(
+      (tls) => {
+        this.#admin?.replaceTls(tls);
+        for (const shard of this.#shards) this.#tell(shard.index, { kind: 'tls', tls });
+      },
+      () => {
+        for (const shard of this.#shards) this.#tell(shard.index, { kind: 'refreshAccess' });
+      },
+    );
     this.#keepSpareSoon();
     if (this.#otel.traces.isEnabled) this.#tracing = this.#loadTracing();
     if (this.#otel.metrics !== null) void this.#loadMetrics();
@@ -226,11 +224,10 @@ class Node implements RunningNode {
       state: 'recovering',
       restarts: 0,
       restartedAt: [],
-      isReadOnly: false,
+      readOnly: new Set(),
       problem: null,
       port: 0,
-      hasCheckpoint: false,
-      isWritten: false,
+      isWritten: [],
       catalogVersion: this.#catalog?.version ?? '',
     };
     this.#attach(shard);
@@ -240,33 +237,26 @@ class Node implements RunningNode {
   /** Gives a waiting thread its shard. */
   #spawn(index: number): Worker {
     const config = this.#config;
-    const folder = this.#folder as DataFolder; // opened before any worker
-    const vault = this.#vault as Vault; // likewise
+    const secret = config.secret === null ? null : new TextEncoder().encode(config.secret);
+    const memoryBytesMax = (config.profilesMemoryMegabytes * 1024 * 1024) / config.workers / this.#tenants.length;
     const data: ShardThreadData = {
       shard: index,
       shards: config.workers,
-      epoch: this.#epoch,
-      storePath: folder.storePath,
-      secret: this.#secretOf(folder),
-      masterKey: vault.master.key,
-      keysPath: vault.keys.path,
+      tenants: this.#tenants.map((tenant) =>
+        tenant.dataFor(index, tenant.partsWith(this.#parts), secret, memoryBytesMax),
+      ),
       auditMemory: this.#auditMemory,
       catalog: this.#catalog as CatalogSource, // read before any worker
-      ledgerMemory: this.#ledgerMemory,
-      learningMemory: this.#learningMemory,
       ledgerSubjects: this.#subjects,
-      parts: this.#parts,
-      priceMemory: this.#priceMemory,
-      metrics: this.#metricsBuffers[index] as SharedArrayBuffer,
       zones: this.#zones,
-      snapshot: this.#models?.latest ?? null,
-      memoryBytesMax: (config.profilesMemoryMegabytes * 1024 * 1024) / config.workers,
       idleMillis: config.idleMillis,
       traces: this.#otel.traces,
       slowMicros: config.slowMillis * 1000,
       clock: { timeScale: config.timeScale, sinceEpochMillis: this.#startedAt },
       host: config.host,
       serverName: PROGRAM,
+      access: config,
+      tls: this.#access?.tls ?? null,
     };
     const worker = this.#crew.take();
     worker.postMessage({ kind: 'begin', data } satisfies ToShard);
@@ -307,7 +297,8 @@ class Node implements RunningNode {
         shard.problem = null;
         break;
       case 'readOnly':
-        shard.isReadOnly = message.isReadOnly;
+        if (message.isReadOnly) shard.readOnly.add(message.tenant);
+        else shard.readOnly.delete(message.tenant);
         shard.problem = message.problem;
         if (message.isReadOnly)
           this.#log.error(
@@ -329,17 +320,17 @@ class Node implements RunningNode {
         this.#audit?.take(shard.index, message.event);
         break;
       case 'needDataKeys':
-        void this.#makeKeys(shard.index);
+        void this.#makeKeys(shard.index, message.tenant);
         break;
       case 'checkpointed':
-        shard.hasCheckpoint = true;
-        if (this.#shards.every((other) => other.hasCheckpoint)) this.#tell(0, { kind: 'adoptBase' });
+        if (this.#tenants[message.tenant]?.noteCheckpoint(shard.index) === true)
+          this.#tell(0, { kind: 'adoptBase', tenant: message.tenant });
         break;
       case 'stopped':
         shard.isWritten = message.isWritten;
         break;
       case 'snapshot':
-        if (message.snapshot !== null) void this.#models?.keep(message.snapshot);
+        if (message.snapshot !== null) this.#tenants[message.tenant]?.keepSnapshot(message.snapshot);
         break;
       case 'catalogApplied':
         shard.catalogVersion = message.version;
@@ -373,7 +364,7 @@ class Node implements RunningNode {
   #onExit(shard: ShardHandle, worker: Worker): void {
     if (shard.worker !== worker) return;
     if (this.#isStopping) {
-      this.#settleWaiters(shard.index, { kind: 'stopped', isWritten: false });
+      this.#settleWaiters(shard.index, { kind: 'stopped', isWritten: [] });
       return;
     }
     this.#audit?.forgetShard(shard.index);
@@ -394,7 +385,7 @@ class Node implements RunningNode {
     }
     shard.restarts++;
     shard.state = 'recovering';
-    shard.isReadOnly = false;
+    shard.readOnly.clear();
     this.#log.warn({ shard: shard.index, restarts: shard.restarts }, 'replacing shard worker');
     void this.#replace(shard);
   }
@@ -424,15 +415,22 @@ class Node implements RunningNode {
   async #refreshSnapshot(shard: ShardHandle): Promise<void> {
     const other = this.#shards.find(({ index, state }) => index !== shard.index && state === 'ready');
     if (other === undefined) return;
-    const told = this.#until(other.index, (message) => message.kind === 'snapshot');
-    this.#tell(other.index, { kind: 'snapshot' });
-    await within(told, FRESH_SNAPSHOT_MILLIS);
+    await within(this.#askSnapshots(other.index), FRESH_SNAPSHOT_MILLIS);
+  }
+
+  /** Of every tenant; resolves when the shard has answered for each. */
+  async #askSnapshots(shard: number): Promise<void> {
+    const told = this.#tenants.map((_, tenant) =>
+      this.#until(shard, (message) => message.kind === 'snapshot' && message.tenant === tenant),
+    );
+    for (const tenant of this.#tenants.keys()) this.#tell(shard, { kind: 'snapshot', tenant });
+    await Promise.all(told);
   }
 
   #beginWatch(): NodeWatch {
     const { stuckSeconds, memoryMegabytes } = this.#config;
     const watch = new NodeWatch({
-      metrics: new MetricsReader(this.#metricsBuffers),
+      metrics: new MetricsReader(this.#tenants[0]?.metricsBuffers ?? []), // of the default tenant, which is always there
       stuckSeconds,
       memoryBytesMax: memoryMegabytes * 1024 * 1024,
       residentBytes: () => process.memoryUsage.rss(),
@@ -519,18 +517,19 @@ class Node implements RunningNode {
 
   #serve(only?: number): void {
     const host = this.#config.host.includes(':') ? `[${this.#config.host}]` : this.#config.host;
+    const scheme = this.#config.tlsCertFile === null ? 'ws' : 'wss';
     const addresses: ShardAddress[] = this.#shards.map((shard) => ({
-      url: `ws://${host}:${shard.port}/v1/ws`,
+      url: `${scheme}://${host}:${shard.port}/v1/ws`,
       partitions: partitionsOf(shard.index, this.#shards.length),
     }));
     this.addresses = {
-      websocket: `ws://${host}:${this.#sharedPort}/v1/ws`,
+      websocket: `${scheme}://${host}:${this.#sharedPort}/v1/ws`,
       shards: addresses.map((address) => address.url),
       admin: this.#admin?.url ?? '',
     };
     for (const shard of this.#shards) {
       if (only === undefined || only === shard.index)
-        this.#tell(shard.index, { kind: 'serve', addresses, mapEpoch: this.#epoch });
+        this.#tell(shard.index, { kind: 'serve', addresses, mapEpoch: this.#tenants[0]?.epoch ?? 0 });
     }
   }
 
@@ -561,10 +560,12 @@ class Node implements RunningNode {
 
   // ── keys of sensitive traits ───────────────────────────────────────────────────────────────────
 
-  async #openVault(folder: DataFolder): Promise<void> {
+  async #openTenant(tenant: TenantEstate): Promise<void> {
     const { masterKey, masterKeyCommand } = this.#config;
-    this.#vault = await openVault(folder.path, { text: masterKey, command: masterKeyCommand });
-    const { keys, master } = this.#vault;
+    const folder = await tenant.open(this.#config.data);
+    if (missingBytes(folder.storePath) > 0) await this.#assertWhole(folder.storePath);
+    if (this.#audit === null) await this.#openAudit(folder);
+    const { keys, master } = await tenant.openVault({ text: masterKey, command: masterKeyCommand });
     if (master.origin === 'made') {
       this.#audit?.record('keysMade', { masterKey: fingerprintOf(master.key), keys: keys.path });
       this.#log.info(
@@ -573,6 +574,7 @@ class Node implements RunningNode {
       );
     }
     this.#hasSensitive = hasSensitive(this.#catalog);
+    await tenant.begin(this.#log);
   }
 
   #hasSensitive = false;
@@ -582,20 +584,20 @@ class Node implements RunningNode {
     if (this.#hasSensitive) await Promise.all(this.#shards.map(({ index }) => this.#makeKeys(index)));
   }
 
-  #makeKeys(shard: number): Promise<void> {
-    const vault = this.#vault as Vault; // opened before any worker
-    this.#keysMade = this.#keysMade.then(async () => {
+  /** Of every tenant, or of one that has none left. */
+  async #makeKeys(shard: number, only?: number): Promise<void> {
+    for (const [tenant, estate] of this.#tenants.entries()) {
+      if (only !== undefined && only !== tenant) continue;
       let first = 0;
       let count = 0;
       try {
-        first = await vault.keys.append(KEYS_AT_A_TIME);
+        first = await estate.makeKeys(KEYS_AT_A_TIME);
         count = KEYS_AT_A_TIME;
       } catch (error) {
         this.#log.error({ shard, reason: (error as Error).message }, 'no data keys can be made'); // a VaultError
       }
-      this.#tell(shard, { kind: 'dataKeys', first, count });
-    });
-    return this.#keysMade;
+      this.#tell(shard, { kind: 'dataKeys', tenant, first, count });
+    }
   }
 
   // ── catalog ────────────────────────────────────────────────────────────────────────────────────
@@ -673,7 +675,7 @@ class Node implements RunningNode {
       this.#takeCatalog(kept);
       keep(this.#keptPath, kept, PROGRAM);
       this.#catalogRefused = null;
-      new PriceTable(this.#priceMemory).clear();
+      for (const tenant of this.#tenants) tenant.clearPrices();
       if (!this.#hasSensitive && hasSensitive(source)) {
         this.#hasSensitive = true;
         await this.#giveKeys();
@@ -683,7 +685,7 @@ class Node implements RunningNode {
           kind: 'catalog',
           catalog: source,
           ledgerSubjects: this.#subjects,
-          parts: this.#parts,
+          parts: this.#tenants.map((tenant) => tenant.partsWith(this.#parts)),
         });
       this.#log.info({ catalog: source.fileName, version: source.version }, 'catalog reloaded');
       this.#audit?.record('catalog', { file: source.fileName, version: source.version, before });
@@ -711,7 +713,8 @@ class Node implements RunningNode {
   #loadMetrics(): Promise<Metrics> {
     this.#metrics ??= Promise.all([import('./metrics.ts'), this.#loadResource()]).then(([{ startMetrics }, resource]) =>
       startMetrics({
-        reader: new MetricsReader(this.#metricsBuffers),
+        reader: new MetricsReader(this.#tenants.flatMap(({ metricsBuffers }) => metricsBuffers)),
+        tenants: this.#tenants.map(({ name }) => name),
         status: () => this.status(),
         resource,
         otlp: this.#otel.metrics,
@@ -744,11 +747,11 @@ class Node implements RunningNode {
       isDraining: this.#isDraining,
       isAuditWritable: this.#audit === null || this.#audit.problem === null,
       shards: this.#shards.map(
-        ({ index, state, restarts, isReadOnly, problem }): ShardStatus => ({
+        ({ index, state, restarts, readOnly, problem }): ShardStatus => ({
           index,
           state,
           restarts,
-          isReadOnly,
+          isReadOnly: readOnly.size > 0,
           problem,
         }),
       ),
@@ -764,6 +767,12 @@ class Node implements RunningNode {
         refused: this.#catalogRefused,
       },
     };
+  }
+
+  /** Reads keys, certificates and the catalog again, now. */
+  async reload(): Promise<void> {
+    this.#access?.refresh();
+    await this.#reloadCatalog();
   }
 
   async drain(): Promise<void> {
@@ -785,11 +794,10 @@ class Node implements RunningNode {
     this.#watch?.close();
     for (const timer of this.#timers) clearInterval(timer);
     clearTimeout(this.#spareTimer);
-    if (this.#models !== null && this.#shards[0]?.state === 'ready') {
-      const snapshot = this.#until(0, (message) => message.kind === 'snapshot');
-      this.#tell(0, { kind: 'snapshot' });
-      await within(snapshot, 2_000);
-      await this.#models.settle();
+    this.#access?.close();
+    if (this.#shards[0]?.state === 'ready') {
+      await within(this.#askSnapshots(0), 2_000);
+      for (const tenant of this.#tenants) await tenant.settleSnapshots();
     }
     this.#isStopping = true;
     const stopped = this.#shards
@@ -801,18 +809,18 @@ class Node implements RunningNode {
     }
     await within(Promise.all(stopped), STOP_MILLIS);
     if (stopped.length < this.#shards.length) await Promise.all(this.#shards.map((shard) => shard.worker.terminate()));
-    if (this.#folder !== null && this.#shards.length > 0 && this.#shards.every((shard) => shard.isWritten))
-      await adoptStopped(this.#folder.storePath, { epoch: this.#epoch, streams: this.#shards.length });
+    for (const [tenant, estate] of this.#tenants.entries()) {
+      const isWritten = this.#shards.length > 0 && this.#shards.every((shard) => shard.isWritten[tenant] === true);
+      if (isWritten) await estate.adoptStop();
+    }
     // A collector that is down is tried again for ten seconds by default; a stop does not wait for that.
     const telemetry = [this.#tracing, this.#metrics].map(async (part) => (await part)?.shutdown());
     await within(Promise.all(telemetry), TELEMETRY_STOP_MILLIS);
     await this.#crew.close();
-    await this.#models?.close();
     await this.#admin?.close();
-    await this.#keysMade;
-    this.#vault?.keys.close();
     await this.#audit?.close();
-    await this.#folder?.close();
+    // The default tenant's folder last: it holds the others'.
+    for (const tenant of [...this.#tenants].reverse()) await tenant.close();
   }
 }
 

@@ -6,9 +6,11 @@
  *                              ├─ own partition ─▸ shard.handle
  *                              └─ another's ─▸ link.forward ─▸ … ─▸ answer comes back as bytes
  *
- * Enforces the window of requests in flight and the uniqueness of their ids. Writers and decoders are
+ * Enforces the window of requests in flight, the uniqueness of their ids, and what the login permits: whose
+ * data it is (the tenant) and what may be done were settled when the connection was opened. Writers and decoders are
  * shared by all sessions of a thread: everything from a frame to its answers is one uninterrupted run.
  */
+import { strict as assert } from 'node:assert';
 import { MailboxLine } from '../actors/mailbox.ts';
 import {
   CLOSE_CODE,
@@ -27,6 +29,8 @@ import { epochMillis, monotonicMicros } from '../workers/clock.ts';
 import { COUNTER, GAUGE, type MetricsWriter, STATUS_INDEX } from '../workers/metrics-layout.ts';
 import type { RequestRunner } from '../workers/request-runner.ts';
 import type { Responder } from '../workers/responder.ts';
+import type { Login } from './access/principal.ts';
+import type { TokenBucket } from './access/rate-limit.ts';
 import type { LinkHost, ShardLink } from './shard-link.ts';
 import type { Connection } from './transport.ts';
 
@@ -34,10 +38,32 @@ import type { Connection } from './transport.ts';
 const BURST_BYTES_INITIAL = 64 * 1024;
 const BURST_BYTES_KEPT = 4 * 1024 * 1024;
 
+/** One tenant on one thread: what its requests reach, and nothing of another's. */
+export interface TenantHost {
+  readonly name: string;
+  readonly requests: RequestRunner;
+  readonly metrics: MetricsWriter;
+}
+
+/** What a connection was admitted with. */
+export interface Admission {
+  readonly login: Login;
+  /** The address as limits count it. */
+  readonly address: string;
+}
+
+/** The limits a connection keeps to, shared with others of the same token or address; null: none. */
+export interface SessionLimits {
+  readonly perToken: TokenBucket | null;
+  readonly perAddress: TokenBucket | null;
+}
+
 /** What all sessions of one thread share. */
 export class SessionHost implements LinkHost {
-  readonly requests: RequestRunner;
+  /** By tenant number. */
+  readonly tenants: readonly TenantHost[];
   readonly index: number;
+  /** Of what belongs to no tenant: links between the workers, refused upgrades. */
   readonly metrics: MetricsWriter;
   readonly serverName: string;
   /** Owner of each partition, by shard index. */
@@ -49,6 +75,12 @@ export class SessionHost implements LinkHost {
   isDraining = false;
   /** The process has as much memory as it may: requests are refused. */
   isMemoryFull = false;
+  /** Why no connection is taken at the moment, or null. */
+  get closedBecause(): string | null {
+    if (this.isDraining) return 'the server is stopping';
+    return this.isMemoryFull ? 'the server has no memory left; try later' : null;
+  }
+
   /** Sessions with answers kept for the end of a burst. */
   readonly #burst: Session[] = [];
   isBursting = false;
@@ -58,8 +90,14 @@ export class SessionHost implements LinkHost {
   readonly #writers: Record<Encoding, DocumentWriter>;
   readonly #decoders: Record<Encoding, FrameDecoder>;
 
-  constructor(requests: RequestRunner, index: number, owners: Uint8Array, metrics: MetricsWriter, serverName: string) {
-    this.requests = requests;
+  constructor(
+    tenants: readonly TenantHost[],
+    index: number,
+    owners: Uint8Array,
+    metrics: MetricsWriter,
+    serverName: string,
+  ) {
+    this.tenants = tenants;
     this.index = index;
     this.owners = owners;
     this.metrics = metrics;
@@ -97,6 +135,11 @@ export class SessionHost implements LinkHost {
     return start;
   }
 
+  /** The requests of one batch, of whatever tenants, have all been handed over. */
+  endFrame(): void {
+    for (const { requests } of this.tenants) requests.endFrame();
+  }
+
   writer(encoding: Encoding): DocumentWriter {
     return this.#writers[encoding];
   }
@@ -122,6 +165,16 @@ export class Session implements Responder, FrameSink {
   readonly writer: DocumentWriter;
   readonly decoder: FrameDecoder;
   readonly line = new MailboxLine();
+  /** Number of the tenant whose data this connection works on. */
+  readonly tenant: number;
+  /** Who it is, for whoever records who did what; settled for the connection's life. */
+  readonly login: Login;
+  readonly limits: SessionLimits;
+  readonly actor: string;
+  readonly #operations: number;
+  readonly #requests: RequestRunner;
+  /** The tenant's. */
+  readonly metrics: MetricsWriter;
   readonly #host: SessionHost;
   /** Ids accepted and not answered yet. */
   readonly #open = new Set<number>();
@@ -132,8 +185,17 @@ export class Session implements Responder, FrameSink {
   /** Where the answers kept in a burst begin and end, in pairs. */
   readonly #kept: number[] = [];
 
-  constructor(host: SessionHost, connection: Connection) {
+  constructor(host: SessionHost, connection: Connection, login: Login, limits: SessionLimits) {
     this.#host = host;
+    this.login = login;
+    this.limits = limits;
+    this.actor = login.principal.id;
+    this.#operations = login.operations;
+    this.tenant = host.tenants.findIndex(({ name }) => name === login.principal.tenant);
+    const tenant = host.tenants[this.tenant];
+    assert(tenant !== undefined, 'a login names a tenant of this node');
+    this.#requests = tenant.requests;
+    this.metrics = tenant.metrics;
     this.connection = connection;
     this.encoding = connection.subprotocol === SUBPROTOCOL_JSON ? 'json' : 'msgpack';
     this.writer = host.writer(this.encoding);
@@ -145,7 +207,7 @@ export class Session implements Responder, FrameSink {
   }
 
   onFrame(bytes: Uint8Array, isBinary: boolean): void {
-    const { metrics, requests } = this.#host;
+    const { metrics } = this;
     metrics.add(COUNTER.receivedFrames, 1);
     metrics.add(COUNTER.receivedBytes, bytes.length);
     this.#arrivedMicros = monotonicMicros();
@@ -159,13 +221,22 @@ export class Session implements Responder, FrameSink {
         isTooBig ? `frame over ${LIMITS.frameBytesMax} bytes` : `frame is not valid ${this.encoding}`,
       );
     }
-    requests.endFrame();
+    this.#requests.endFrame();
   }
 
   onRequest(request: Request): void {
     const host = this.#host;
     if (this.#open.has(request.id)) {
       this.#refuse(request, FAULT.invalidId, 'id: already in flight on this connection');
+      return;
+    }
+    if (!this.#takesOne()) {
+      this.metrics.add(COUNTER.shedRate, 1);
+      this.#refuse(request, FAULT.rateLimited, 'rate: more requests a second than this token or address may send');
+      return;
+    }
+    if (((this.#operations >>> request.op) & 1) === 0) {
+      this.#refuse(request, FAULT.permissionDenied, 'op: no role of this token permits it');
       return;
     }
     switch (request.op) {
@@ -196,7 +267,7 @@ export class Session implements Responder, FrameSink {
       return;
     }
     if (this.#open.size >= LIMITS.inFlightMax) {
-      host.metrics.add(COUNTER.shedInFlight, 1);
+      this.metrics.add(COUNTER.shedInFlight, 1);
       this.#refuse(request, FAULT.tooManyInFlight, `in flight: at most ${LIMITS.inFlightMax} requests a connection`);
       return;
     }
@@ -204,32 +275,40 @@ export class Session implements Responder, FrameSink {
     const owner = partition < 0 ? host.index : (host.owners[partition] as number);
     this.#isAnswered = false;
     if (owner === host.index) {
-      host.requests.markDecoded(this.#arrivedMicros);
-      host.requests.handle(request, this, request.id, this.#arrivedMicros, false);
+      this.#requests.markDecoded(this.#arrivedMicros);
+      this.#requests.handle(request, this, request.id, this.#arrivedMicros, false);
     } else {
       const link = host.links[owner];
       if (link === undefined) {
-        if (host.requests.answerUnreached(request, this, this.#arrivedMicros)) return;
+        if (this.#requests.answerUnreached(request, this, this.#arrivedMicros)) return;
         this.#refuse(request, FAULT.shardRecovering, "shard: the partition's worker is restarting");
         return;
       }
       if (!link.forward(request, this, this.#arrivedMicros)) {
-        host.metrics.add(COUNTER.shedForward, 1);
+        this.metrics.add(COUNTER.shedForward, 1);
         this.#refuse(request, FAULT.mailboxFull, "shard: too many requests wait for the partition's worker");
         return;
       }
     }
     if (!this.#isAnswered) {
       this.#open.add(request.id);
-      host.metrics.addToGauge(GAUGE.inFlight, 1);
+      this.metrics.addToGauge(GAUGE.inFlight, 1);
     }
   }
 
+  /** One request of each limit's; two comparisons where there are none. */
+  #takesOne(): boolean {
+    const { perToken, perAddress } = this.limits;
+    if (perAddress !== null && !perAddress.take(this.#arrivedMicros)) return false;
+    return perToken === null || perToken.take(this.#arrivedMicros);
+  }
+
   onInvalid(id: number | null, fault: Fault, message: string): void {
+    this.#takesOne(); // refused either way, and counted: nonsense is no cheaper than sense
     this.writer.reset();
     writeError(this.writer, id, fault, message);
     this.#transmit(this.writer.finish());
-    this.#host.metrics.recordDuration(0, STATUS_INDEX[fault.status], monotonicMicros() - this.#arrivedMicros);
+    this.metrics.recordDuration(0, STATUS_INDEX[fault.status], monotonicMicros() - this.#arrivedMicros);
   }
 
   /** Answers request `id` with what the writer holds. */
@@ -238,7 +317,7 @@ export class Session implements Responder, FrameSink {
   }
 
   sendBytes(id: number, bytes: Uint8Array): void {
-    if (this.#open.delete(id)) this.#host.metrics.addToGauge(GAUGE.inFlight, -1);
+    if (this.#open.delete(id)) this.metrics.addToGauge(GAUGE.inFlight, -1);
     else this.#isAnswered = true;
     this.#transmit(bytes);
   }
@@ -254,7 +333,7 @@ export class Session implements Responder, FrameSink {
     this.writer.reset();
     writeError(this.writer, request.id, fault, message);
     this.#transmit(this.writer.finish());
-    this.#host.metrics.recordDuration(request.op, STATUS_INDEX[fault.status], monotonicMicros() - this.#arrivedMicros);
+    this.metrics.recordDuration(request.op, STATUS_INDEX[fault.status], monotonicMicros() - this.#arrivedMicros);
   }
 
   /** Sends what a burst kept back, which is in `kept`. */
@@ -282,7 +361,7 @@ export class Session implements Responder, FrameSink {
 
   #transmitNow(bytes: Uint8Array): void {
     if (!this.connection.isOpen) return;
-    const { metrics } = this.#host;
+    const { metrics } = this;
     metrics.add(COUNTER.sentFrames, 1);
     metrics.add(COUNTER.sentBytes, bytes.length);
     // A client that does not read is closed with 1013 by the transport.
@@ -306,7 +385,7 @@ export class Session implements Responder, FrameSink {
       timeEpochMillis: epochMillis(),
     });
     this.#transmit(this.writer.finish());
-    host.metrics.recordDuration(OP.hello, STATUS_INDEX.OK, monotonicMicros() - this.#arrivedMicros);
+    this.metrics.recordDuration(OP.hello, STATUS_INDEX.OK, monotonicMicros() - this.#arrivedMicros);
   }
 
   #ping(request: Request): void {
@@ -318,6 +397,6 @@ export class Session implements Responder, FrameSink {
       timeEpochMillis: epochMillis(),
     });
     this.#transmit(this.writer.finish());
-    this.#host.metrics.recordDuration(OP.ping, STATUS_INDEX.OK, monotonicMicros() - this.#arrivedMicros);
+    this.metrics.recordDuration(OP.ping, STATUS_INDEX.OK, monotonicMicros() - this.#arrivedMicros);
   }
 }

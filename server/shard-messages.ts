@@ -16,38 +16,51 @@ import type { LearningMemory } from '../workers/learning-exchange.ts';
 import type { PriceMemory } from '../workers/price-table.ts';
 import type { LedgerMemory, LedgerSubject } from '../workers/shared-ledger.ts';
 import type { TraceRecord } from '../workers/trace-record.ts';
+import type { AccessOptions } from './access/access-options.ts';
+import type { DoorOptions } from './access/doorkeeper.ts';
 import type { Drill } from './admin-http.ts';
 import type { TransportNote } from './node-status.ts';
 import type { TraceGate } from './otel-environment.ts';
-import type { TransportPreference } from './select-transport.ts';
+import type { TransportNeeds, TransportPreference } from './select-transport.ts';
+import type { TransportTls } from './transport.ts';
 
 /** What a thread is born with: enough to load its modules and its transport. All else comes with `begin`. */
 export interface ShardThreadStart {
   readonly transport: TransportPreference;
+  readonly needs: TransportNeeds;
 }
 
-/** What makes a waiting thread the worker of a shard. */
-export interface ShardThreadData {
-  readonly shard: number;
-  readonly shards: number;
+/** One tenant's share of a worker: everything that is not another tenant's. */
+export interface TenantData {
+  readonly name: string;
   readonly epoch: number;
   readonly storePath: string;
   readonly secret: Uint8Array;
   /** The master key of the sensitive traits, and the file of the keys under it. */
   readonly masterKey: Uint8Array;
   readonly keysPath: string;
-  readonly auditMemory: AuditMemory;
-  readonly catalog: CatalogSource;
-  /** Zones to know before the first request, read once for all workers. */
-  readonly zones: readonly ZoneData[];
   readonly ledgerMemory: LedgerMemory;
   readonly learningMemory: LearningMemory;
-  readonly ledgerSubjects: readonly LedgerSubject[];
   readonly parts: PartKeys;
   readonly priceMemory: PriceMemory;
   readonly metrics: SharedArrayBuffer;
   readonly snapshot: ModelSnapshot | null;
+  /** Of this tenant's resident profiles on this worker. */
   readonly memoryBytesMax: number;
+}
+
+/** What makes a waiting thread the worker of a shard. */
+export interface ShardThreadData {
+  readonly shard: number;
+  readonly shards: number;
+  /** The default tenant first; a tenant's place here is its number in every message and on every worker. */
+  readonly tenants: readonly TenantData[];
+  readonly auditMemory: AuditMemory;
+  readonly catalog: CatalogSource;
+  /** Zones to know before the first request, read once for all workers. */
+  readonly zones: readonly ZoneData[];
+  /** The same for every tenant: slots are dealt from the catalogs since the start. */
+  readonly ledgerSubjects: readonly LedgerSubject[];
   readonly idleMillis: number;
   readonly traces: TraceGate;
   readonly slowMicros: number;
@@ -55,6 +68,8 @@ export interface ShardThreadData {
   readonly clock: { readonly timeScale: number; readonly sinceEpochMillis: number };
   readonly host: string;
   readonly serverName: string;
+  readonly access: AccessOptions & DoorOptions;
+  readonly tls: TransportTls | null;
 }
 
 export type ToShard =
@@ -69,14 +84,19 @@ export type ToShard =
       readonly kind: 'catalog';
       readonly catalog: CatalogSource;
       readonly ledgerSubjects: readonly LedgerSubject[];
-      readonly parts: PartKeys;
+      /** By tenant. */
+      readonly parts: readonly PartKeys[];
     }
   | { readonly kind: 'catalogRefused' }
-  /** Keys that this worker alone may use; `count` 0: none could be made. */
-  | { readonly kind: 'dataKeys'; readonly first: number; readonly count: number }
-  | { readonly kind: 'snapshot' }
+  /** Keys of a tenant that this worker alone may use; `count` 0: none could be made. */
+  | { readonly kind: 'dataKeys'; readonly tenant: number; readonly first: number; readonly count: number }
+  | { readonly kind: 'snapshot'; readonly tenant: number }
   | { readonly kind: 'trim'; readonly keepBytes: number }
-  | { readonly kind: 'adoptBase' }
+  | { readonly kind: 'adoptBase'; readonly tenant: number }
+  /** The next handshakes use these. */
+  | { readonly kind: 'tls'; readonly tls: TransportTls }
+  /** Look at the files of keys now. */
+  | { readonly kind: 'refreshAccess' }
   | { readonly kind: 'drain'; readonly seconds: number }
   | { readonly kind: 'stop' }
   | { readonly kind: 'drill'; readonly drill: Drill }
@@ -94,16 +114,21 @@ export type FromShard =
     }
   | { readonly kind: 'listening'; readonly port: number; readonly sharedPort: number | null }
   | { readonly kind: 'ready' }
-  | { readonly kind: 'readOnly'; readonly isReadOnly: boolean; readonly problem: string | null }
+  | {
+      readonly kind: 'readOnly';
+      readonly tenant: number;
+      readonly isReadOnly: boolean;
+      readonly problem: string | null;
+    }
   | { readonly kind: 'turnFailed'; readonly reason: string; readonly effectType: number; readonly profileHash: string }
   | { readonly kind: 'traces'; readonly records: readonly TraceRecord[] }
   | { readonly kind: 'audit'; readonly event: AuditEvent }
-  | { readonly kind: 'needDataKeys' }
-  | { readonly kind: 'checkpointed' }
-  | { readonly kind: 'snapshot'; readonly snapshot: ModelSnapshot | null }
+  | { readonly kind: 'needDataKeys'; readonly tenant: number }
+  | { readonly kind: 'checkpointed'; readonly tenant: number }
+  | { readonly kind: 'snapshot'; readonly tenant: number; readonly snapshot: ModelSnapshot | null }
   | { readonly kind: 'catalogApplied'; readonly version: string; readonly reason: string | null }
-  | { readonly kind: 'trimmed'; readonly batches: number }
+  | { readonly kind: 'trimmed'; readonly tenant: number; readonly batches: number }
   | { readonly kind: 'drained' }
-  /** `isWritten`: all records and a last checkpoint are on disk. */
-  | { readonly kind: 'stopped'; readonly isWritten: boolean }
+  /** By tenant, whether all records and a last checkpoint are on disk. */
+  | { readonly kind: 'stopped'; readonly isWritten: readonly boolean[] }
   | { readonly kind: 'dying'; readonly code: string; readonly reason: string; readonly advice: string };

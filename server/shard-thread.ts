@@ -1,13 +1,16 @@
 /**
- * A shard worker thread: puts one shard, its transport and its links together, and does what the main
- * thread says. An error that nobody caught ends the thread, but its sockets first: the native transport
+ * A shard worker thread: puts one shard for each tenant, the transport and the links together, and does what
+ * the main thread says. Tenants share the thread and its sockets and nothing else: each has a store, models,
+ * budgets and prices of its own, and a connection reaches those of its token's tenant only. An error that nobody caught ends the thread, but its sockets first: the native transport
  * would otherwise take the whole process with it. The main thread then starts a replacement.
  */
 import { once } from 'node:events';
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
+import type { PartKeys } from '../decision/part-register.ts';
 import { CLOSE_CODE, LIMITS } from '../proto/limits.ts';
 import { textHash } from '../proto/murmur3.ts';
 import { AuditOutlet } from '../workers/audit/audit-gate.ts';
+import type { AuditEvent } from '../workers/audit/audit-record.ts';
 import { compileCatalogSource } from '../workers/catalog/catalog-source.ts';
 import { monotonicMillis, scaleClock } from '../workers/clock.ts';
 import { batchAfterPublished } from '../workers/learning-exchange.ts';
@@ -20,18 +23,23 @@ import { LmdbStore } from '../workers/store/lmdb-store.ts';
 import { DataKeys } from '../workers/vault/data-keys.ts';
 import { TraitVault } from '../workers/vault/trait-vault.ts';
 import { createZoneTable, prebuildZones } from '../workers/zone-table.ts';
+import { isAuthenticated } from './access/access-options.ts';
+import { Doorkeeper } from './access/doorkeeper.ts';
+import { DEFAULT_TENANT } from './access/principal.ts';
 import { OperatorError } from './operator-error.ts';
 import { selectTransport } from './select-transport.ts';
-import { chooseSubprotocol, Session, SessionHost } from './session.ts';
+import { type Admission, Session, SessionHost, type TenantHost } from './session.ts';
 import { ShardLink } from './shard-link.ts';
 import { ownersOf } from './shard-map.ts';
-import type { FromShard, ShardThreadStart, ToShard } from './shard-messages.ts';
-import type { Connection, Transport, TransportHandler, UpgradeRequest, UpgradeVerdict } from './transport.ts';
+import type { FromShard, ShardThreadStart, TenantData, ToShard } from './shard-messages.ts';
+import type { Connection, Transport, TransportHandler } from './transport.ts';
 
 const SEND_BUFFER_BYTES_MAX = 4 * 1024 * 1024;
 const IDLE_TIMEOUT_SECONDS = 120;
 const CONNECTIONS_MAX = 20_000;
 const FORWARD_DRAIN_MILLIS = 5;
+/** How late a token's end, or a change of the key file, may be noticed. */
+const ACCESS_MILLIS = 1000;
 /** Between two connections that are closed when draining; less when there are very many. */
 const DRAIN_PAUSE_MILLIS = 10;
 /** Time for the last clients to read why they are closed. */
@@ -60,105 +68,124 @@ process.on('unhandledRejection', (reason) => {
   throw reason instanceof Error ? reason : new Error(String(reason));
 });
 
-const { factory, note } = await selectTransport((workerData as ShardThreadStart).transport); // given by ShardCrew only
+const started = workerData as ShardThreadStart; // given by ShardCrew only
+const { factory, note } = await selectTransport(started.transport, started.needs);
 // Here a thread may wait for long: as one of a start, or as the spare.
 const [begin] = (await once(main, 'message')) as [Extract<ToShard, { kind: 'begin' }>]; // the first message, always
 const { data } = begin;
 scaleClock(data.clock.timeScale, data.clock.sinceEpochMillis);
 
-const metrics = new MetricsWriter(data.metrics);
-metrics.clearGauges();
 const owners = ownersOf(data.shards);
 const zones = createZoneTable(textHash, data.zones);
-const catalog = compileCatalogSource(data.catalog);
 prebuildZones(zones, [...data.zones.map((zone) => zone.name), 'UTC']);
 
-const store = LmdbStore.open({
-  path: data.storePath,
-  epoch: data.epoch,
-  stream: data.shard,
-  openBatchMin: batchAfterPublished(data.learningMemory, data.shard),
-});
-const vault = new TraitVault(DataKeys.open(data.keysPath, data.masterKey, false), () => tell({ kind: 'needDataKeys' }));
-const shard = new Shard({
-  shard: data.shard,
-  shards: data.shards,
-  epoch: data.epoch,
-  store,
-  catalog,
-  catalogText: data.catalog.text,
-  secret: deriveSecret(data.secret),
-  sealer: vault,
-  audit: new AuditOutlet(data.auditMemory, data.shard, (event) => tell({ kind: 'audit', event })),
-  zones,
-  ledger: new SharedLedger(data.ledgerMemory, data.shard),
-  learningMemory: data.learningMemory,
-  ledgerSubjects: data.ledgerSubjects,
-  parts: data.parts,
-  prices: new PriceTable(data.priceMemory),
-  metrics,
-  memoryBytesMax: data.memoryBytesMax,
-  idleMillis: data.idleMillis,
-  traces: { ...data.traces, slowMicros: data.slowMicros },
-  snapshot: data.snapshot,
-  ownsPartition: (partition) => owners[partition] === data.shard,
-  events: {
-    readOnlyChanged: (isReadOnly, problem) => tell({ kind: 'readOnly', isReadOnly, problem }),
-    turnFailed: (error, effectType, profileHash) =>
-      tell({
-        kind: 'turnFailed',
-        reason: error instanceof Error ? (error.stack ?? error.message) : String(error),
-        effectType,
-        profileHash,
-      }),
-    burst: (isOn) => host.burst(isOn),
-    traced: (records) => tell({ kind: 'traces', records }),
-    checkpointed: () => tell({ kind: 'checkpointed' }),
-  },
-});
-const host = new SessionHost(shard.requests, data.shard, owners, metrics, data.serverName);
+interface Tenant extends TenantHost {
+  readonly shard: Shard;
+  readonly vault: TraitVault;
+}
+
+/** The audit log is the node's: whose data it is about is said where it is not the default tenant's. */
+function ofTenant(event: AuditEvent, tenant: string): AuditEvent {
+  return tenant === DEFAULT_TENANT ? event : { ...event, detail: { ...event.detail, tenant } };
+}
+
+/** One tenant's shard, with a store, keys and metrics of its own. */
+function createTenant(tenant: TenantData, index: number): Tenant {
+  const metrics = new MetricsWriter(tenant.metrics);
+  metrics.clearGauges();
+  const store = LmdbStore.open({
+    path: tenant.storePath,
+    epoch: tenant.epoch,
+    stream: data.shard,
+    openBatchMin: batchAfterPublished(tenant.learningMemory, data.shard),
+  });
+  const vault = new TraitVault(DataKeys.open(tenant.keysPath, tenant.masterKey, false), () =>
+    tell({ kind: 'needDataKeys', tenant: index }),
+  );
+  const shard = new Shard({
+    shard: data.shard,
+    shards: data.shards,
+    epoch: tenant.epoch,
+    store,
+    catalog: compileCatalogSource(data.catalog),
+    catalogText: data.catalog.text,
+    secret: deriveSecret(tenant.secret),
+    sealer: vault,
+    audit: new AuditOutlet(data.auditMemory, data.shard, (event) =>
+      tell({ kind: 'audit', event: ofTenant(event, tenant.name) }),
+    ),
+    zones,
+    ledger: new SharedLedger(tenant.ledgerMemory, data.shard),
+    learningMemory: tenant.learningMemory,
+    ledgerSubjects: data.ledgerSubjects,
+    parts: tenant.parts,
+    prices: new PriceTable(tenant.priceMemory),
+    metrics,
+    memoryBytesMax: tenant.memoryBytesMax,
+    idleMillis: data.idleMillis,
+    traces: { ...data.traces, slowMicros: data.slowMicros },
+    snapshot: tenant.snapshot,
+    ownsPartition: (partition) => owners[partition] === data.shard,
+    events: {
+      readOnlyChanged: (isReadOnly, problem) => tell({ kind: 'readOnly', tenant: index, isReadOnly, problem }),
+      turnFailed: (error, effectType, profileHash) =>
+        tell({
+          kind: 'turnFailed',
+          reason: error instanceof Error ? (error.stack ?? error.message) : String(error),
+          effectType,
+          profileHash,
+        }),
+      burst: (isOn) => host.burst(isOn),
+      traced: (records) => tell({ kind: 'traces', records }),
+      checkpointed: () => tell({ kind: 'checkpointed', tenant: index }),
+    },
+  });
+  return { name: tenant.name, requests: shard.requests, metrics, shard, vault };
+}
+
+const tenants = data.tenants.map(createTenant);
+const { metrics } = tenants[0] as TenantHost; // the default tenant is always there
+const host = new SessionHost(tenants, data.shard, owners, metrics, data.serverName);
+const authenticator = isAuthenticated(data.access)
+  ? await (await import('./access/authenticator.ts')).Authenticator.open(data.access)
+  : null;
+const door = new Doorkeeper(data.access, authenticator, metrics, () => host.closedBecause);
 
 const handler: TransportHandler = {
-  onUpgrade(request: UpgradeRequest): UpgradeVerdict {
-    const verdict = judgeUpgrade(request);
-    if (!verdict.accept) metrics.add(COUNTER.connectionsRefused, 1);
-    return verdict;
-  },
+  onUpgrade: (request) => door.judge(request),
   onOpen(connection: Connection): void {
-    connection.session = new Session(host, connection);
-    metrics.add(COUNTER.connectionsOpened, 1);
-    metrics.addToGauge(GAUGE.connections, 1);
+    const admission = connection.admission as Admission; // what `door.judge` gave along
+    const limits = door.admit(admission);
+    if (limits === null) {
+      connection.close(CLOSE_CODE.overloaded, 'too many connections');
+      return;
+    }
+    const session = new Session(host, connection, admission.login, limits);
+    connection.session = session;
+    session.metrics.add(COUNTER.connectionsOpened, 1);
+    session.metrics.addToGauge(GAUGE.connections, 1);
   },
   onMessage(connection: Connection, bytes: Uint8Array, isBinary: boolean): void {
     (connection.session as Session).onFrame(bytes, isBinary); // set in onOpen
   },
   onDrain(): void {},
-  onClose(): void {
-    metrics.addToGauge(GAUGE.connections, -1);
+  onClose(connection: Connection): void {
+    const session = connection.session as Session | undefined; // none for one that found no room
+    if (session === undefined) return;
+    door.leave(connection.admission as Admission, session.limits); // what `door.judge` gave along
+    session.metrics.addToGauge(GAUGE.connections, -1);
   },
 };
 
-/** Browsers say where a page came from; only pages of this machine may connect, unless a proxy vouches. */
-function judgeUpgrade(request: UpgradeRequest): UpgradeVerdict {
-  if (host.isDraining) return { accept: false, httpStatus: 503, reason: 'the server is stopping' };
-  if (request.origin !== '' && !isLoopbackOrigin(request.origin)) {
-    return { accept: false, httpStatus: 403, reason: 'Origin is not a page of this machine' };
-  }
-  if (host.isMemoryFull) return { accept: false, httpStatus: 503, reason: 'the server has no memory left; try later' };
-  const subprotocol = chooseSubprotocol(request.subprotocols);
-  if (subprotocol === null) {
-    return {
-      accept: false,
-      httpStatus: 400,
-      reason: 'offer the subprotocol opportune.v1.msgpack or opportune.v1.json',
-    };
-  }
-  return { accept: true, subprotocol };
+/** Ends connections whose login no longer stands. What is wrong with a file the main thread says. */
+function refreshAccess(): void {
+  authenticator?.refresh();
+  for (const transport of transports)
+    transport.forEachConnection((connection) => {
+      if (connection.session !== undefined) door.sweep(connection);
+    });
 }
-
-function isLoopbackOrigin(origin: string): boolean {
-  return /^https?:\/\/(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/.test(origin);
-}
+if (authenticator !== null) setInterval(refreshAccess, ACCESS_MILLIS).unref();
 
 async function listen(port: number, sharedPort: number | null, isShared: boolean): Promise<void> {
   const limits = {
@@ -167,7 +194,7 @@ async function listen(port: number, sharedPort: number | null, isShared: boolean
     idleTimeoutSeconds: IDLE_TIMEOUT_SECONDS,
     connectionsMax: CONNECTIONS_MAX,
   };
-  const own = factory.create(handler, limits);
+  const own = factory.create(handler, limits, data.tls ?? undefined);
   transports.push(own);
   const ownPort = await own.listen({ host: data.host, port, isShared: false }).catch((error: unknown) => {
     if (!(error instanceof OperatorError)) throw error;
@@ -176,7 +203,7 @@ async function listen(port: number, sharedPort: number | null, isShared: boolean
   });
   let shared: number | null = null;
   if (sharedPort !== null) {
-    const transport = factory.create(handler, limits);
+    const transport = factory.create(handler, limits, data.tls ?? undefined);
     transports.push(transport);
     shared = await transport.listen({ host: data.host, port: sharedPort, isShared });
   }
@@ -207,7 +234,8 @@ async function drain(seconds: number): Promise<void> {
 
 /** Waits until the connection has no request in flight, at most until `endsAt`. */
 async function settle(connection: Connection, endsAt: number): Promise<void> {
-  const session = connection.session as Session; // set in onOpen
+  const session = connection.session as Session | undefined; // none for one that is being closed
+  if (session === undefined) return;
   session.isClosing = true;
   while (session.inFlight > 0 && connection.isOpen && monotonicMillis() < endsAt) await delay(FORWARD_DRAIN_MILLIS);
 }
@@ -221,7 +249,7 @@ function delay(millis: number): Promise<void> {
 async function stop(): Promise<void> {
   for (const transport of transports) transport.closeAll(CLOSE_CODE.restarting, 'the server has stopped');
   for (const link of host.links) link?.fail();
-  const isWritten = await shard.stop();
+  const isWritten = await Promise.all(tenants.map(({ shard }) => shard.stop()));
   tell({ kind: 'stopped', isWritten });
   main.close();
 }
@@ -229,12 +257,14 @@ async function stop(): Promise<void> {
 function takeCatalog(message: Extract<ToShard, { kind: 'catalog' }>): void {
   let reason: string | null = null;
   try {
-    shard.setCatalog(
-      compileCatalogSource(message.catalog),
-      message.catalog.text,
-      message.ledgerSubjects,
-      message.parts,
-    );
+    const { text } = message.catalog;
+    for (const [index, { shard }] of tenants.entries())
+      shard.setCatalog(
+        compileCatalogSource(message.catalog),
+        text,
+        message.ledgerSubjects,
+        message.parts[index] as PartKeys, // one for each tenant
+      );
   } catch (error) {
     reason = error instanceof Error ? error.message : String(error);
   }
@@ -265,16 +295,27 @@ main.on('message', (message: ToShard) => {
       metrics.add(COUNTER.catalogRefusals, 1);
       return;
     case 'dataKeys':
-      vault.offer(message.first, message.count);
+      tenants[message.tenant]?.vault.offer(message.first, message.count);
       return;
     case 'snapshot':
-      tell({ kind: 'snapshot', snapshot: shard.takeSnapshot() });
+      tell({
+        kind: 'snapshot',
+        tenant: message.tenant,
+        snapshot: tenants[message.tenant]?.shard.takeSnapshot() ?? null,
+      });
       return;
     case 'trim':
-      void shard.trimJournal(message.keepBytes).then((batches) => tell({ kind: 'trimmed', batches }));
+      for (const [tenant, { shard }] of tenants.entries())
+        void shard.trimJournal(message.keepBytes).then((batches) => tell({ kind: 'trimmed', tenant, batches }));
       return;
     case 'adoptBase':
-      shard.adoptBase();
+      tenants[message.tenant]?.shard.adoptBase();
+      return;
+    case 'tls':
+      for (const transport of transports) transport.replaceTls(message.tls);
+      return;
+    case 'refreshAccess':
+      refreshAccess();
       return;
     case 'drain':
       void drain(message.seconds);
@@ -297,9 +338,12 @@ main.on('message', (message: ToShard) => {
 });
 
 const startedMillis = monotonicMillis();
-const applied = shard.recover();
-shard.start();
-host.mapEpoch = data.epoch;
+let applied = 0;
+for (const { shard } of tenants) {
+  applied += shard.recover();
+  shard.start();
+}
+host.mapEpoch = data.tenants[0]?.epoch ?? 0;
 tell({
   kind: 'recovered',
   applied,

@@ -17,16 +17,25 @@ export interface UpgradeRequest {
   readonly authorization: string;
   /** The `token` query parameter; empty when absent. */
   readonly queryToken: string;
+  /** The peer's address as the kernel names it; empty when it is gone already. */
+  readonly address: string;
 }
 
 export type UpgradeVerdict =
-  | { readonly accept: true; readonly subprotocol: string }
-  | { readonly accept: false; readonly httpStatus: 400 | 401 | 403 | 404 | 503; readonly reason: string };
+  | {
+      readonly accept: true;
+      readonly subprotocol: string;
+      /** What the connection gets along, for `onOpen`. */
+      readonly admission?: unknown;
+    }
+  | { readonly accept: false; readonly httpStatus: 400 | 401 | 403 | 404 | 429 | 503; readonly reason: string };
 
 export interface Connection {
   /** What the session layer keeps with the connection; set in `onOpen`, never read by the transport. */
   session: unknown;
   readonly subprotocol: string;
+  /** What the verdict that let it in gave along. */
+  readonly admission: unknown;
   /** False once closed; `send` is then a no-op that returns 'closed'. */
   readonly isOpen: boolean;
   /** Bytes accepted by `send` that the kernel has not taken yet. */
@@ -42,7 +51,8 @@ export interface Connection {
 }
 
 export interface TransportHandler {
-  onUpgrade(request: UpgradeRequest): UpgradeVerdict;
+  /** A promise never rejects. When the peer is gone before it settles, no connection comes of it. */
+  onUpgrade(request: UpgradeRequest): UpgradeVerdict | Promise<UpgradeVerdict>;
   onOpen(connection: Connection): void;
   onMessage(connection: Connection, bytes: Uint8Array, isBinary: boolean): void;
   /** The send buffer has emptied again. */
@@ -67,6 +77,17 @@ export interface TransportLimits {
   readonly connectionsMax: number;
 }
 
+/** What `tls.createSecureContext` takes, as far as it is used here. */
+export interface TransportTls {
+  readonly cert: string;
+  readonly key: string;
+  /** Authorities of client certificates. */
+  readonly ca?: string;
+  readonly requestCert: boolean;
+  readonly rejectUnauthorized: boolean;
+  readonly minVersion: 'TLSv1.3';
+}
+
 export interface Transport {
   readonly name: 'uws' | 'ws';
   /** Where the adapter's code came from, for the banner and `doctor`. */
@@ -75,6 +96,8 @@ export interface Transport {
   listen(address: ListenAddress): Promise<number>;
   /** Stops accepting; open connections go on. */
   stopListening(): void;
+  /** From now on handshakes use these; does nothing on a transport without TLS. */
+  replaceTls(tls: TransportTls): void;
   connectionCount(): number;
   /** Visits every open connection, for a spread-out drain. */
   forEachConnection(visit: (connection: Connection) => void): void;
@@ -86,5 +109,7 @@ export interface Transport {
 export interface TransportFactory {
   readonly name: 'uws' | 'ws';
   readonly canSharePort: boolean;
-  create(handler: TransportHandler, limits: TransportLimits): Transport;
+  readonly speaksTls: boolean;
+  /** @param tls only where the factory `speaksTls`. */
+  create(handler: TransportHandler, limits: TransportLimits, tls?: TransportTls): Transport;
 }

@@ -34,6 +34,10 @@ export interface NativeResponse {
   writeHeader(name: string, value: string): NativeResponse;
   end(body: string, closeConnection: boolean): NativeResponse;
   upgrade(userData: object, key: string, protocol: string, extensions: string, context: unknown): void;
+  /** Told when the peer is gone before the answer; the response may not be touched afterwards. */
+  onAborted(handler: () => void): NativeResponse;
+  cork(work: () => void): unknown;
+  getRemoteAddressAsText(): ArrayBuffer;
 }
 
 export interface NativeBehavior {
@@ -66,7 +70,12 @@ export interface NativeLibrary {
 }
 
 export type NativeLoad =
-  | { readonly library: NativeLibrary; readonly provenance: string }
+  | {
+      readonly library: NativeLibrary;
+      readonly provenance: string;
+      /** The build of May 2023 that we pin; false for the operator's own install. */
+      readonly isPinned: boolean;
+    }
   | { readonly library: undefined; readonly reason: string };
 
 const OWN_PACKAGE = 'uWebSockets.js';
@@ -110,7 +119,7 @@ function loadOwnInstall(): NativeLoad {
   try {
     const manifest: unknown = JSON.parse(readFileSync(manifestFile, 'utf8'));
     const version = typeof manifest === 'object' && manifest !== null && 'version' in manifest ? manifest.version : '?';
-    return check(requireHere(OWN_PACKAGE), `${OWN_PACKAGE} ${String(version)} (own install)`);
+    return check(requireHere(OWN_PACKAGE), `${OWN_PACKAGE} ${String(version)} (own install)`, false);
   } catch (error) {
     return { library: undefined, reason: `${OWN_PACKAGE} does not load: ${firstLine(error)}` };
   }
@@ -146,14 +155,18 @@ export function loadPinnedBinary(
       const found = `SHA-256 ${actual.slice(0, 12)}, expected ${expected.slice(0, 12)}`;
       return { library: undefined, reason: `${file} is not the pinned build (${found}), refused` };
     }
-    return check(requireHere(file), `${PINNED_PACKAGE} ${PINNED_VERSION}, ${key}, SHA-256 ${actual.slice(0, 12)}`);
+    return check(
+      requireHere(file),
+      `${PINNED_PACKAGE} ${PINNED_VERSION}, ${key}, SHA-256 ${actual.slice(0, 12)}`,
+      true,
+    );
   } catch (error) {
     return { library: undefined, reason: `${file} does not load: ${firstLine(error)}` };
   }
 }
 
 /** Refuses a library of another shape here, rather than with a TypeError under load. */
-function check(candidate: unknown, provenance: string): NativeLoad {
+function check(candidate: unknown, provenance: string, isPinned: boolean): NativeLoad {
   const library = candidate as Partial<NativeLibrary>; // Untyped native exports; the members used are checked below.
   if (
     typeof library.App !== 'function' ||
@@ -164,7 +177,7 @@ function check(candidate: unknown, provenance: string): NativeLoad {
   ) {
     return { library: undefined, reason: `${provenance} lacks a function this server needs` };
   }
-  return { library: library as NativeLibrary, provenance }; // Every member was checked just above.
+  return { library: library as NativeLibrary, provenance, isPinned }; // Every member was checked just above.
 }
 
 function firstLine(error: unknown): string {

@@ -23,15 +23,18 @@ import type {
   TransportFactory,
   TransportHandler,
   TransportLimits,
+  UpgradeVerdict,
 } from './transport.ts';
-import type { NativeApp, NativeBehavior, NativeLibrary, NativeSocket } from './uws-native.ts';
+import type { NativeApp, NativeBehavior, NativeLibrary, NativeResponse, NativeSocket } from './uws-native.ts';
 import type { Refusal } from './websocket-rules.ts';
 import {
   CLOSE_GRACE_MILLIS,
   fitCloseReason,
   HTTP_STATUS_LINE,
   isSendableCloseCode,
+  judgeAgain,
   judgeUpgrade,
+  refusalHeaders,
   refusePlainRequest,
 } from './websocket-rules.ts';
 
@@ -55,6 +58,7 @@ interface ConnectionOwner {
 class UwsConnection implements Connection {
   session: unknown = undefined;
   readonly subprotocol: string;
+  readonly admission: unknown;
   readonly #owner: ConnectionOwner;
   #native: NativeSocket | undefined = undefined;
   #isOpen = false;
@@ -63,9 +67,10 @@ class UwsConnection implements Connection {
   #closeCode = 0;
   #closeReason = '';
 
-  constructor(owner: ConnectionOwner, subprotocol: string) {
+  constructor(owner: ConnectionOwner, subprotocol: string, admission: unknown) {
     this.#owner = owner;
     this.subprotocol = subprotocol;
+    this.admission = admission;
   }
 
   get isOpen(): boolean {
@@ -176,6 +181,8 @@ class UwsTransport implements Transport, ConnectionOwner {
     if (listenSocket !== undefined) this.#library.us_listen_socket_close(listenSocket);
   }
 
+  replaceTls(): void {}
+
   connectionCount(): number {
     return this.#connections.size;
   }
@@ -199,6 +206,28 @@ class UwsTransport implements Transport, ConnectionOwner {
 
   onConnectionClosed(connection: UwsConnection, code: number): void {
     if (this.#connections.delete(connection)) this.#handler.onClose(connection, code);
+  }
+
+  #upgrade(response: NativeResponse, key: string, context: unknown, verdict: UpgradeVerdict): void {
+    if (!verdict.accept) {
+      respond(response, verdict);
+      return;
+    }
+    const connection = new UwsConnection(this, verdict.subprotocol, verdict.admission);
+    response.upgrade({ connection }, key, verdict.subprotocol, '', context);
+  }
+
+  /** All that is needed of the request was copied before: it is gone when its handler returns. */
+  #upgradeLater(response: NativeResponse, key: string, context: unknown, pending: Promise<UpgradeVerdict>): void {
+    let isGone = false;
+    response.onAborted(() => {
+      isGone = true;
+    });
+    void pending.then((verdict) => {
+      if (isGone || this.#isClosed) return;
+      const late = judgeAgain(verdict, this.#limits, this.#connections.size);
+      response.cork(() => this.#upgrade(response, key, context, late));
+    });
   }
 
   #behavior(): NativeBehavior {
@@ -227,14 +256,11 @@ class UwsTransport implements Transport, ConnectionOwner {
           protocols: request.getHeader('sec-websocket-protocol'),
           origin: request.getHeader('origin'),
           authorization: request.getHeader('authorization'),
+          address: Buffer.from(response.getRemoteAddressAsText()).toString('latin1'),
         };
         const verdict = judgeUpgrade(fields, handler, limits, this.#connections.size);
-        if (!verdict.accept) {
-          respond(response, verdict);
-          return;
-        }
-        const connection = new UwsConnection(this, verdict.subprotocol);
-        response.upgrade({ connection }, key, verdict.subprotocol, '', context);
+        if (verdict instanceof Promise) this.#upgradeLater(response, key, context, verdict);
+        else this.#upgrade(response, key, context, verdict);
       },
       open: (socket) => {
         const { connection } = socket as OpenSocket; // Put there by `upgrade` above.
@@ -272,10 +298,10 @@ function nativeIdleSeconds(seconds: number): number {
   return Math.min(IDLE_SECONDS_MAX, Math.max(IDLE_SECONDS_MIN, Math.ceil(seconds / 4) * 4));
 }
 
-function respond(response: Parameters<NativeBehavior['upgrade']>[0], refusal: Refusal): void {
+function respond(response: NativeResponse, refusal: Refusal): void {
   response.writeStatus(HTTP_STATUS_LINE[refusal.httpStatus]);
   response.writeHeader('content-type', 'text/plain; charset=utf-8');
-  if (refusal.httpStatus === 426) response.writeHeader('upgrade', 'websocket');
+  for (const [name, value] of refusalHeaders(refusal)) response.writeHeader(name.toLowerCase(), value);
   response.end(`${refusal.reason}\n`, true);
 }
 
@@ -285,6 +311,8 @@ export function uwsTransportFactory(library: NativeLibrary, provenance: string):
     name: 'uws',
     // Elsewhere SO_REUSEPORT is missing, or gives every connection to one of the listeners.
     canSharePort: process.platform === 'linux',
+    // The core's TLS is of 2023, and does not take 1.3 alone: a proxy, or the ws transport, does it.
+    speaksTls: false,
     create: (handler, limits) => new UwsTransport(library, provenance, handler, limits),
   };
 }

@@ -25,6 +25,7 @@ export interface HandshakeFields {
   readonly protocols: string;
   readonly origin: string;
   readonly authorization: string;
+  readonly address: string;
 }
 
 export const HTTP_STATUS_LINE = {
@@ -33,6 +34,7 @@ export const HTTP_STATUS_LINE = {
   403: '403 Forbidden',
   404: '404 Not Found',
   426: '426 Upgrade Required',
+  429: '429 Too Many Requests',
   503: '503 Service Unavailable',
 } as const;
 
@@ -52,7 +54,7 @@ export function judgeUpgrade(
   handler: TransportHandler,
   limits: TransportLimits,
   connectionCount: number,
-): UpgradeVerdict {
+): UpgradeVerdict | Promise<UpgradeVerdict> {
   if (fields.path !== WEBSOCKET_PATH) return refuse(404, `the WebSocket is at ${WEBSOCKET_PATH}`);
   if (!KEY.test(fields.key)) return refuse(400, 'Sec-WebSocket-Key must be 16 bytes in base64');
   if (fields.version !== '13') return refuse(400, 'Sec-WebSocket-Version must be 13');
@@ -69,9 +71,29 @@ export function judgeUpgrade(
     origin: fields.origin.toLowerCase(),
     authorization: fields.authorization,
     queryToken: fields.query === '' ? '' : (new URLSearchParams(fields.query).get('token') ?? ''),
+    address: fields.address,
   });
-  assert(!verdict.accept || subprotocols.includes(verdict.subprotocol), 'a subprotocol the client did not offer');
+  return verdict instanceof Promise
+    ? verdict.then((late) => checked(late, subprotocols))
+    : checked(verdict, subprotocols);
+}
+
+function checked(verdict: UpgradeVerdict, offered: readonly string[]): UpgradeVerdict {
+  assert(!verdict.accept || offered.includes(verdict.subprotocol), 'a subprotocol the client did not offer');
   return verdict;
+}
+
+/** The verdict that came late, when the place it promised may be taken by others. */
+export function judgeAgain(verdict: UpgradeVerdict, limits: TransportLimits, connectionCount: number): UpgradeVerdict {
+  if (!verdict.accept || connectionCount < limits.connectionsMax) return verdict;
+  return refuse(503, `all ${limits.connectionsMax} connections are taken, try again later`);
+}
+
+/** Headers of a refusal besides those of its body. */
+export function refusalHeaders(refusal: Refusal): readonly (readonly [string, string])[] {
+  if (refusal.httpStatus === 401) return [['WWW-Authenticate', 'Bearer realm="opportune"']]; // RFC 6750, section 3
+  if (refusal.httpStatus === 429) return [['Retry-After', '1']];
+  return refusal.httpStatus === 426 ? [['Upgrade', 'websocket']] : [];
 }
 
 function refuse(httpStatus: 400 | 404 | 503, reason: string): UpgradeVerdict {

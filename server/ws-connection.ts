@@ -46,6 +46,7 @@ export interface ConnectionOwner {
 export class WsConnection implements Connection {
   session: unknown = undefined;
   readonly subprotocol: string;
+  readonly admission: unknown;
   readonly #owner: ConnectionOwner;
   readonly #webSocket: LibrarySocket;
   readonly #socket: Socket;
@@ -61,8 +62,10 @@ export class WsConnection implements Connection {
     webSocket: LibrarySocket,
     socket: Socket,
     subprotocol: string,
+    admission: unknown,
     sendBufferBytesMax: number,
   ) {
+    this.admission = admission;
     this.#owner = owner;
     this.#webSocket = webSocket;
     this.#socket = socket;

@@ -9,6 +9,7 @@
 import { strict as assert } from 'node:assert';
 import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
 import { createRequire } from 'node:module';
 import type { AddressInfo, ListenOptions, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -22,10 +23,19 @@ import type {
   TransportFactory,
   TransportHandler,
   TransportLimits,
+  TransportTls,
+  UpgradeVerdict,
 } from './transport.ts';
 import { TransportError } from './transport-error.ts';
 import type { Refusal } from './websocket-rules.ts';
-import { CLOSE_GRACE_MILLIS, HTTP_STATUS_LINE, judgeUpgrade, refusePlainRequest } from './websocket-rules.ts';
+import {
+  CLOSE_GRACE_MILLIS,
+  HTTP_STATUS_LINE,
+  judgeAgain,
+  judgeUpgrade,
+  refusalHeaders,
+  refusePlainRequest,
+} from './websocket-rules.ts';
 import type { ConnectionOwner } from './ws-connection.ts';
 import { FRAME_HEADER_BYTES_MAX, SWEEPS_BEFORE_CUT, WsConnection, writeFrame } from './ws-connection.ts';
 
@@ -71,7 +81,7 @@ class WsTransport implements Transport, ConnectionOwner {
   #sweepTimer: NodeJS.Timeout | undefined = undefined;
   #isClosed = false;
 
-  constructor(handler: TransportHandler, limits: TransportLimits) {
+  constructor(handler: TransportHandler, limits: TransportLimits, tls: TransportTls | undefined) {
     assert(limits.frameBytesMax > 0 && limits.sendBufferBytesMax > 0, 'limits must be positive');
     this.#handler = handler;
     this.#limits = limits;
@@ -86,15 +96,16 @@ class WsTransport implements Transport, ConnectionOwner {
       handleProtocols: () => this.#acceptedSubprotocol,
     };
     this.#webSockets = new WebSocketServer(options);
-    this.#http = createServer(
-      {
-        maxHeaderSize: HANDSHAKE_HEADER_BYTES_MAX,
-        headersTimeout: HANDSHAKE_MILLIS_MAX,
-        requestTimeout: HANDSHAKE_MILLIS_MAX,
-        connectionsCheckingInterval: HANDSHAKE_MILLIS_MAX / 4,
-      },
-      answerPlainRequest,
-    );
+    const httpOptions = {
+      maxHeaderSize: HANDSHAKE_HEADER_BYTES_MAX,
+      headersTimeout: HANDSHAKE_MILLIS_MAX,
+      requestTimeout: HANDSHAKE_MILLIS_MAX,
+      connectionsCheckingInterval: HANDSHAKE_MILLIS_MAX / 4,
+    };
+    this.#http =
+      tls === undefined
+        ? createServer(httpOptions, answerPlainRequest)
+        : createTlsServer({ ...httpOptions, ...tls, handshakeTimeout: HANDSHAKE_MILLIS_MAX }, answerPlainRequest);
     this.#http.maxConnections = limits.connectionsMax + HANDSHAKES_MAX;
     this.#http.on('upgrade', (request, socket, head) => this.#onUpgrade(request, socket, head));
   }
@@ -122,6 +133,11 @@ class WsTransport implements Transport, ConnectionOwner {
 
   stopListening(): void {
     if (this.#http.listening) this.#http.close();
+  }
+
+  replaceTls(tls: TransportTls): void {
+    // Open connections keep what they agreed on; the next handshake sees the new certificate.
+    if (this.#http instanceof TlsServer) this.#http.setSecureContext(tls);
   }
 
   connectionCount(): number {
@@ -194,17 +210,37 @@ class WsTransport implements Transport, ConnectionOwner {
       protocols: headers['sec-websocket-protocol'] ?? '',
       origin: headers.origin ?? '',
       authorization: headers.authorization ?? '',
+      address: socket.remoteAddress ?? '',
     };
     const verdict = judgeUpgrade(fields, this.#handler, this.#limits, this.#connections.size);
+    if (!(verdict instanceof Promise)) {
+      this.#finishUpgrade(request, socket, head, verdict);
+      return;
+    }
+    // Until the library or `refuse` has the socket, an error of it is ours to hear.
+    const onError = (): void => void socket.destroy();
+    socket.on('error', onError);
+    void verdict.then((late) => {
+      if (socket.destroyed || !socket.writable || this.#isClosed) {
+        socket.destroy();
+        return;
+      }
+      this.#finishUpgrade(request, socket, head, judgeAgain(late, this.#limits, this.#connections.size));
+      socket.off('error', onError);
+    });
+  }
+
+  #finishUpgrade(request: IncomingMessage, socket: Socket, head: Buffer, verdict: UpgradeVerdict): void {
     if (!verdict.accept) {
       refuse(socket, verdict);
       return;
     }
-    this.#acceptedSubprotocol = verdict.subprotocol;
+    const { subprotocol, admission } = verdict;
+    this.#acceptedSubprotocol = subprotocol;
     this.#webSockets.handleUpgrade(request, socket, head, (opened) => {
       const webSocket = opened as OrderedWebSocket; // The class named in the options of the library's server.
       const { sendBufferBytesMax } = this.#limits;
-      this.#onOpen(new WsConnection(this, webSocket, socket, verdict.subprotocol, sendBufferBytesMax), webSocket);
+      this.#onOpen(new WsConnection(this, webSocket, socket, subprotocol, admission, sendBufferBytesMax), webSocket);
     });
   }
 
@@ -250,7 +286,7 @@ function answerPlainRequest(request: IncomingMessage, response: ServerResponse):
   response.writeHead(refusal.httpStatus, {
     connection: 'close',
     'content-type': 'text/plain; charset=utf-8',
-    ...(refusal.httpStatus === 426 ? { upgrade: 'websocket' } : {}),
+    ...Object.fromEntries(refusalHeaders(refusal)),
   });
   response.end(`${refusal.reason}\n`);
 }
@@ -263,6 +299,7 @@ function refuse(socket: Socket, refusal: Refusal): void {
     'Connection: close',
     'Content-Type: text/plain; charset=utf-8',
     `Content-Length: ${Buffer.byteLength(body)}`,
+    ...refusalHeaders(refusal).map(([name, value]) => `${name}: ${value}`),
   ];
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
 }
@@ -284,6 +321,7 @@ export function wsTransportFactory(): TransportFactory {
   return {
     name: 'ws',
     canSharePort: canReusePort(),
-    create: (handler, limits) => new WsTransport(handler, limits),
+    speaksTls: true,
+    create: (handler, limits, tls) => new WsTransport(handler, limits, tls),
   };
 }

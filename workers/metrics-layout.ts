@@ -55,6 +55,7 @@ function info(name: string, unit: string, description: string, labels?: Readonly
 
 const SHED = 'Requests refused because a bound was reached.';
 const FALLBACK = "Decides with a deadline answered with the catalog's fallback.";
+const LOGIN = 'Upgrades refused for their token.';
 const LEASE = 'Decisions as leases: opened = confirmed + released + expired + open.';
 
 /** Counters: they only grow. Every one carries the label `shard`. */
@@ -66,12 +67,18 @@ export const COUNTERS = {
   connectionsOpened: info('opportune_connections_opened', '{connection}', 'Connections accepted.'),
   connectionsRefused: info('opportune_connections_refused', '{connection}', 'Upgrades refused.'),
   connectionsDropped: info('opportune_connections_dropped', '{connection}', 'Connections closed by the server.'),
+  loginsMissing: info('opportune_logins_refused', '{login}', LOGIN, { reason: 'missing' }),
+  loginsInvalid: info('opportune_logins_refused', '{login}', LOGIN, { reason: 'invalid' }),
+  loginsExpired: info('opportune_logins_refused', '{login}', LOGIN, { reason: 'expired' }),
+  loginsForbidden: info('opportune_logins_refused', '{login}', LOGIN, { reason: 'forbidden' }),
+  loginsUnavailable: info('opportune_logins_refused', '{login}', LOGIN, { reason: 'unavailable' }),
   shedInFlight: info('opportune_sheds', '{request}', SHED, { bound: 'in_flight' }),
   shedMailbox: info('opportune_sheds', '{request}', SHED, { bound: 'mailbox' }),
   shedOverload: info('opportune_sheds', '{request}', SHED, { bound: 'queue_delay' }),
   shedMemory: info('opportune_sheds', '{request}', SHED, { bound: 'memory' }),
   shedDeadline: info('opportune_sheds', '{request}', SHED, { bound: 'deadline' }),
   shedForward: info('opportune_sheds', '{request}', SHED, { bound: 'forward' }),
+  shedRate: info('opportune_sheds', '{request}', SHED, { bound: 'rate' }),
   activations: info('opportune_activations', '{profile}', 'Profiles loaded into memory.'),
   passivations: info('opportune_passivations', '{profile}', 'Profiles written back and dropped from memory.'),
   profilesCreated: info('opportune_profiles_created', '{profile}', 'Profiles seen for the first time.'),

@@ -18,7 +18,7 @@ import { type DocumentWriter, writeDecide, writeError, writeProfile, writeState,
 import { DURABILITY, type FrameSink, type Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import type { AuditOutlet } from './audit/audit-gate.ts';
-import { type AuditDetail, LOCAL_ACTOR, personName } from './audit/audit-record.ts';
+import { type AuditDetail, personName } from './audit/audit-record.ts';
 import { epochMicrosOf, epochMillis, monotonicMicros } from './clock.ts';
 import { fallbackReply, hasFallback } from './fallback-answer.ts';
 import { HeldAnswer, type HeldAnswerOwner } from './held-answer.ts';
@@ -285,7 +285,7 @@ export class RequestRunner implements HeldAnswerOwner {
 
   #tellAudit(kind: 'access' | 'consent', responder: Responder, now: number, detail: AuditDetail): void {
     const { record } = this.#runtime;
-    this.#audit?.record(kind, actorOf(responder), personName(record.hashHigh, record.hashLow), now, detail);
+    this.#audit?.record(kind, responder.actor, personName(record.hashHigh, record.hashLow), now, detail);
   }
 
   #turn(request: Request, now: number, phases: PhaseClock): Fault | null {
@@ -556,9 +556,4 @@ export class RequestRunner implements HeldAnswerOwner {
 
 function isReadOnlyOp(request: Request): boolean {
   return request.op === OP.profile || (request.op === OP.decide && request.isDryRun);
-}
-
-/** The name under which the audit log has whoever asked; nobody shows who they are yet. */
-function actorOf(_responder: Responder): string {
-  return LOCAL_ACTOR;
 }

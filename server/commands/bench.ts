@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { OperatorError } from '../operator-error.ts';
 import { packageRoot } from '../package-version.ts';
 import { type CommandCall, EXIT } from './command.ts';
+import { tokenOf } from './token.ts';
 
 export async function run(call: CommandCall): Promise<number> {
   const script = join(packageRoot(), 'dist', 'bench', 'bench-command.js');
@@ -16,7 +17,11 @@ export async function run(call: CommandCall): Promise<number> {
       advice: 'Run `node setup.mjs` in the repository.',
     });
   }
-  const child = spawn(process.execPath, [script, ...addressWords(call), ...call.positionals], { stdio: 'inherit' });
+  const token = tokenOf(call.io);
+  const child = spawn(process.execPath, [script, ...addressWords(call), ...call.positionals], {
+    stdio: 'inherit',
+    ...(token === '' ? {} : { env: { ...process.env, OPPORTUNE_TOKEN: token } }),
+  });
   // The terminal sends Ctrl-C to both; the harness reports and ends, and only then do we.
   const ignore = (): void => undefined;
   process.on('SIGINT', ignore);

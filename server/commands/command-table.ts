@@ -2,6 +2,7 @@
  * Every command, in the order `opportune --help` lists them. To add one: write its module beside this
  * file with a `run` function, and add its line here.
  */
+import { ROLES } from '../access/roles.ts';
 import { CONFIG_KEYS, flagOf, OPTIONS } from '../config-options.ts';
 import type { CommandOption, CommandSpec } from './command.ts';
 
@@ -15,6 +16,10 @@ const ASKING: readonly CommandOption[] = [URL_OPTION, TIMEOUT_OPTION, JSON_OPTIO
 
 const DATA_OPTIONS: readonly CommandOption[] = [
   { flags: '--data <folder>', description: 'data folder of the node (OPPORTUNE_DATA, default ./data)' },
+  { flags: '--config <file>', description: 'YAML file of the options of the node (OPPORTUNE_CONFIG)' },
+];
+const KEY_FILE_OPTIONS: readonly CommandOption[] = [
+  { flags: '--key-file <file>', description: 'file of API keys (OPPORTUNE_API_KEY_FILE)' },
   { flags: '--config <file>', description: 'YAML file of the options of the node (OPPORTUNE_CONFIG)' },
 ];
 
@@ -190,6 +195,33 @@ export const COMMANDS: readonly CommandSpec[] = [
     options: [],
     isPassThrough: true,
     load: () => import('./bench.ts'),
+  },
+  {
+    name: 'key create',
+    usage: '',
+    summary: 'make an API key; it is printed once and kept nowhere',
+    options: [
+      ...KEY_FILE_OPTIONS,
+      { flags: '--roles <list>', description: `what it may do: ${ROLES.join(', ')}` },
+      { flags: '--tenant <name>', description: 'whose data it works on (default)' },
+      { flags: '--expires-days <number>', description: 'when it ends (never)' },
+      { flags: '--note <text>', description: 'who has it, for `key list`' },
+    ],
+    load: () => import('./key-create.ts'),
+  },
+  {
+    name: 'key list',
+    usage: '',
+    summary: 'list API keys: id, tenant, roles, end, note',
+    options: [...KEY_FILE_OPTIONS, { flags: '--json', description: 'print as JSON' }],
+    load: () => import('./key-list.ts'),
+  },
+  {
+    name: 'key revoke',
+    usage: '<id>',
+    summary: 'remove an API key; its connections end within seconds',
+    options: KEY_FILE_OPTIONS,
+    load: () => import('./key-revoke.ts'),
   },
   {
     name: 'doctor',

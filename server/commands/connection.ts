@@ -15,6 +15,7 @@ import type {
 import { monotonicMillis } from '../../workers/clock.ts';
 import { OperatorError } from '../operator-error.ts';
 import { type CommandCall, type CommandIo, type CommandOptions, EXIT, textOption } from './command.ts';
+import { tokenOf } from './token.ts';
 
 export const DEFAULT_URL = 'ws://127.0.0.1:7400/v1/ws';
 const TIMEOUT_MILLIS = 5000;
@@ -29,7 +30,8 @@ export interface ServerConnection {
   close(): Promise<void> | void;
 }
 
-export type Connect = (url: string, timeoutMillis: number) => Promise<ServerConnection>;
+/** `token` is empty where there is none. */
+export type Connect = (url: string, timeoutMillis: number, token: string) => Promise<ServerConnection>;
 
 export interface Answer<Reply> {
   readonly reply: Reply;
@@ -44,8 +46,9 @@ export async function askOnce<Reply>(
 ): Promise<Answer<Reply>> {
   const url = urlOf(call.options, call.io);
   const timeoutMillis = wholeOption(call.options, 'timeout', 1, 60_000) ?? TIMEOUT_MILLIS;
-  const connection = await connect(url, timeoutMillis).catch((cause: unknown) => {
-    throw unreachable(url, cause);
+  const token = tokenOf(call.io);
+  const connection = await connect(url, timeoutMillis, token).catch((cause: unknown) => {
+    throw unreachable(url, cause, token);
   });
   try {
     const startMillis = monotonicMillis();
@@ -89,9 +92,13 @@ export function wholeOption(options: CommandOptions, name: string, min: number, 
   );
 }
 
-function unreachable(url: string, cause: unknown): OperatorError {
+function unreachable(url: string, cause: unknown, token: string): OperatorError {
+  const tokenAdvice =
+    token === ''
+      ? ' If it asks for a token, set OPPORTUNE_TOKEN or OPPORTUNE_TOKEN_FILE.'
+      : ' If it is there, it may refuse the token.';
   return new OperatorError('SERVER_UNREACHABLE', `no server answers at ${url}${reason(cause)}`, {
-    advice: 'Start one with `npm start`, or give its address with --url.',
+    advice: `Start one with \`npm start\`, or give its address with --url.${tokenAdvice}`,
     cause,
   });
 }

@@ -16,6 +16,7 @@ import type { ReplayTally } from '../replay/replay-tally.ts';
 import { RowSource } from '../replay/row-source.ts';
 import { type CommandCall, type CommandIo, EXIT, textOption } from './command.ts';
 import { urlOf, wholeOption } from './connection.ts';
+import { tokenOf } from './token.ts';
 
 const CONCURRENCY_DEFAULT = 32;
 /** Generous: a busy server should slow the replay down, not end it. */
@@ -47,7 +48,7 @@ export async function run(call: CommandCall): Promise<number> {
     isShuffled: options.shuffle === true,
     rowsMax: wholeOption(options, 'limit', 1, Number.MAX_SAFE_INTEGER) ?? Number.POSITIVE_INFINITY,
   });
-  const client = await connected(url);
+  const client = await connected(url, tokenOf(io));
   const pool = new JobPool({ threads: 1 });
   const stop = new AbortController();
   const onSignal = (): void => stop.abort();
@@ -86,11 +87,12 @@ export async function run(call: CommandCall): Promise<number> {
 }
 
 /** Resolves once connected; the first failure is final, a person is waiting. Later losses are met by repeating. */
-function connected(url: string): Promise<OpportuneClient> {
+function connected(url: string, token: string): Promise<OpportuneClient> {
   let isConnected = false;
   return new Promise((resolve, reject) => {
     const client = connect({
       url,
+      token,
       deadlineMillis: DEADLINE_MILLIS,
       clientName: 'opportune-replay',
       clientVersion: packageVersion(),

@@ -6,8 +6,8 @@ import { connect, type OpportuneClient } from '../../client/index.ts';
 import { packageVersion } from '../package-version.ts';
 import type { ServerConnection } from './connection.ts';
 
-export async function connectToServer(url: string, timeoutMillis: number): Promise<ServerConnection> {
-  const client = await connected(url, timeoutMillis);
+export async function connectToServer(url: string, timeoutMillis: number, token: string): Promise<ServerConnection> {
+  const client = await connected(url, timeoutMillis, token);
   return {
     decide: (request) => client.decide(request),
     track: (request) => client.track(request),
@@ -17,7 +17,7 @@ export async function connectToServer(url: string, timeoutMillis: number): Promi
   };
 }
 
-function connected(url: string, timeoutMillis: number): Promise<OpportuneClient> {
+function connected(url: string, timeoutMillis: number, token: string): Promise<OpportuneClient> {
   return new Promise((resolve, reject) => {
     let timer: NodeJS.Timeout | undefined;
     const fail = (reason: string): void => {
@@ -28,6 +28,7 @@ function connected(url: string, timeoutMillis: number): Promise<OpportuneClient>
     };
     const client = connect({
       url,
+      token,
       deadlineMillis: timeoutMillis,
       isShardAware: false,
       clientName: 'opportune-cli',

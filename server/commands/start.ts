@@ -5,6 +5,7 @@
  * never loads the server.
  */
 import { monotonicMillis } from '../../workers/clock.ts';
+import { isAuthenticated, transportNeeds } from '../access/access-options.ts';
 import { bannerLines } from '../banner.ts';
 import type { RunningNode } from '../node-status.ts';
 import { OperatorError } from '../operator-error.ts';
@@ -32,9 +33,11 @@ export async function run(call: CommandCall): Promise<number> {
   const stop = listenForStop(call);
   // Each worker's commit occupies one thread of libuv's pool; it is sized before its first use.
   process.env.UV_THREADPOOL_SIZE ??= String(Math.max(THREADPOOL_MIN, config.workers + 2));
-  const crew = new ShardCrew({ transport: config.transport }, config.workers);
+  const crew = new ShardCrew({ transport: config.transport, needs: transportNeeds(config) }, config.workers);
   const { startNode } = await import('../node.ts');
   const node = await startNode(config, crew);
+  // Only where there are files to read again: elsewhere a terminal that is closed should take its server with it.
+  if (isAuthenticated(config) || config.tlsCertFile !== null) process.on('SIGHUP', () => void node.reload());
   const lines = bannerLines({
     config,
     addresses: node.addresses,

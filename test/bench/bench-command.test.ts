@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type BenchEnvironment, runBench } from '../../bench/bench-command.ts';
+import { parseBenchOptions } from '../../bench/bench-options.ts';
 import { type BenchResult, figuresOf, median } from '../../bench/bench-result.ts';
 import { launchHere } from '../../bench/generator-fleet.ts';
 import {
@@ -30,6 +31,7 @@ const environment: BenchEnvironment = {
     complaint += text;
   },
   isTerminal: false,
+  token: null,
   launch: launchHere,
   startEcho: async (transport, replyBytes) => {
     const server = await fake();
@@ -182,8 +184,9 @@ describe('runBench', () => {
 
   it('bench: a token is sent but not kept', async () => {
     const { url } = await fake();
-    await runBench({ ...QUICK, url, populate: false, token: 'sesame', json: '-' }, environment);
+    await runBench({ ...QUICK, url, populate: false, json: '-' }, { ...environment, token: 'sesame' });
     expect(out).not.toContain('sesame');
+    expect(() => parseBenchOptions({ token: 'sesame' })).toThrow('not a flag');
   });
 });
 

@@ -194,13 +194,22 @@ describe('OpportuneClient: connection', () => {
     expect(await client.ping()).toMatchObject({ ok: true });
   });
 
-  test('token: sent as a header with ws, as a query parameter with another WebSocket', async () => {
+  test('token: sent as a header in Node, as a query parameter with another WebSocket', async () => {
     const server = await serve();
     await join(server, { token: 'secret' }).ping();
     class Other extends WebSocket {}
     await join(server, { token: 's+t', WebSocket: Other as never }).ping(); // the same API as the platform's
-    const isHeader = typeof (globalThis as { WebSocket?: unknown }).WebSocket !== 'function'; // Node 20
-    expect(server.tokens).toEqual([isHeader ? 'Bearer secret' : 'secret', 's+t']);
+    expect(server.tokens).toEqual(['Bearer secret', 's+t']);
+  });
+
+  test('token: a function is asked anew for each connection', async () => {
+    const server = await serve();
+    let count = 0;
+    const client = join(server, { token: () => Promise.resolve(`t${++count}`) });
+    await client.ping();
+    server.raw(Uint8Array.from([0xc1])); // ends the connection
+    await until(() => server.connectionCount === 2);
+    expect(server.tokens).toEqual(['Bearer t1', 'Bearer t2']);
   });
 
   test('options: refused at once when the deadline or the URL is none', () => {

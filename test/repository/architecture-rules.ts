@@ -63,6 +63,7 @@ export const FENCES: Readonly<Record<string, readonly string[]>> = {
   '@trufflesuite/uws-js-unofficial': ['server/uws-native.ts'],
   commander: ['server/cli.ts'],
   'hdr-histogram-js': ['bench/latency-histogram.ts'],
+  jose: ['server/access/jwt-verifier.ts'],
   lmdb: ['workers/store/environment.ts'],
   msgpackr: ['workers/cold-codec.ts'],
   pino: ['server/log.ts'],
@@ -113,6 +114,7 @@ const PORTS: readonly PortRule[] = [
       'workers/vault/data-keys.ts', // keys of persons, and nonces
       'workers/vault/trait-vault.ts', // nonces
       'workers/store/folder-lock.ts', // tells two lock files apart
+      'server/access/api-keys.ts', // keys, once each
       'server/doctor-checks.ts', // name of a file that is tried out
       'bench/load-socket.ts', // WebSocket's handshake key
     ],

@@ -54,7 +54,7 @@ describe('banner', () => {
   it('banner: has at most twelve lines, also when everything is unusual', () => {
     const unusual: BannerFacts = {
       ...facts,
-      config: resolveConfig({ host: '0.0.0.0', allowRemote: true, drills: true }, {}),
+      config: resolveConfig({ host: '0.0.0.0', allowRemote: true, allowAnonymousRemote: true, drills: true }, {}),
       addresses: { websocket: 'ws://0.0.0.0:1/v1/ws', shards: ['ws://x:9/', 'ws://x:12/'], admin: 'http://x' },
       status: { ...facts.status, catalog: { ...facts.status.catalog, refused: 'line one\nline two' } },
     };
@@ -67,5 +67,17 @@ describe('banner', () => {
     expect(text).toContain('--url ws://0.0.0.0:1/v1/ws');
     expect(text).toContain('drills');
     expect(text).toContain('line one');
+  });
+  it.each([
+    [{ apiKeyFile: 'k' }, 'with a token (API keys); no TLS'],
+    [{ jwksFile: 'j', jwtAudience: 'a', tenants: 'acme' }, 'with a token (JWTs); tenants default, acme; no TLS'],
+    [{ apiKeyFile: 'k', host: '0.0.0.0', allowRemote: true }, 'NO TLS: tokens cross the network readable'],
+    [{ apiKeyFile: 'k', tlsCertFile: 'c', tlsKeyFile: 'x' }, '; TLS 1.3'],
+    [{ apiKeyFile: 'k', tlsCertFile: 'c', tlsKeyFile: 'x', tlsClientCaFile: 'a' }, 'client certificates needed'],
+  ])('banner: says who may connect, and how, for %j', (flags, expected) => {
+    const text = bannerLines({ ...facts, config: resolveConfig(flags, {}) }).join('\n');
+    expect(text).toContain(expected);
+    expect(text).toContain('try       OPPORTUNE_TOKEN_FILE=FILE npx opportune');
+    expect(text).not.toContain('no password');
   });
 });

@@ -385,7 +385,7 @@ describe('track and profile', () => {
 describe('asking', () => {
   it('asking: closes the connection whatever happens', async () => {
     let closed = 0;
-    const connect: Connect = async () => ({ ...(await answering({})('', 0)), close: () => void closed++ });
+    const connect: Connect = async () => ({ ...(await answering({})('', 0, '')), close: () => void closed++ });
     await expect(askOnce(call([]), () => Promise.reject(new Error('x')), connect)).rejects.toBeInstanceOf(
       OperatorError,
     );

@@ -3,7 +3,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { isLoopback, readConfigFile, resolveConfig, shownValue } from '../../server/config.ts';
-import { CONFIG_KEYS, environmentNameOf, flagOf, OPTIONS, WORKERS_MAX } from '../../server/config-options.ts';
+import {
+  CONFIG_KEYS,
+  environmentNameOf,
+  flagOf,
+  OPTIONS,
+  TENANTS_MAX,
+  WORKERS_MAX,
+} from '../../server/config-options.ts';
 import { OperatorError } from '../../server/operator-error.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'opportune-config-'));
@@ -57,8 +64,10 @@ describe('precedence', () => {
       expect(flagOf(key)).toMatch(/^[a-z]+(-[a-z]+)*$/);
       expect(environmentNameOf(key)).toMatch(/^OPPORTUNE_[A-Z_]+$/);
       const { form, byDefault } = OPTIONS[key];
-      if (byDefault === null || key === 'allowRemote') continue;
-      const raw = form === 'list' ? 'x' : String(byDefault);
+      // What stands alone is refused is tried below.
+      if (byDefault === null || key === 'allowRemote' || key === 'tenants') continue;
+      const list = key === 'allowedOrigins' ? 'https://x' : key === 'jwtAlgorithms' ? 'ES256' : 'x';
+      const raw = form === 'list' ? list : String(byDefault);
       const config = resolveConfig({}, { [environmentNameOf(key)]: raw });
       expect(config.sources[key]).toBe(`environment ${environmentNameOf(key)}`);
     }
@@ -168,7 +177,55 @@ describe('access', () => {
     const error = failure(() => resolveConfig({ host: '0.0.0.0' }, {}));
     expect(error.code).toBe('REMOTE_REFUSED');
     expect(error.advice).toContain('--allow-remote');
-    expect(resolveConfig({ host: '0.0.0.0', allowRemote: true }, {}).host).toBe('0.0.0.0');
+    const anonymous = failure(() => resolveConfig({ host: '0.0.0.0', allowRemote: true }, {}));
+    expect(anonymous.code).toBe('REMOTE_REFUSED');
+    expect(anonymous.advice).toContain('--allow-anonymous-remote');
+    const told = { host: '0.0.0.0', allowRemote: true, allowAnonymousRemote: true };
+    expect(resolveConfig(told, {}).host).toBe('0.0.0.0');
+    expect(resolveConfig({ host: '0.0.0.0', allowRemote: true, apiKeyFile: 'k' }, {}).host).toBe('0.0.0.0');
+    // Permission to be anonymous is not permission to be reached.
+    expect(failure(() => resolveConfig({ host: '0.0.0.0', allowAnonymousRemote: true }, {})).code).toBe(
+      'REMOTE_REFUSED',
+    );
+  });
+  const jwt = { jwksFile: 'j', jwtAudience: 'a' };
+  const secretText = 'x'.repeat(32);
+  it.each([
+    ['two sources of keys', { ...jwt, jwksUrl: 'https://i.example/k', jwtIssuer: 'i' }, {}, 'one source'],
+    ['keys without an audience', { jwksFile: 'j' }, {}, '--jwt-audience'],
+    ['an address without an issuer', { jwksUrl: 'https://i.example/k', jwtAudience: 'a' }, {}, '--jwt-issuer'],
+    ['query tokens without JWTs', { queryTokens: true, apiKeyFile: 'k' }, {}, '--jwks-file'],
+    ['tenants without tokens', { tenants: 'acme' }, {}, '--api-key-file'],
+    ['tenants under one secret', { tenants: 'acme', apiKeyFile: 'k' }, { OPPORTUNE_SECRET: secretText }, 'Unset it'],
+    ['a certificate without a key', { tlsCertFile: 'c' }, {}, 'both'],
+    ['a key without a certificate', { tlsKeyFile: 'c' }, {}, 'both'],
+    ['client certificates without TLS', { tlsClientCaFile: 'c' }, {}, 'all three'],
+    ['TLS on uws', { tlsCertFile: 'c', tlsKeyFile: 'k', transport: 'uws' }, {}, 'ws is taken'],
+  ])('config: refuses %s and says what to do', (_what, flags, environment, advice) => {
+    const error = failure(() => resolveConfig(flags, environment));
+    expect(error.code).toBe('CONFIG_ACCESS');
+    expect(error.advice).toContain(advice);
+  });
+  it.each([
+    ['jwtAlgorithms', 'none'],
+    ['jwtAlgorithms', 'HS256'],
+    ['jwtAlgorithms', 'RS256,HS256'],
+    ['jwksUrl', 'http://issuer.example/keys'],
+    ['jwksUrl', 'file:///keys'],
+    ['tenants', 'default'],
+    ['tenants', '../other'],
+    ['tenants', 'Acme'],
+    ['tenants', 'acme,acme'],
+    ['tenants', Array.from({ length: TENANTS_MAX + 1 }, (_, n) => `t${n}`).join()],
+    ['allowedOrigins', 'https://shop.example/'],
+    ['allowedOrigins', '*'],
+    ['jwtClockToleranceSeconds', '301'],
+  ])('config: refuses %s=%s', (key, raw) => {
+    expect(failure(() => resolveConfig({ ...jwt, [key]: raw }, {})).code).toBe('CONFIG_INVALID');
+  });
+  it('config: takes as many tenants as fit', () => {
+    const tenants = Array.from({ length: TENANTS_MAX }, (_, n) => `t${n}`);
+    expect(resolveConfig({ ...jwt, tenants: tenants.join() }, {}).tenants).toEqual(tenants);
   });
   it.each(['127.0.0.1', '127.8.9.1', '::1', '[::1]', 'localhost', 'LOCALHOST', '::ffff:127.0.0.1'])(
     'config: counts %s as loopback',

@@ -109,6 +109,8 @@ export class RunningNode extends StartedProgram {
   /** Shared WebSocket address. */
   url = '';
   admin = '';
+  /** Sent with requests to admin HTTP, where the node asks for one. */
+  token = '';
   /** From starting the process until the banner was read. */
   readyMillis = 0;
 
@@ -139,8 +141,8 @@ export class RunningNode extends StartedProgram {
   /** Takes the addresses of the newest banner; a supervised server prints one a start. */
   readBanner(): boolean {
     const banner = this.stdout.slice(this.stdout.lastIndexOf('Opportune '));
-    this.url = /decisions (ws:\S+)/.exec(banner)?.[1] ?? '';
-    this.admin = /admin +(http:\S+)/.exec(banner)?.[1] ?? '';
+    this.url = /decisions (wss?:\S+)/.exec(banner)?.[1] ?? '';
+    this.admin = /admin +(https?:\S+)/.exec(banner)?.[1] ?? '';
     return /\n {2}try /.test(banner);
   }
 
@@ -155,7 +157,8 @@ export class RunningNode extends StartedProgram {
   }
 
   async get(path: string): Promise<{ status: number; text: string }> {
-    const response = await fetch(`${this.admin}${path}`);
+    const headers = this.token === '' ? {} : { authorization: `Bearer ${this.token}` };
+    const response = await fetch(`${this.admin}${path}`, { headers });
     return { status: response.status, text: await response.text() };
   }
 

@@ -161,6 +161,7 @@ describe.each(adapters)('transport %s', (adapter) => {
           origin: 'https://shop.example',
           authorization: 'Bearer AbC',
           queryToken: 't +é',
+          address: '127.0.0.1',
         },
       ]);
     });

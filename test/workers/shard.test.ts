@@ -52,6 +52,7 @@ class Asker {
     };
     this.#responder = {
       writer,
+      actor: 'asker',
       line: new MailboxLine(),
       decoder: new FrameDecoder('json'),
       send: () => keep(writer.finish()),
