@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { loadPinnedBinary } from '../../server/uws-native.ts';
@@ -85,4 +85,25 @@ it('native transport: a file with another SHA-256 than the pinned one is refused
   writeFileSync(join(folder, 'uws_linux_x64_115.node'), 'not the build');
   const reason = expect.stringContaining('is not the pinned build');
   expect(loadPinnedBinary(folder, 'linux_x64_115')).toMatchObject({ library: undefined, reason });
+});
+
+describe('SECURITY.md', () => {
+  const rows = readRepositoryFile('SECURITY.md')
+    .split('\n')
+    .filter((line) => /^\| B\d/.test(line))
+    .map((line) => line.slice(1, -1).split(/(?<!\\)\|/).map((cell) => cell.trim()));
+
+  it('threat model: each row has its six cells, and each boundary has a row', () => {
+    for (const cells of rows) expect(cells, cells.join()).toHaveLength(6);
+    const boundaries = new Set(rows.flatMap(([boundary = '']) => boundary.split(' ')));
+    expect([...boundaries].sort()).toEqual(['B1', 'B2', 'B3', 'B4', 'B5']);
+  });
+
+  it('threat model: names a test that exists, or says that nothing stops it', () => {
+    for (const [, , tries, , defence = '', test = ''] of rows) {
+      const path = /^`(test\/[\w./-]+\.test\.ts)`$/.exec(test)?.[1];
+      if (path === undefined) expect([test, defence], tries).toEqual(['none', expect.stringMatching(/\bnot\b/)]);
+      else expect(existsSync(join(REPOSITORY, path)), path).toBe(true);
+    }
+  });
 });
