@@ -91,7 +91,12 @@ describe('SECURITY.md', () => {
   const rows = readRepositoryFile('SECURITY.md')
     .split('\n')
     .filter((line) => /^\| B\d/.test(line))
-    .map((line) => line.slice(1, -1).split(/(?<!\\)\|/).map((cell) => cell.trim()));
+    .map((line) =>
+      line
+        .slice(1, -1)
+        .split(/(?<!\\)\|/)
+        .map((cell) => cell.trim()),
+    );
 
   it('threat model: each row has its six cells, and each boundary has a row', () => {
     for (const cells of rows) expect(cells, cells.join()).toHaveLength(6);
