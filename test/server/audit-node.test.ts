@@ -89,7 +89,8 @@ describe('audit log of the running server', () => {
     expect((await runCommand(printLog, [], { data, limit: '1' })).code).toBe(0);
 
     const rows = await listed(data);
-    expect(rows.every(({ actor }) => actor === 'anonymous')).toBe(true);
+    const asked = new Set(['access', 'consent']);
+    expect(rows.every(({ kind, actor }) => actor === (asked.has(kind) ? 'anonymous' : 'local'))).toBe(true);
     const count = (kind: string): number => rows.filter((row) => row.kind === kind).length;
     expect([count('start'), count('keysMade'), count('access'), count('consent'), count('drill')]).toEqual([
       1, 1, 4, 2, 1,

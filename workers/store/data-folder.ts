@@ -18,8 +18,11 @@ import { join } from 'node:path';
 import { DATA_FOLDER_ERROR, DataFolderError, folderError } from './data-folder-error.ts';
 import { FolderLock } from './folder-lock.ts';
 
-/** Version of everything under the folder. Raised with a migration, or when an older node would misread it. */
-export const LAYOUT_VERSION = 1;
+/**
+ * Version of everything under the folder. Raised with a migration, or when an older node would misread it. In layout 1
+ * profiles stood under another hash of keys that are stored nowhere, so it cannot be brought forward.
+ */
+export const LAYOUT_VERSION = 2;
 export const SECRET_BYTES = 32;
 const FORMAT_PREFIX = 'opportune data folder, layout ';
 const DIGEST_PREFIX = 'secret ';
@@ -122,6 +125,14 @@ async function readFormat(path: string, mayBeNew: boolean): Promise<string | und
   const [first = '', second = '', ...rest] = text.split('\n');
   const version = /^\d+$/.test(first.slice(FORMAT_PREFIX.length)) ? Number(first.slice(FORMAT_PREFIX.length)) : 0;
   const isOurs = first.startsWith(FORMAT_PREFIX) && version >= 1;
+  if (isOurs && version < LAYOUT_VERSION) {
+    throw new DataFolderError(
+      DATA_FOLDER_ERROR.FORMAT_OLDER,
+      path,
+      `${path} has layout ${version}, this version needs ${LAYOUT_VERSION} and cannot find its profiles again. ` +
+        'Start the version that wrote it, or name another folder with --data.',
+    );
+  }
   if (isOurs && version > LAYOUT_VERSION) {
     throw new DataFolderError(
       DATA_FOLDER_ERROR.FORMAT_NEWER,

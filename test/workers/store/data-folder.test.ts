@@ -128,6 +128,7 @@ test('close: leaves a lock alone that is not ours any more', async () => {
 
 test.each([
   ['newer', `opportune data folder, layout ${LAYOUT_VERSION + 1}\n`, 'FORMAT_NEWER', /newer version/],
+  ['older', 'opportune data folder, layout 1\n', 'FORMAT_OLDER', /layout 1, this version needs 2/],
   ['empty', '', 'DAMAGED', /format/],
   ['layout 0', 'opportune data folder, layout 0\n', 'DAMAGED', /format/],
   ['something else', 'hello', 'DAMAGED', /format/],
