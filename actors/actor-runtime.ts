@@ -39,6 +39,7 @@ import {
   leasesStartOf,
   RECORD_MARKER,
 } from './record-layout.ts';
+import { SealedTrait, type TraitSealer } from './sealed-trait.ts';
 import { type Chunk, NO_HANDLE, RECORD_BYTES_MAX, Slab } from './slab.ts';
 import { type JournalBatch, type JournalPosition, STORE_KEY_BYTES, type Store } from './store.ts';
 
@@ -55,6 +56,8 @@ export interface RuntimeOptions {
   readonly models: Models;
   readonly signer: Signer;
   readonly coldCodec: ColdCodec;
+  /** Absent where traits are only carried: in a replay, and where nothing sensitive is told. */
+  readonly sealer?: TraitSealer;
   /** Memory for records; above it the longest unused profiles are passivated. */
   readonly memoryBytesMax: number;
   /** A profile unused for this long is passivated. */
@@ -263,7 +266,7 @@ export class ActorRuntime implements EffectContext {
     for (const spec of this.index.catalog.traits) {
       const value = cold.traits[spec.name];
       let number = Number.NaN;
-      if (value !== undefined && !spec.isSensitive) {
+      if (value !== undefined && !spec.isSensitive && !(value instanceof SealedTrait)) {
         if (spec.type === 'enum') number = spec.values.indexOf(String(value));
         else if (spec.type === 'string' || spec.type === 'timeZone') number = textHash(String(value));
         else number = Number(value);
@@ -279,6 +282,7 @@ export class ActorRuntime implements EffectContext {
     const cold = this.readCold();
     for (const [name, value] of Object.entries(changes)) {
       if (value === null) delete cold.traits[name];
+      else if (value instanceof SealedTrait) this.#keepSealed(cold, name, value);
       else if (typeof value !== 'object') cold.traits[name] = value;
     }
     this.store.putCold(this.boundStoreKey(), this.options.coldCodec.encode(cold));
@@ -286,11 +290,19 @@ export class ActorRuntime implements EffectContext {
     this.#fillTraits(cold);
   }
 
+  /** The key's name outlives the trait: an erasure must find every key the journal may still hold values under. */
+  #keepSealed(cold: ColdRecord, name: string, sealed: SealedTrait): void {
+    cold.traits[name] = sealed;
+    const { keyId } = sealed;
+    cold.keyIds ??= [];
+    if (!cold.keyIds.includes(keyId)) cold.keyIds.push(keyId);
+  }
+
   #traitText(record: ProfileRecord, name: string): string {
     const bytes = this.store.getCold(this.storeKey(record.partition, record.hashLow, record.hashHigh));
     if (bytes === undefined) return '';
     const value = this.options.coldCodec.decode(bytes).traits[name];
-    return value === undefined ? '' : String(value);
+    return value === undefined || value instanceof SealedTrait ? '' : String(value);
   }
 
   /** It ends before its time: counted with those that expired, so that every lease granted ends somewhere. */

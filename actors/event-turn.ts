@@ -20,8 +20,10 @@ import { type ActorRuntime, textWords } from './actor-runtime.ts';
 import { EVENT_MOMENT_KIND } from './apply-effect.ts';
 import { type DecisionIdParts, parseDecisionId } from './decision-id.ts';
 import { EFFECT, EVENT, EVENT_FLAG, LEASE_EFFECT, LEDGER } from './effect.ts';
+import { MapBytes } from './map-bytes.ts';
 import { stockSubject } from './ports.ts';
 import { FIELD, LEASE, LEASE_FLAG, LEASE_STATE } from './record-layout.ts';
+import { dropSensitive } from './sealed-trait.ts';
 import { owedAt, watchRipening } from './trial-ripening.ts';
 
 /** An event dated further ahead than this is a broken clock and is taken as now. */
@@ -60,10 +62,13 @@ const CONFIRM = meaning(0, true, false, false);
 export class EventTurn {
   /** After `track`: whether the message id was known; then nothing was changed. */
   isDuplicate = false;
+  /** After `track`: whether the event refuses or allows contact. */
+  changesConsent = false;
   readonly #runtime: ActorRuntime;
   readonly #id: DecisionIdParts = { partition: 0, hashLow: 0, hashHigh: 0, decisionSeq: 0 };
   readonly #words = new Uint32Array(2);
   readonly #name = new Uint8Array(EVENT_NAME_BYTES_MAX);
+  readonly #properties = new MapBytes();
   /** Of the event being filled in, see `EVENT.owed`. */
   #owed = 0;
 
@@ -98,21 +103,24 @@ export class EventTurn {
       }
     }
     runtime.expireDue(now);
+    const { sensitiveNames } = runtime.index;
+    // What is told under the name of a sensitive trait is not kept: properties lie in the journal as they are.
+    if (sensitiveNames.length > 0) dropSensitive(request, sensitiveNames);
     const channel = request.properties?.channel;
     const channelSpec = typeof channel === 'string' ? runtime.index.catalog.channelByKey.get(channel) : undefined;
-    if (
-      typeof channel === 'string' &&
-      channelSpec === undefined &&
-      (MEANINGS.get(request.event) ?? PLAIN).flags >= EVENT_FLAG.contactRefused
-    ) {
+    const what = MEANINGS.get(request.event) ?? PLAIN;
+    this.changesConsent = what.flags >= EVENT_FLAG.contactRefused;
+    if (typeof channel === 'string' && channelSpec === undefined && this.changesConsent) {
       return runtime.fail(FAULT.unknownChannel, 'track.properties.channel: the catalog has no such channel');
     }
+    const { properties, frame, propertiesStart, propertiesEnd } = request;
+    this.#properties.take(properties, frame, propertiesStart, propertiesEnd, runtime.options.coldCodec);
     const ok = this.#apply(
       request.event,
-      MEANINGS.get(request.event) ?? PLAIN,
+      what,
       decision !== 0 ? decision : quote,
       quote,
-      request.properties,
+      properties,
       this.#eventAt(request.atEpochMillis, now),
       hasMessage,
       channelSpec?.hash ?? 0,
@@ -281,11 +289,11 @@ export class EventTurn {
     const runtime = this.#runtime;
     const { record, effect, index, options, stats } = runtime;
     const nameBytes = ENCODER.encodeInto(name, this.#name).written;
-    const propertyBytes = properties === null ? EMPTY : options.coldCodec.encodeProperties(properties);
-    const storedPropertyBytes = propertyBytes.length <= PROPERTY_BYTES_MAX ? propertyBytes.length : 0;
+    const hasBytes = properties !== null && this.#properties.length <= PROPERTY_BYTES_MAX;
+    const storedPropertyBytes = hasBytes ? this.#properties.length : 0;
     effect.begin(EFFECT.event, EVENT.name - 48 + nameBytes + storedPropertyBytes);
     effect.u8.set(this.#name.subarray(0, nameBytes), EVENT.name);
-    effect.u8.set(propertyBytes.subarray(0, storedPropertyBytes), EVENT.name + nameBytes);
+    if (hasBytes) this.#properties.copyTo(effect.u8, EVENT.name + nameBytes);
     effect.setU16(EVENT.nameBytes, nameBytes);
     effect.setU32(EVENT.propertyBytes, storedPropertyBytes);
     const eventHash = murmur3Text(name, 0);
@@ -456,8 +464,6 @@ export class EventTurn {
     }
   }
 }
-
-const EMPTY = new Uint8Array(0);
 
 function numberOf(value: unknown): number {
   return typeof value === 'number' && Number.isFinite(value) ? value : 0;

@@ -4,8 +4,9 @@
  * come as arguments of a turn.
  */
 import type { DecisionModels } from '../decision/pipeline.ts';
-import type { Properties } from '../proto/messages.ts';
+import type { Plain, Properties } from '../proto/messages.ts';
 import type { Effect } from './effect.ts';
+import type { SealedTrait, TraitValue } from './sealed-trait.ts';
 
 /** Budgets and stock, shared by every shard of the node and exact across them. */
 export interface Ledger {
@@ -35,13 +36,15 @@ export interface Signer {
 
 /** The cold part of a profile: what does not fit the fixed layout. Stored as one value, read when asked for. */
 export interface ColdRecord {
-  traits: Record<string, string | number | boolean>;
+  traits: Record<string, TraitValue>;
+  /** Every key its sealed traits were ever under, the newest last; absent when there was none. */
+  keyIds?: string[];
 }
 
 export interface ColdCodec {
   encode(record: ColdRecord): Uint8Array;
   decode(bytes: Uint8Array): ColdRecord;
-  encodeProperties(properties: Properties): Uint8Array;
+  encodeProperties(properties: { readonly [key: string]: Plain | SealedTrait }): Uint8Array;
   decodeProperties(bytes: Uint8Array): Properties;
 }
 

@@ -6,18 +6,21 @@
  *   requests ─▸ RequestRunner ─▸ turns ─▸ ActorRuntime ─▸ journal ─▸ ShardWriter ─▸ LMDB
  *                                  └─▸ ShardModels ◂─▸ other shards
  */
+import { getHeapStatistics } from 'node:v8';
 import { ActorRuntime, type RuntimeStats } from '../actors/actor-runtime.ts';
 import { DecideTurn } from '../actors/decide-turn.ts';
 import { EFFECT, Effect, EVENT } from '../actors/effect.ts';
 import { EventTurn } from '../actors/event-turn.ts';
 import { JournalMarks } from '../actors/journal-marks.ts';
 import { ProfileTurn } from '../actors/profile-turn.ts';
+import type { TraitSealer } from '../actors/sealed-trait.ts';
 import { type JournalPosition, STORE_KEY_BYTES } from '../actors/store.ts';
 import { advanceRipening } from '../actors/trial-ripening.ts';
 import type { Catalog } from '../decision/catalog.ts';
 import { CatalogIndex } from '../decision/catalog-index.ts';
 import type { ZoneTable } from '../decision/local-time.ts';
 import type { PartKeys } from '../decision/part-register.ts';
+import type { AuditOutlet } from './audit/audit-gate.ts';
 import { epochMillis, eventLoopUtilisation } from './clock.ts';
 import { coldCodec } from './cold-codec.ts';
 import type { ModelSnapshot } from './jobs/model-snapshot-file.ts';
@@ -62,6 +65,9 @@ export interface ShardOptions {
   readonly catalog: Catalog;
   readonly catalogText: string;
   readonly secret: NodeSecret;
+  readonly audit?: AuditOutlet;
+  /** Keys of sensitive traits; without it none can be told or shown. */
+  readonly sealer?: TraitSealer;
   readonly zones: ZoneTable;
   readonly ledger: SharedLedger;
   /** Where the shards publish what they learn. */
@@ -145,6 +151,7 @@ export class Shard {
         models: this.models,
         signer: options.secret.signer,
         coldCodec,
+        ...(options.sealer === undefined ? {} : { sealer: options.sealer }),
         memoryBytesMax: options.memoryBytesMax,
         idleMillis: options.idleMillis,
         ownsPartition: options.ownsPartition,
@@ -176,6 +183,7 @@ export class Shard {
       decideTurn: this.#decideTurn,
       eventTurn: new EventTurn(this.runtime),
       profileTurn: new ProfileTurn(this.runtime),
+      ...(options.audit === undefined ? {} : { audit: options.audit }),
       burst: options.events.burst,
     });
   }
@@ -356,6 +364,7 @@ export class Shard {
 
   publishMetrics(): void {
     const metrics = this.#metrics;
+    metrics.add(COUNTER.ticks, 1);
     const { stats, slab, profiles, wheel } = this.runtime;
     for (const name of STAT_NAMES) {
       const value = stats[name];
@@ -378,7 +387,8 @@ export class Shard {
       stats.leasesOpened - stats.leasesConfirmed - stats.leasesReleased - stats.leasesExpired,
     );
     if (++this.#ticks % SLOW_GAUGES_TICKS !== 0) return;
-    metrics.set(GAUGE.heapUsedBytes, process.memoryUsage().heapUsed);
+    // Not `process.memoryUsage`, which opens a file: without a descriptor left it would end this worker.
+    metrics.set(GAUGE.heapUsedBytes, getHeapStatistics().used_heap_size);
     metrics.set(GAUGE.storeBytes, this.#options.shard === 0 ? this.#store.sizeBytes() : 0);
     metrics.set(GAUGE.eventLoopUtilisation, eventLoopUtilisation());
   }
