@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { JournalLines } from '../../../workers/jobs/journal-lines.ts';
+import { LAYOUT_VERSION } from '../../../workers/store/data-folder.ts';
 import { JournalReader } from '../../../workers/store/journal-reader.ts';
 import { LmdbStore } from '../../../workers/store/lmdb-store.ts';
 import type { MemoryDisk } from '../../actors/memory-store.ts';
@@ -9,6 +10,7 @@ import { SECRET_BYTES } from '../../actors/one-shard.ts';
 
 /** Writes store, secret and, as `opportune log` does, `log.ndjson`. One epoch, one stream, no batch left out. */
 export async function writeDataFolder(folder: string, disk: MemoryDisk): Promise<void> {
+  writeFileSync(join(folder, 'format'), `opportune data folder, layout ${LAYOUT_VERSION}\n`);
   writeFileSync(join(folder, 'secret'), SECRET_BYTES);
   const store = LmdbStore.open({ path: join(folder, 'store'), epoch: 1, stream: 0 });
   for (const [name, bytes] of disk.meta) store.putMeta(name, bytes);
