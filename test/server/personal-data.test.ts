@@ -177,8 +177,10 @@ describe('personal data', () => {
     const restored = await runCommand((call) => restoreBackup(call, BUILT), [backup], { data, replace: true });
     expect(restored).toMatchObject({
       code: 0,
-      out: expect.stringContaining('keys, master-key, audit: as they were there'),
+      out: expect.stringContaining('keys, master-key, audit: taken over'),
     });
+    const movedTo = /before is in (\S+)/.exec(restored.out)?.[1] ?? '';
+    expect(readdirSync(movedTo).filter((name) => /key/.test(name))).toEqual([]);
     node = await RunningNode.start({ catalog, data, workers: 2 });
     const after = await WirePeer.connect(node.url);
     const left = (await after.must({ op: 'profile', profile: MARK.key })).record;

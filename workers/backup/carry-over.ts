@@ -5,7 +5,7 @@
  * by `restore-backup.ts`; a folder of another node (another secret) gives nothing.
  */
 import { existsSync } from 'node:fs';
-import { cp, readFile } from 'node:fs/promises';
+import { cp, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const KEPT_OUT = ['keys', 'master-key', 'audit'] as const;
@@ -17,6 +17,12 @@ export async function carryOver(from: string, to: string): Promise<readonly stri
   const names = KEPT_OUT.filter((name) => existsSync(join(from, name)));
   for (const name of names) await cp(join(from, name), join(to, name), { recursive: true, preserveTimestamps: true });
   return names;
+}
+
+/** Keys live in one place: a copy in the folder that was moved aside would outlast every later erasure. */
+export async function forgetKeys(movedTo: string, carried: readonly string[]): Promise<void> {
+  for (const name of carried.filter((one) => one !== 'audit'))
+    await rm(join(movedTo, name), { recursive: true, force: true });
 }
 
 function secretIn(folder: string): Promise<Buffer | null> {

@@ -12,7 +12,7 @@ import { inspectDataFolder, SECRET_BYTES } from '../store/data-folder.ts';
 import { FolderLock, holderOf, lockedError } from '../store/folder-lock.ts';
 import { BACKUP_ERROR, BackupError } from './backup-error.ts';
 import { type BackupManifest, checkFile, readManifest } from './backup-manifest.ts';
-import { carryOver } from './carry-over.ts';
+import { carryOver, forgetKeys } from './carry-over.ts';
 import { assertEmpty, fileError, HalfFolder } from './half-folder.ts';
 import type { OnProgress } from './make-backup.ts';
 import { readStore } from './store-reader.ts';
@@ -76,6 +76,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
       if (movedTo !== null) await rename(movedTo, data);
       throw error;
     }
+    if (movedTo !== null) await forgetKeys(movedTo, carried);
     return { manifest, totals, movedTo, carried };
   } catch (error) {
     await half.discard();
