@@ -155,7 +155,10 @@ describe('damage', () => {
       counts[outcome]++;
       if (millis > 0) recoveries.push(millis);
       const where = `byte ${at}, ${outcome}, verify: ${JSON.stringify(findings)}\n${said}`;
-      const isNamed = outcome === 'right' || (findings.length > 0 && (outcome !== 'refused' || NAMED.test(said)));
+      // Damage in LMDB's list of free pages is seen by nobody before a live page is written over: then the server
+      // names the value. A wrong answer, or an end by a signal, must have been found by verify before the start.
+      const isSaid = outcome === 'named' || (outcome === 'refused' && NAMED.test(said));
+      const isNamed = outcome === 'right' || isSaid || findings.length > 0;
       if (!isNamed) silent.push(where);
       rmSync(data, { recursive: true });
     }
