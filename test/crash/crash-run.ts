@@ -4,6 +4,10 @@
  * within `npm test` the numbers are small and the row is a line on the console.
  */
 import { appendFileSync } from 'node:fs';
+import { verifyFolder } from '../../workers/backup/verify-folder.ts';
+import type { Finding } from '../../workers/backup/verify-store.ts';
+import { auditViews, type EventWriter } from '../server/event-writer.ts';
+import type { WirePeer } from '../server/wire-peer.ts';
 
 /** Printed with every row, so that a failure can be repeated. */
 export const SEED = Number(process.env.CRASH_SEED ?? 20_261_122);
@@ -20,6 +24,26 @@ export function fractions(seed: number): () => number {
     state = (state * 48_271) % 2_147_483_647;
     return state / 2_147_483_647;
   };
+}
+
+/** What `opportune verify` says of the folder of a stopped or killed server. */
+export async function findingsIn(path: string): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  const folder = new URL('../../dist/workers/backup/', import.meta.url);
+  await verifyFolder({ path, folder, onFinding: (finding) => findings.push(finding), onProgress: () => undefined });
+  return findings;
+}
+
+/** The most that was ever missing or too many, over all looks at all profiles: what the report says and the test judges. */
+export class Audit {
+  lost = 0;
+  duplicated = 0;
+
+  async look(peer: WirePeer, writer: EventWriter): Promise<void> {
+    const { missing, surplus } = await auditViews(peer, writer);
+    this.lost = Math.max(this.lost, missing);
+    this.duplicated = Math.max(this.duplicated, surplus);
+  }
 }
 
 export interface CrashRow {

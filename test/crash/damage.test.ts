@@ -7,13 +7,11 @@
 import { cpSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { verifyFolder } from '../../workers/backup/verify-folder.ts';
-import type { Finding } from '../../workers/backup/verify-store.ts';
 import { EventWriter, viewCount } from '../server/event-writer.ts';
 import { RunningNode, type StartedProgram, temporaryFolder, until } from '../server/running-node.ts';
 import { catalogText, writeCatalog } from '../server/test-catalogs.ts';
 import { WirePeer } from '../server/wire-peer.ts';
-import { fractions, report, roundsOf, SEED } from './crash-run.ts';
+import { findingsIn, fractions, report, roundsOf, SEED } from './crash-run.ts';
 
 const ROUNDS = roundsOf(3);
 /** What is left of the data file. */
@@ -34,13 +32,6 @@ beforeAll(async () => {
   await node.kill();
   expect(await findingsIn(whole)).toEqual([]);
 }, 60_000);
-
-async function findingsIn(path: string): Promise<Finding[]> {
-  const findings: Finding[] = [];
-  const folder = new URL('../../dist/workers/backup/', import.meta.url);
-  await verifyFolder({ path, folder, onFinding: (finding) => findings.push(finding), onProgress: () => undefined });
-  return findings;
-}
 
 function copyOfWhole(): string {
   const copy = join(temporaryFolder('damaged'), 'data');
@@ -152,6 +143,7 @@ describe('damage', () => {
     const counts: Record<Outcome, number> = { right: 0, refused: 0, named: 0, wrong: 0, signal: 0 };
     const recoveries: number[] = [];
     let found = 0;
+    const silent: string[] = [];
     for (let round = 0; round < ROUNDS; round++) {
       const data = copyOfWhole();
       const file = join(data, 'store', 'data.mdb');
@@ -163,20 +155,24 @@ describe('damage', () => {
       counts[outcome]++;
       if (millis > 0) recoveries.push(millis);
       const where = `byte ${at}, ${outcome}, verify: ${JSON.stringify(findings)}\n${said}`;
-      if (outcome === 'refused') expect(said, where).toMatch(NAMED);
-      if (outcome !== 'right') expect(findings.length, where).toBeGreaterThan(0);
+      // Damage in LMDB's list of free pages is seen by nobody before a live page is written over: then the server
+      // names the value. A wrong answer, or an end by a signal, must have been found by verify before the start.
+      const isSaid = outcome === 'named' || (outcome === 'refused' && NAMED.test(said));
+      const isNamed = outcome === 'right' || isSaid || findings.length > 0;
+      if (!isNamed) silent.push(where);
       rmSync(data, { recursive: true });
     }
     report({
       mode: 'damage',
       rounds: ROUNDS,
       acknowledged: writer.acknowledgedCount,
-      lost: 0,
-      duplicated: 0,
+      lost: silent.length,
+      duplicated: 0, // counts that are too high are wrong answers, and among the lost
       recoveryMillis: recoveries,
       note:
         `${counts.right} in bytes that matter to no answer, ${counts.refused} refused at start, ${counts.named} named on reading, ` +
         `${counts.wrong} only verify knew, ${counts.signal} ended by a signal; verify found ${found}`,
     });
+    expect(silent).toEqual([]);
   });
 });

@@ -6,11 +6,11 @@ import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { auditViews, EventWriter } from '../server/event-writer.ts';
+import { EventWriter } from '../server/event-writer.ts';
 import { RunningNode, until } from '../server/running-node.ts';
 import { catalogText, writeCatalog } from '../server/test-catalogs.ts';
 import { WirePeer } from '../server/wire-peer.ts';
-import { report, roundsOf } from './crash-run.ts';
+import { Audit, report, roundsOf } from './crash-run.ts';
 
 /** Descriptors beyond those that the server has when it is ready. */
 const SPARE = 12;
@@ -55,6 +55,7 @@ describe.each(TRANSPORTS)('descriptors over %s', (transport) => {
     const peers = await Promise.all([1, 2].map(() => WirePeer.connect(running.url)));
     const [peer] = peers as [WirePeer];
     await running.get('/metrics');
+    const audit = new Audit();
     const writer = new EventWriter(8);
     if (!limitDescriptors(pid, openDescriptors(pid) + SPARE)) return context.skip();
     const { hostname, port } = new URL(running.url);
@@ -82,23 +83,24 @@ describe.each(TRANSPORTS)('descriptors over %s', (transport) => {
     // … and everybody who was there is still served: no worker died of what it could not open.
     const ticks = ticksOf(pid) - ticksBefore;
     expect(running.logLines().filter(({ msg }) => /worker/.test(msg))).toEqual([]);
-    expect(await auditViews(peer, writer)).toEqual({ missing: 0, surplus: 0 });
+    await audit.look(peer, writer);
     expect(running.hasEnded).toBe(false);
 
     for (const socket of sockets) socket.destroy();
     await until(async () => (await running.get('/readyz').catch(() => ({ status: 0 }))).status === 200);
     const again = await WirePeer.connect(running.url);
-    expect(await auditViews(again, writer)).toEqual({ missing: 0, surplus: 0 });
+    await audit.look(again, writer);
     for (const one of [...peers, again]) one.close();
     expect(await running.stop()).toBe(0);
     report({
       mode: `descriptors, ${transport}`,
       rounds: 1,
       acknowledged: writer.acknowledgedCount,
-      lost: 0,
-      duplicated: 0,
+      lost: audit.lost,
+      duplicated: audit.duplicated,
       recoveryMillis: [],
       note: `${ATTEMPTS} connections for ${SPARE} descriptors; a further one was ${early}; ${ticks * 10} ms of processor time meanwhile`,
     });
+    expect(audit).toMatchObject({ lost: 0, duplicated: 0 });
   });
 });

@@ -4,13 +4,11 @@
  * budgets agree. `npm run crash -- --kills 200` for the figure of the report.
  */
 import { afterAll, describe, expect, it } from 'vitest';
-import { verifyFolder } from '../../workers/backup/verify-folder.ts';
-import type { Finding } from '../../workers/backup/verify-store.ts';
-import { auditViews, EventWriter } from '../server/event-writer.ts';
+import { EventWriter } from '../server/event-writer.ts';
 import { RunningNode, type StartedProgram, temporaryFolder } from '../server/running-node.ts';
 import { catalogText, writeCatalog } from '../server/test-catalogs.ts';
 import { WirePeer } from '../server/wire-peer.ts';
-import { fractions, report, roundsOf, SEED } from './crash-run.ts';
+import { Audit, findingsIn, fractions, report, roundsOf, SEED } from './crash-run.ts';
 
 const CYCLES = roundsOf(10);
 const CONNECTIONS = 4;
@@ -43,20 +41,13 @@ async function dieStarting(data: string, workers: number, afterMillis: number): 
   if (started?.hasEnded === false) await started.kill();
 }
 
-/** What `opportune verify` says of the folder of a stopped or killed server. */
-async function findingsIn(path: string): Promise<Finding[]> {
-  const findings: Finding[] = [];
-  const folder = new URL('../../dist/workers/backup/', import.meta.url);
-  await verifyFolder({ path, folder, onFinding: (finding) => findings.push(finding), onProgress: () => undefined });
-  return findings;
-}
-
 describe('kills', () => {
   it(`kill -9 under load, ${CYCLES} times: every acknowledged event is there, and each event once`, {
     timeout: 60_000 + CYCLES * 15_000,
   }, async () => {
     const fraction = fractions(SEED);
     const data = temporaryFolder('crash');
+    const audit = new Audit();
     const writer = new EventWriter(48, 'person', { slots: ['capped', 'budget', 'home'], deciders: 5, everyTurns: 2 });
     const recoveries: number[] = [];
     const readings: number[] = [];
@@ -72,10 +63,10 @@ describe('kills', () => {
       if (cycle > 0) note(node);
       const peers = await kindsOfPeers(node);
       const [first] = peers as [WirePeer];
-      expect(await auditViews(first, writer)).toEqual({ missing: 0, surplus: 0 });
+      await audit.look(first, writer);
       for (const decisionId of writer.confirmed.values()) await first.must({ op: 'confirm', decisionId });
       resent += await writer.resend(first);
-      expect(await auditViews(first, writer)).toEqual({ missing: 0, surplus: 0 });
+      await audit.look(first, writer);
       expect(writer.open.size).toBe(0);
       const writing = Promise.all(peers.map((peer) => writer.write(peer, DEPTH)));
       await new Promise((resolve) => setTimeout(resolve, 50 + fraction() * (cycle % 10 === 1 ? 4000 : 700)));
@@ -86,9 +77,9 @@ describe('kills', () => {
     node = await RunningNode.start({ catalog, data });
     note(node);
     const peer = await WirePeer.connect(node.url);
-    expect(await auditViews(peer, writer)).toEqual({ missing: 0, surplus: 0 });
+    await audit.look(peer, writer);
     resent += await writer.resend(peer);
-    expect(await auditViews(peer, writer)).toEqual({ missing: 0, surplus: 0 });
+    await audit.look(peer, writer);
     expect(writer.open.size).toBe(0);
     expect([...writer.refusals]).toEqual([]);
     expect(writer.acknowledgedCount).toBeGreaterThan(CYCLES * 100);
@@ -109,12 +100,13 @@ describe('kills', () => {
       mode: 'kill -9',
       rounds: CYCLES,
       acknowledged: writer.acknowledgedCount,
-      lost: 0,
-      duplicated: 0,
+      lost: audit.lost,
+      duplicated: audit.duplicated,
       recoveryMillis: recoveries,
       note:
         `${resent} sent again, ${writer.duplicateCount} of them had been applied; ${committed} committed decisions, caps and ` +
         `budget kept; reading the journal back ${Math.round(Math.max(...readings))} ms at most`,
     });
+    expect(audit).toMatchObject({ lost: 0, duplicated: 0 });
   });
 });

@@ -142,10 +142,13 @@ describe.skipIf(recorder === undefined)('power loss', () => {
     const fraction = fractions(SEED);
     let acknowledged = 0;
     let risky = 0;
+    let lost = 0;
+    const problems: string[] = [];
     for (let left = ROUNDS; left > 0; left -= IMAGES_A_RECORD) {
       const log = recordWrites('synced');
       const verdict = await judge(log, Math.min(left, IMAGES_A_RECORD), fraction);
-      expect(verdict).toMatchObject({ lost: 0, problems: [] });
+      lost += verdict.lost;
+      problems.push(...verdict.problems);
       expect(verdict.acknowledged).toBeGreaterThan(BATCHES / 2);
       acknowledged += verdict.acknowledged;
       risky += verdict.risky;
@@ -155,11 +158,12 @@ describe.skipIf(recorder === undefined)('power loss', () => {
       mode: 'power loss',
       rounds: ROUNDS,
       acknowledged,
-      lost: 0,
-      duplicated: 0,
+      lost,
+      duplicated: 0, // each batch is read under its own number: there is no second one
       recoveryMillis: [],
-      note: `images with lost, random and torn (${SECTOR_BYTES} bytes) writes, ${risky} of them with writes not yet synced`,
+      note: `images with lost, random and torn (${SECTOR_BYTES} bytes) writes, ${risky} of them with writes not yet synced; ${problems.length} did not open whole`,
     });
+    expect({ lost, problems }).toEqual({ lost: 0, problems: [] });
   });
 
   it('the check fails on a store that is opened with noSync', { timeout: 120_000 }, async () => {

@@ -4,11 +4,11 @@
  */
 import { afterEach, describe, expect, it } from 'vitest';
 import { monotonicMillis } from '../../workers/clock.ts';
-import { auditViews, EventWriter } from '../server/event-writer.ts';
+import { EventWriter } from '../server/event-writer.ts';
 import { RunningNode, until } from '../server/running-node.ts';
 import { catalogText, writeCatalog } from '../server/test-catalogs.ts';
 import { WirePeer } from '../server/wire-peer.ts';
-import { fractions, report, roundsOf, SEED } from './crash-run.ts';
+import { Audit, findingsIn, fractions, report, roundsOf, SEED } from './crash-run.ts';
 
 const ROUNDS = roundsOf(2);
 const WORKERS = 2;
@@ -31,6 +31,7 @@ describe('workers', () => {
     const fraction = fractions(SEED);
     const running = await RunningNode.start({ catalog, workers: WORKERS, words: ['--drills'] });
     node = running;
+    const audit = new Audit();
     const writer = new EventWriter(24, 'person', { slots: ['capped', 'home'], deciders: 5, everyTurns: 2 });
     const recoveries: number[] = [];
     for (let round = 0; round < ROUNDS; round++) {
@@ -55,24 +56,26 @@ describe('workers', () => {
       for (const peer of [...peers, more]) peer.close();
       await Promise.all([writing, going]);
       const peer = await WirePeer.connect(running.url);
-      expect(await auditViews(peer, writer)).toEqual({ missing: 0, surplus: 0 });
+      await audit.look(peer, writer);
       await writer.resend(peer);
       expect(writer.open.size).toBe(0);
-      expect(await auditViews(peer, writer)).toEqual({ missing: 0, surplus: 0 });
+      await audit.look(peer, writer);
       peer.close();
     }
     const capped = [...(writer.granted.get('capped') ?? new Map<string, number>()).values()];
     expect(capped.filter((count) => count > CAP)).toEqual([]);
     expect(Math.max(0, ...capped)).toBe(CAP);
     expect(await running.stop()).toBe(0);
+    expect(await findingsIn(running.data)).toEqual([]);
     report({
       mode: 'worker fails',
       rounds: ROUNDS,
       acknowledged: writer.acknowledgedCount,
-      lost: 0,
-      duplicated: 0,
+      lost: audit.lost,
+      duplicated: audit.duplicated,
       recoveryMillis: recoveries,
       note: `until the worker was replaced and ready; ${writer.duplicateCount} events sent again had been applied`,
     });
+    expect(audit).toMatchObject({ lost: 0, duplicated: 0 });
   });
 });

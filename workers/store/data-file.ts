@@ -12,13 +12,16 @@ import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
 
 const MAGIC = 0xbeefc0de;
-const PAGE_BYTES = 4096;
 /** Behind a page header of 24 bytes, in which the flags say what kind of page it is. */
 const HEAD_AT = 24;
 const FLAGS_AT = 18;
 const META_FLAG = 0x08;
-/** Behind the magic: version, address, size of the map, two databases of 48 bytes. */
-const LAST_PAGE_AT = 4 + 4 + 8 + 8 + 2 * 48;
+/** Behind the magic: version, address, size of the map, two databases of 48 bytes, the first of which has the page's size. */
+const PAGE_BYTES_AT = 4 + 4 + 8 + 8;
+const LAST_PAGE_AT = PAGE_BYTES_AT + 2 * 48;
+const HEAD_BYTES = HEAD_AT + LAST_PAGE_AT + 8;
+const PAGE_BYTES_MIN = 512;
+const PAGE_BYTES_MAX = 65_536;
 
 interface DataFileHead {
   /** Whether both heads are LMDB's: without either it opens nothing. */
@@ -49,22 +52,25 @@ function readHead(storePath: string): DataFileHead | undefined {
   try {
     const size = fstatSync(file).size;
     if (size === 0) return undefined;
-    const bytes = Buffer.alloc(2 * PAGE_BYTES);
-    readSync(file, bytes, 0, bytes.length, 0);
+    const first = headAt(file, 0);
+    if (first === undefined) return { isWhole: false, missingBytes: 0 };
+    // The second head begins the second page; LMDB takes the system's own size of a page.
+    const pageBytes = first.readUInt32LE(PAGE_BYTES_AT);
+    if (pageBytes < PAGE_BYTES_MIN || pageBytes > PAGE_BYTES_MAX) return { isWhole: false, missingBytes: 0 };
+    const second = headAt(file, pageBytes);
     let neededBytes = 0;
-    let heads = 0;
-    for (const page of [0, PAGE_BYTES]) {
-      const isHead =
-        (bytes.readUInt16LE(page + FLAGS_AT) & META_FLAG) !== 0 && bytes.readUInt32LE(page + HEAD_AT) === MAGIC;
-      if (!isHead) continue;
-      heads++;
-      neededBytes = Math.max(
-        neededBytes,
-        (Number(bytes.readBigUInt64LE(page + HEAD_AT + LAST_PAGE_AT)) + 1) * PAGE_BYTES,
-      );
-    }
-    return { isWhole: heads === 2, missingBytes: Math.max(0, neededBytes - size) };
+    for (const head of second === undefined ? [first] : [first, second])
+      neededBytes = Math.max(neededBytes, (Number(head.readBigUInt64LE(LAST_PAGE_AT)) + 1) * pageBytes);
+    return { isWhole: second !== undefined, missingBytes: Math.max(0, neededBytes - size) };
   } finally {
     closeSync(file);
   }
+}
+
+/** A head from its magic on, or undefined where the page is none. */
+function headAt(file: number, pageAt: number): Buffer | undefined {
+  const bytes = Buffer.alloc(HEAD_BYTES);
+  if (readSync(file, bytes, 0, HEAD_BYTES, pageAt) < HEAD_BYTES) return undefined;
+  const isHead = (bytes.readUInt16LE(FLAGS_AT) & META_FLAG) !== 0 && bytes.readUInt32LE(HEAD_AT) === MAGIC;
+  return isHead ? bytes.subarray(HEAD_AT) : undefined;
 }
