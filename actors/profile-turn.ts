@@ -57,6 +57,7 @@ export class ProfileTurn {
       if (!catalog.keepsAdditionalTraits) return `${at}: the catalog declares no such trait`;
       return typeof value === 'object' && value !== null ? `${at}: expected a string, number or boolean` : null;
     }
+    if (spec.isFact) return `${at}: a fact, which fits compute and nobody sets`;
     if (value === null || value === undefined) return null;
     const reason = reasonAgainst(spec, value);
     if (reason !== null) return `${at}: expected ${reason}, got ${kindOf(value)}`;
@@ -75,7 +76,11 @@ export class ProfileTurn {
     const { record, index, scope } = runtime;
     scope.bind(record, index, null, now, runtime.defaultZone);
     const zone = runtime.options.zones.zoneName(scope.zone);
-    out.traits = runtime.readCold().traits;
+    const known = Object.entries(runtime.readCold().traits);
+    const isFact = (name: string): boolean => index.catalog.traitByName.get(name)?.isFact === true;
+    out.traits = Object.fromEntries(known.filter(([name]) => !isFact(name)));
+    const facts = known.filter(([name]) => isFact(name));
+    if (facts.length > 0) out.facts = Object.fromEntries(facts);
     out.consent = {
       contactRefusedChannels: index.catalog.channels
         .filter((channel) => refusesChannel(record, channel.hash))

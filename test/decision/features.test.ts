@@ -26,6 +26,7 @@ function trait(index: number, name: string, type: TraitType, more: Partial<Trait
     unit: null,
     isProtected: false,
     isSensitive: false,
+    isFact: false,
     ...more,
   };
 }

@@ -4,6 +4,7 @@
  * a wrong shape in one place is still checked everywhere else and all problems come out at once.
  */
 import type { TraitSpec, TraitType } from '../../decision/catalog.ts';
+import { FACTS, type FactName, isFactName, SEGMENT_NAMES } from '../../decision/facts.ts';
 import { SEND_HORIZON_MILLIS_MAX } from '../../decision/send-time.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
 import { CATALOG_LIMITS } from './catalog-limits.ts';
@@ -80,9 +81,31 @@ export function readTraits(root: unknown): TraitTable {
       unit: textOf(unit),
       isProtected: flags.protected === true,
       isSensitive: flags.sensitive === true,
+      isFact: false,
     });
   }
+  for (const name of listOf(mapOf(mapOf(root).profile).facts)) {
+    if (typeof name === 'string' && isFactName(name) && !traits.has(name)) traits.set(name, factTrait(name, traits.size));
+  }
   return traits;
+}
+
+function factTrait(name: FactName, index: number): TraitSpec {
+  const { type, min, max, unit } = FACTS[name];
+  const isEnum = type === 'enum';
+  return {
+    index,
+    name,
+    hash: murmur3Text(name, 0),
+    type,
+    min: isEnum ? null : min,
+    max: isEnum ? null : max,
+    values: isEnum ? SEGMENT_NAMES : [],
+    unit,
+    isProtected: false,
+    isSensitive: false,
+    isFact: true,
+  };
 }
 
 /** Reports everything about `root` that the shape check cannot see. */
@@ -92,6 +115,7 @@ export function checkCatalog(root: unknown, rules: RuleParser, counters: Counter
   const slots = mapOf(catalog.slots);
   checkHeader(catalog, sink);
   checkTraits(mapOf(mapOf(catalog.profile).traits), sink);
+  checkFacts(mapOf(catalog.profile), sink);
   for (const [key, channel] of Object.entries(mapOf(catalog.channels)))
     checkChannel(['channels', key], mapOf(channel), sink);
   for (const [key, slot] of Object.entries(slots)) {
@@ -186,6 +210,19 @@ function checkTraits(traits: RawMap, sink: FindingSink): void {
   const names = Object.keys(traits);
   checkCount(['profile', 'traits'], names.length, CATALOG_LIMITS.traitsMax, sink);
   checkHashes('trait', names, (index) => ['profile', 'traits', names[index] ?? ''], sink);
+}
+
+/** Facts share the rules' `profile.` and the record's slots with the traits. */
+function checkFacts(profile: RawMap, sink: FindingSink): void {
+  const facts = listOf(profile.facts).map(textOf);
+  const traits = mapOf(profile.traits);
+  for (const [index, name] of facts.entries()) {
+    if (name !== null && Object.hasOwn(traits, name))
+      sink.find(['profile', 'facts', index], `"${name}" is declared as a trait already; rename that trait`);
+  }
+  checkDistinct(facts, (index) => ['profile', 'facts', index], sink);
+  if (facts.length > 0)
+    checkCount(['profile'], Object.keys(traits).length + facts.length, CATALOG_LIMITS.traitsMax, sink);
 }
 
 function checkChannel(path: DocumentPath, channel: RawMap, sink: FindingSink): void {
