@@ -52,7 +52,7 @@ function change(runtime: ActorRuntime, facts: FactRows, row: number, now: number
     if (column === undefined) continue;
     const after = column[row] as number; // a column has every row
     if (!hasMoved(spec.name as FactName, record.trait(spec.index), after)) continue; // as above
-    changes[spec.name] = valueOf(spec, after);
+    changes[spec.name] = factValue(spec, after);
     moved += 1;
   }
   if (moved === 0) return 'same';
@@ -64,7 +64,7 @@ function change(runtime: ActorRuntime, facts: FactRows, row: number, now: number
   return runtime.commit(now) ? 'changed' : 'refused';
 }
 
-function valueOf(spec: TraitSpec, number: number): Plain {
+function factValue(spec: TraitSpec, number: number): Plain {
   if (Number.isNaN(number)) return null;
   return spec.type === 'enum' ? (spec.values[number] ?? null) : number;
 }

@@ -23,12 +23,18 @@ export const ADMIN_LIMITS = {
   connectionsMax: 256,
 } as const;
 
+/** As many as a fit keeps of a product. */
+const RELATED_MAX = 10;
+const SKU_LENGTH_MAX = 64;
+
 export type Drill = 'worker-error' | 'worker-exit';
 
 export interface AdminSource {
   status(): NodeStatus;
   /** Prometheus text format 0.0.4. */
   metricsText(): Promise<string>;
+  /** What goes with a product, best first; null where nothing is known of it. */
+  related(sku: string): readonly (readonly [sku: string, score: number])[] | null;
   /** JSON Schema of the catalog file. */
   catalogSchema(): Promise<unknown>;
   /** What breaks one worker on purpose; null when there is no such worker. Absent unless drills are on. */
@@ -131,6 +137,11 @@ function routesOf(source: AdminSource): ReadonlyMap<string, Route> {
       send(response, 200, 'application/schema+json', `${JSON.stringify(await source.catalogSchema(), null, 2)}\n`);
     },
   });
+  routes.set('/v1/related', {
+    method: 'GET',
+    about: 'what goes with a product, as the last fit found: ?sku=SKU&limit=N',
+    answer: (url, response) => answerRelated(source, url, response),
+  });
   const { drill } = source;
   if (drill !== undefined) {
     for (const name of ['worker-error', 'worker-exit'] as const) {
@@ -150,6 +161,29 @@ function routesOf(source: AdminSource): ReadonlyMap<string, Route> {
     },
   });
   return routes;
+}
+
+/** An unknown product has no related ones: that is an answer, not an error, as of one nobody has bought yet. */
+function answerRelated(source: AdminSource, url: URL, response: ServerResponse): void {
+  const sku = url.searchParams.get('sku') ?? '';
+  const limit = url.searchParams.get('limit') ?? String(RELATED_MAX);
+  const problem =
+    sku === '' || sku.length > SKU_LENGTH_MAX
+      ? `query parameter sku must have 1 to ${SKU_LENGTH_MAX} characters, got ${sku.length}`
+      : !/^\d{1,2}$/.test(limit) || Number(limit) < 1 || Number(limit) > RELATED_MAX
+        ? `query parameter limit must be a whole number from 1 to ${RELATED_MAX}, got ${JSON.stringify(limit.slice(0, 20))}`
+        : null;
+  if (problem !== null) {
+    sendProblem(response, { status: 400, title: 'Bad Request', detail: problem });
+    return;
+  }
+  const found = (source.related(sku) ?? []).slice(0, Number(limit));
+  const { fittedAtEpochMillis } = source.status().fit;
+  sendJson(response, 200, {
+    sku,
+    fittedAtEpochMillis,
+    related: found.map(([other, score]) => ({ sku: other, score })),
+  });
 }
 
 function answerDrill(name: Drill, drill: NonNullable<AdminSource['drill']>, url: URL, response: ServerResponse): void {

@@ -29,6 +29,16 @@ export interface CatalogStatus {
   readonly refused: string | null;
 }
 
+export interface FitStatus {
+  /** When the newest results were begun, or null where there are none. */
+  readonly fittedAtEpochMillis: number | null;
+  readonly people: number;
+  /** Whether the last fit, or the last look at its results, went well; null where there was none. */
+  readonly isLastGood: boolean | null;
+  /** Shards whose people do not all have the newest facts yet. */
+  readonly shardsPending: number;
+}
+
 export interface NodeStatus {
   /** Version of Opportune. */
   readonly version: string;
@@ -36,6 +46,7 @@ export interface NodeStatus {
   readonly isDraining: boolean;
   readonly shards: readonly ShardStatus[];
   readonly catalog: CatalogStatus;
+  readonly fit: FitStatus;
 }
 
 export interface NodeAddresses {

@@ -28,6 +28,7 @@ import { type DataFolder, openDataFolder } from '../workers/store/data-folder.ts
 import { claimEpoch } from '../workers/store/node-epoch.ts';
 import { type AdminHttp, type Drill, startAdminHttp } from './admin-http.ts';
 import type { ResolvedConfig } from './config.ts';
+import { FitKeeper } from './fit-keeper.ts';
 import { assertPortFree } from './listen-port.ts';
 import { createLog, type Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -114,6 +115,7 @@ class Node implements RunningNode {
   #tracing: Promise<Tracing> | null = null;
   #admin: AdminHttp | null = null;
   #models: ModelKeeper | null = null;
+  readonly #fits: FitKeeper;
   #watcher: FSWatcher | null = null;
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #crew: ShardCrew;
@@ -132,6 +134,16 @@ class Node implements RunningNode {
     this.#ledgerMemory = createLedgerMemory(config.workers);
     this.#learningMemory = createLearningMemory(config.workers);
     this.#metricsBuffers = Array.from({ length: config.workers }, createMetricsBuffer);
+    this.#fits = new FitKeeper({
+      data: config.data,
+      everyHours: config.fitEveryHours,
+      shards: config.workers,
+      log: this.#log,
+      declaredFacts: () => this.#catalog?.file.profile?.facts ?? [],
+      offer: (shard, facts) => {
+        if (this.#shards[shard]?.state === 'ready') this.#tell(shard, { kind: 'facts', facts });
+      },
+    });
     this.failed = new Promise((resolve) => {
       this.#fail = resolve;
     });
@@ -155,6 +167,7 @@ class Node implements RunningNode {
       {
         status: () => this.status(),
         metricsText: async () => (await this.#loadMetrics()).prometheusText(),
+        related: (sku) => this.#fits.related(sku),
         catalogSchema: async () => (await import('../workers/catalog/catalog-schema.ts')).catalogJsonSchema(),
         ...(config.drills ? { drill: (drill: Drill, worker: number) => this.#drill(drill, worker) } : {}),
       },
@@ -175,6 +188,7 @@ class Node implements RunningNode {
       setInterval(() => this.#tell(0, { kind: 'trim', keepBytes: config.journalKeepGigabytes * 1e9 }), TRIM_MILLIS),
     );
     this.#models.begin(() => this.#tell(0, { kind: 'snapshot' }));
+    this.#fits.begin();
     this.#keepSpareSoon();
     if (this.#otel.traces.isEnabled) this.#tracing = this.#loadTracing();
     if (this.#otel.metrics !== null) void this.#loadMetrics();
@@ -264,6 +278,10 @@ class Node implements RunningNode {
       case 'ready':
         shard.state = 'ready';
         shard.problem = null;
+        this.#fits.shardReady(shard.index);
+        break;
+      case 'factsTaken':
+        this.#fits.factsTaken(shard.index, message.counts);
         break;
       case 'readOnly':
         shard.isReadOnly = message.isReadOnly;
@@ -616,6 +634,7 @@ class Node implements RunningNode {
         traits: Object.keys(file?.profile?.traits ?? {}).length,
         refused: this.#catalogRefused,
       },
+      fit: this.#fits.status,
     };
   }
 
@@ -659,6 +678,7 @@ class Node implements RunningNode {
     const telemetry = [this.#tracing, this.#metrics].map(async (part) => (await part)?.shutdown());
     await within(Promise.all(telemetry), TELEMETRY_STOP_MILLIS);
     await this.#crew.close();
+    await this.#fits.close();
     await this.#models?.close();
     await this.#admin?.close();
     await this.#folder?.close();

@@ -5,10 +5,12 @@
  *   main: begin ─▸ worker: recovered ─▸ main (waits for all) ─▸ listen ─▸ worker: listening(port) ─▸ main ─▸ serve(map) ─▸ worker: ready
  */
 import type { MessagePort } from 'node:worker_threads';
+import type { FactRows } from '../actors/fact-turn.ts';
 import type { ZoneData } from '../decision/local-time.ts';
 import type { PartKeys } from '../decision/part-register.ts';
 import type { ShardAddress } from '../proto/messages.ts';
 import type { CatalogSource } from '../workers/catalog/catalog-source.ts';
+import type { FactCounts } from '../workers/fact-feed.ts';
 import type { ModelSnapshot } from '../workers/jobs/model-snapshot-file.ts';
 import type { LearningMemory } from '../workers/learning-exchange.ts';
 import type { PriceMemory } from '../workers/price-table.ts';
@@ -68,6 +70,7 @@ export type ToShard =
   | { readonly kind: 'snapshot' }
   | { readonly kind: 'trim'; readonly keepBytes: number }
   | { readonly kind: 'adoptBase' }
+  | { readonly kind: 'facts'; readonly facts: FactRows }
   | { readonly kind: 'drain'; readonly seconds: number }
   | { readonly kind: 'stop' }
   | { readonly kind: 'drill'; readonly drill: 'worker-error' | 'worker-exit' };
@@ -90,6 +93,7 @@ export type FromShard =
   | { readonly kind: 'snapshot'; readonly snapshot: ModelSnapshot | null }
   | { readonly kind: 'catalogApplied'; readonly version: string; readonly reason: string | null }
   | { readonly kind: 'trimmed'; readonly batches: number }
+  | { readonly kind: 'factsTaken'; readonly counts: FactCounts }
   | { readonly kind: 'drained' }
   /** `isWritten`: all records and a last checkpoint are on disk. */
   | { readonly kind: 'stopped'; readonly isWritten: boolean }

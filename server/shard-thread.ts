@@ -108,6 +108,7 @@ const shard = new Shard({
     burst: (isOn) => host.burst(isOn),
     traced: (records) => tell({ kind: 'traces', records }),
     checkpointed: () => tell({ kind: 'checkpointed' }),
+    factsTaken: (counts) => tell({ kind: 'factsTaken', counts }),
   },
 });
 const host = new SessionHost(shard.requests, data.shard, owners, metrics, data.serverName);
@@ -265,6 +266,9 @@ main.on('message', (message: ToShard) => {
       return;
     case 'adoptBase':
       shard.adoptBase();
+      return;
+    case 'facts':
+      shard.takeFacts(message.facts);
       return;
     case 'drain':
       void drain(message.seconds);

@@ -143,6 +143,29 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import('./replay-decision.ts'),
   },
   {
+    name: 'fit',
+    usage: '[models...]',
+    summary: 'fit what the log says of people and products: purchases, segments, churn, related (all)',
+    options: [
+      { flags: '--data <folder>', description: 'data folder of the node (OPPORTUNE_DATA, default ./data)' },
+      { flags: '--config <file>', description: 'YAML file of the options of the node (OPPORTUNE_CONFIG)' },
+      { flags: '--churn-days <number>', description: 'somebody silent for so many days has left (30)' },
+      { flags: '--json', description: 'print the result as JSON' },
+    ],
+    load: () => import('./fit.ts'),
+  },
+  {
+    name: 'related',
+    usage: '<sku>',
+    summary: 'what goes with a product, as the last fit found',
+    options: [
+      { flags: '--data <folder>', description: 'data folder of the node (OPPORTUNE_DATA, default ./data)' },
+      { flags: '--config <file>', description: 'YAML file of the options of the node (OPPORTUNE_CONFIG)' },
+      { flags: '--json', description: 'print as JSON' },
+    ],
+    load: () => import('./related.ts'),
+  },
+  {
     name: 'bench',
     usage: '',
     summary: 'load test, in its own process (opportune bench --help)',

@@ -53,7 +53,7 @@ export async function run(call: CommandCall, signal?: AbortSignal): Promise<numb
 }
 
 /** The node's own option, with its environment variable, file and default. */
-function dataFolderOf({ options, io }: CommandCall): string {
+export function dataFolderOf({ options, io }: CommandCall): string {
   const file = readConfigFile(textOption(options, 'config'), io.environment);
   const flag = textOption(options, 'data');
   return resolveConfig(flag === undefined ? {} : { data: flag }, io.environment, file).data;

@@ -114,6 +114,7 @@ function start(
       },
       traced: () => {},
       burst: () => {},
+      factsTaken: () => {},
       checkpointed: () => {
         told.checkpoints++;
       },

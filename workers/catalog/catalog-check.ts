@@ -85,7 +85,8 @@ export function readTraits(root: unknown): TraitTable {
     });
   }
   for (const name of listOf(mapOf(mapOf(root).profile).facts)) {
-    if (typeof name === 'string' && isFactName(name) && !traits.has(name)) traits.set(name, factTrait(name, traits.size));
+    if (typeof name === 'string' && isFactName(name) && !traits.has(name))
+      traits.set(name, factTrait(name, traits.size));
   }
   return traits;
 }
