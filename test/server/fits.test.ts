@@ -188,7 +188,7 @@ describe('fits', () => {
     ['a model that is none', ['segmnts'], {}, 'Did you mean segments?'],
     ['days that are none', [], { churnDays: '0' }, 'churn-days'],
   ])('fits: %s is refused, with what to do', async (_, words, options, text) => {
-    const refused = fit(words, { data: temporaryFolder('empty'), ...options });
+    const refused = fitNow(words, { data: temporaryFolder('empty'), ...options });
     await expect(
       refused.catch((error) => Promise.reject(new Error(`${error.message} ${error.advice}`))),
     ).rejects.toThrow(text);
