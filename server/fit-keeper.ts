@@ -32,6 +32,8 @@ export interface FitKeeperOptions {
   readonly log: Log;
   /** Facts the catalog in force declares. */
   declaredFacts(): readonly string[];
+  /** Whether every shard serves: a fit must not be the first to open the store. */
+  isServing(): boolean;
   /** Hands facts to a shard, if it serves; one that does not is offered them when it is ready. */
   offer(shard: number, facts: FactRows): void;
 }
@@ -121,9 +123,9 @@ export class FitKeeper {
   }
 
   #isDue(declared: string): boolean {
-    const { everyHours } = this.#options;
+    const { everyHours, isServing } = this.#options;
     // Nobody reads facts that no catalog declares.
-    if (everyHours === 0 || declared === '' || this.#fitting !== null) return false;
+    if (everyHours === 0 || declared === '' || this.#fitting !== null || !isServing()) return false;
     const last = Math.max(this.#info?.fittedAtEpochMillis ?? this.#startedAt, this.#attemptedAt);
     return epochMillis() - last >= everyHours * HOUR_MILLIS;
   }

@@ -139,6 +139,7 @@ class Node implements RunningNode {
       everyHours: config.fitEveryHours,
       shards: config.workers,
       log: this.#log,
+      isServing: () => this.#shards.every((shard) => shard.state === 'ready'),
       declaredFacts: () => this.#catalog?.file.profile?.facts ?? [],
       offer: (shard, facts) => {
         if (this.#shards[shard]?.state === 'ready') this.#tell(shard, { kind: 'facts', facts });
@@ -656,6 +657,7 @@ class Node implements RunningNode {
     this.#watcher?.close();
     for (const timer of this.#timers) clearInterval(timer);
     clearTimeout(this.#spareTimer);
+    await this.#fits.close();
     if (this.#models !== null && this.#shards[0]?.state === 'ready') {
       const snapshot = this.#until(0, (message) => message.kind === 'snapshot');
       this.#tell(0, { kind: 'snapshot' });
@@ -678,7 +680,6 @@ class Node implements RunningNode {
     const telemetry = [this.#tracing, this.#metrics].map(async (part) => (await part)?.shutdown());
     await within(Promise.all(telemetry), TELEMETRY_STOP_MILLIS);
     await this.#crew.close();
-    await this.#fits.close();
     await this.#models?.close();
     await this.#admin?.close();
     await this.#folder?.close();

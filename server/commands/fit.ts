@@ -45,7 +45,7 @@ export async function run(
       onProgress: (text) => io.err(`${text}\n`),
     });
     const seconds = (monotonicMillis() - startedMillis) / 1000;
-    if (options.json === true) io.out(`${JSON.stringify({ ...outcome, seconds })}\n`);
+    if (options.json === true) io.out(`${JSON.stringify(toJson(outcome, seconds))}\n`);
     else io.out(renderFit(outcome, seconds, io.hasColour));
     return Object.values(outcome.reports).some(({ isUsed }) => isUsed) ? EXIT.ok : EXIT.failed;
   } catch (error) {
@@ -56,6 +56,17 @@ export async function run(
     process.off('SIGTERM', abort);
     await jobs.close();
   }
+}
+
+/** The related products, thousands of them, are in the file: `opportune related`. */
+function toJson({ written, ...outcome }: FitOutcome, seconds: number): object {
+  if (written === null) return { ...outcome, written, seconds };
+  const { related, ...info } = written.info;
+  return {
+    ...outcome,
+    written: { ...written, info: { ...info, productsRelated: Object.keys(related).length } },
+    seconds,
+  };
 }
 
 function explained(error: unknown, isAborted: boolean): unknown {

@@ -62,7 +62,7 @@ describe('fact turn', () => {
   it('fact turn: recovery from the journal gives the same bytes', () => {
     const shard = knownShard();
     takeFacts(shard.runtime, factsOf(shard, { segment: 1, churnProbability: 0.75 }), 0, NOW);
-    shard.store.commit();
+    shard.store.commitNow();
     const bytes = shard.recordBytes('ann');
     const again = shard.recovered();
     expect(again.recordBytes('ann')).toEqual(bytes);

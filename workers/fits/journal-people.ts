@@ -5,7 +5,7 @@
  *
  *   journal entry ─▸ person's row (by the keyed hash; the key itself is in no journal) ─▸ numbers, product lines
  *
- * Memory: 112 bytes a person and 17 a product line, up to PEOPLE_MAX and LINES_MAX: 540 MB, held in flat arrays
+ * Memory: some 140 bytes a person and 17 a product line, up to PEOPLE_MAX and LINES_MAX: 660 MB, held in flat arrays
  * outside the JavaScript heap. People beyond it are left out; of product lines the newest stay.
  * Traded away: an event told late, before the person's newest purchase, counts as part of that one.
  */

@@ -20,14 +20,11 @@ import {
   PURCHASES,
   writeHistory,
 } from '../../decision/purchase-cycle.ts';
-import { OCCASION_MILLIS } from '../../decision/purchase-due.ts';
 import { JournalPeople, PERSON, PERSON_SLOTS } from '../fits/journal-people.ts';
+import { type ProductColumns, productColumns } from '../fits/product-lists.ts';
 import { KeptCatalogs } from '../recompute/kept-catalogs.ts';
 import { JournalReader } from '../store/journal-reader.ts';
-import type { ProductLists } from './fit-related.ts';
 
-/** A pause in a person's views that ends a session: the half hour of web analytics. */
-const SESSION_PAUSE_MILLIS = 30 * 60_000;
 /** Without traits: recency, frequency and tenure, each as it is and as its logarithm. */
 const CHURN_COLUMNS = { numbers: [], values: [], width: 6 } as const;
 /** A training table of so many people settles seven weights. */
@@ -43,7 +40,7 @@ export interface CollectPeopleInput {
   readonly progress: SharedArrayBuffer;
 }
 
-export interface CollectedPeople {
+export interface CollectedPeople extends ProductColumns {
   readonly people: number;
   readonly events: number;
   readonly peopleLeftOut: number;
@@ -67,11 +64,6 @@ export interface CollectedPeople {
     readonly current: SharedArrayBuffer;
   };
   readonly skus: readonly string[];
-  readonly baskets: ProductLists;
-  readonly basketPersons: SharedArrayBuffer;
-  readonly basketDays: SharedArrayBuffer;
-  readonly viewed: ProductLists;
-  readonly bought: ProductLists;
 }
 
 /** @throws StoreError `OPEN_FAILED` where no node has run, `CORRUPT` at a damaged batch; RangeError for options. */
@@ -101,7 +93,8 @@ export async function collectPeople(input: CollectPeopleInput): Promise<Collecte
       keys: people.keys(),
       ...buyersOf(people, nowEpochMillis),
       churn: churnOf(people, input),
-      ...productsOf(people),
+      skus: people.skus,
+      ...productColumns(people.lines()),
     };
   } finally {
     await reader.close();
@@ -200,89 +193,6 @@ function churnFacts(at: number, lastAt: number, events: number, firstAt: number)
   };
 }
 
-type Products = Pick<CollectedPeople, 'skus' | 'baskets' | 'basketPersons' | 'basketDays' | 'viewed' | 'bought'>;
-
-/** A list after the other, each product once a list. */
-class ListBuilder {
-  readonly #products: number[] = [];
-  readonly #starts = [0];
-
-  get count(): number {
-    return this.#starts.length - 1;
-  }
-
-  add(products: ReadonlySet<number>): void {
-    for (const product of products) this.#products.push(product);
-    this.#starts.push(this.#products.length);
-  }
-
-  lists(): ProductLists {
-    return { products: sharedWords(this.#products), starts: sharedWords(this.#starts) };
-  }
-}
-
-function productsOf(people: JournalPeople): Products {
-  const [baskets, viewed, bought] = [new ListBuilder(), new ListBuilder(), new ListBuilder()];
-  const persons: number[] = [];
-  const days: number[] = [];
-  let person = -1;
-  let basketAt = Number.NEGATIVE_INFINITY;
-  let lastAt = Number.NEGATIVE_INFINITY;
-  const basket = new Set<number>();
-  const views = new Set<number>();
-  const buys = new Set<number>();
-  const endBasket = (): void => {
-    if (basket.size === 0) return;
-    baskets.add(basket);
-    persons.push(person);
-    days.push(basketAt / DAY_MILLIS);
-    basket.clear();
-  };
-  const endSession = (): void => {
-    if (views.size > 1) {
-      viewed.add(views);
-      bought.add(buys);
-    }
-    views.clear();
-    buys.clear();
-  };
-  for (const line of people.lines()) {
-    const isOther = line.person !== person;
-    if (isOther || line.atEpochMillis - lastAt > SESSION_PAUSE_MILLIS) endSession();
-    if (line.isPurchase || isOther) {
-      if (isOther || line.atEpochMillis - basketAt >= OCCASION_MILLIS) {
-        endBasket();
-        basketAt = line.isPurchase ? line.atEpochMillis : Number.NEGATIVE_INFINITY;
-      }
-    }
-    person = line.person;
-    lastAt = line.atEpochMillis;
-    // Who buys has seen it, told or not.
-    views.add(line.product);
-    if (!line.isPurchase) continue;
-    basket.add(line.product);
-    buys.add(line.product);
-  }
-  endBasket();
-  endSession();
-  const basketDays = sharedDoubles(days.length);
-  basketDays.set(days);
-  return {
-    skus: people.skus,
-    baskets: baskets.lists(),
-    basketPersons: sharedWords(persons),
-    basketDays: basketDays.buffer as SharedArrayBuffer, // sharedDoubles made it
-    viewed: viewed.lists(),
-    bought: bought.lists(),
-  };
-}
-
 function sharedDoubles(length: number): Float64Array {
   return new Float64Array(new SharedArrayBuffer(length * Float64Array.BYTES_PER_ELEMENT));
-}
-
-function sharedWords(values: readonly number[]): SharedArrayBuffer {
-  const shared = new SharedArrayBuffer(values.length * Uint32Array.BYTES_PER_ELEMENT);
-  new Uint32Array(shared).set(values);
-  return shared;
 }
