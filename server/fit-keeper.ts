@@ -30,6 +30,8 @@ export interface FitKeeperOptions {
   readonly everyHours: number;
   readonly shards: number;
   readonly log: Log;
+  /** Closed with the keeper; by default one of a single thread. */
+  readonly jobs?: JobPool;
   /** Facts the catalog in force declares. */
   declaredFacts(): readonly string[];
   /** Whether every shard serves: a fit must not be the first to open the store. */
@@ -40,7 +42,7 @@ export interface FitKeeperOptions {
 
 export class FitKeeper {
   readonly #options: FitKeeperOptions;
-  readonly #jobs = new JobPool({ threads: 1 });
+  readonly #jobs: JobPool;
   readonly #abort = new AbortController();
   readonly #startedAt = epochMillis();
   readonly #path: string;
@@ -61,6 +63,7 @@ export class FitKeeper {
 
   constructor(options: FitKeeperOptions) {
     this.#options = options;
+    this.#jobs = options.jobs ?? new JobPool({ threads: 1 });
     this.#path = fitResultsPath(join(options.data, 'models'));
     this.#takenPath = join(fitFolder(join(options.data, 'models')), 'taken');
   }
