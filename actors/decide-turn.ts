@@ -10,20 +10,12 @@
 import type { Action, Channel, Product } from '../decision/catalog.ts';
 import { MOMENT } from '../decision/catalog.ts';
 import { setBit } from '../decision/eligibility-index.ts';
-import { isHeldOut } from '../decision/holdout.ts';
+import { HOLDOUT_SALT, isHeldOut } from '../decision/holdout.ts';
 import { DecideDraft, DecideQuery, type PhaseClock, Pipeline, SILENT } from '../decision/pipeline.ts';
 import { QUOTE_BYTES_MAX, quoteBytes, standingQuotePrice } from '../decision/quote.ts';
 import { seedFrom } from '../decision/random.ts';
 import { createSendTimeInput, type SendTimeInput } from '../decision/send-time.ts';
-import type {
-  DecidedAction,
-  DecidedPrice,
-  DecidedSendTime,
-  DecideReply,
-  Explanation,
-  Properties,
-} from '../proto/messages.ts';
-import { murmur3Text } from '../proto/murmur3.ts';
+import type { DecidedAction, DecidedPrice, DecidedSendTime, DecideReply, Explanation } from '../proto/messages.ts';
 import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import type { ActorRuntime } from './actor-runtime.ts';
@@ -38,10 +30,12 @@ import {
   REQUEST_COUNT_SHIFT,
   REQUEST_FLAG,
 } from './effect.ts';
-import { type ColdCodec, stockSubject } from './ports.ts';
+import { MapBytes } from './map-bytes.ts';
+import { stockSubject } from './ports.ts';
 import { FIELD, HOLDING_LEASES_MAX, LEASE_FLAG } from './record-layout.ts';
+import { dropSensitive } from './sealed-trait.ts';
+import { settleGivingWay } from './trial-ripening.ts';
 
-const HOLDOUT_SALT = murmur3Text('opportune.holdout', 0);
 const RESERVE_TRIES = 8;
 const DISCLOSURE = 'Same price for everyone at this hour.';
 const DISCLOSURE_HELD = 'Your earlier quote still holds.';
@@ -74,6 +68,7 @@ export class DecideTurn {
   readonly #draft = new DecideDraft();
   readonly #seeds = new Uint32Array(2);
   readonly #quoteBytes = new Uint8Array(QUOTE_BYTES_MAX);
+  readonly #context = new MapBytes();
   readonly #actionPool: Mutable<DecidedAction>[] = [];
   readonly #price: Mutable<DecidedPrice>;
   readonly #sendTime: Mutable<DecidedSendTime>;
@@ -149,7 +144,11 @@ export class DecideTurn {
     const { record } = runtime;
     const fault = this.#resolve(request) ?? runtime.open(request, now);
     if (fault !== null) return fault;
+    const { sensitiveNames } = runtime.index;
+    // Before the decision sees it, so that the one computed again from the journal has seen the same.
+    if (sensitiveNames.length > 0) dropSensitive(request, sensitiveNames);
     runtime.expireDue(now);
+    if (!request.isDryRun) settleGivingWay(runtime, Math.max(request.count, 1), now);
     if (request.minStateSeq > record.stateSeq) {
       return runtime.fail(
         FAULT.staleState,
@@ -188,6 +187,19 @@ export class DecideTurn {
     const leaseExpiresAt = now + this.#runtime.index.catalog.decision.leaseMillis;
     const quoteExpiresAt = this.#quoteExpiry(priceMinor, now);
     this.#fillEffect(request, decisionSeq, priceMinor, quoteExpiresAt, leaseExpiresAt, this.#holdStock());
+    return null;
+  }
+
+  /**
+   * What the models would do where a logged decision was made: the probability of each action allowed. Nothing is
+   * held or committed. For a runtime as `recompute` wants it, but with whichever models are to be judged.
+   * @param request as for `recompute`; a dry run, so that no budget is taken
+   */
+  weigh(request: Request, now: number, visit: (action: Action, propensity: number) => void): Fault | null {
+    const fault = this.#resolve(request);
+    if (fault !== null) return fault;
+    this.#consider(request, now, SILENT);
+    this.#pipeline.eachPropensity(this.#draft, visit);
     return null;
   }
 
@@ -353,7 +365,8 @@ export class DecideTurn {
     const hasPrice = draft.price !== null;
     const words = draft.allowedBits.length;
     const hasSubset = query.subset !== null;
-    const context = encodedContext(request.context, options.coldCodec);
+    const context = this.#context;
+    context.take(request.context, request.frame, request.contextStart, request.contextEnd, options.coldCodec);
     const bitmaps = words * (1 + (hasSubset ? 1 : 0) + (this.#lacksBudget ? 1 : 0));
     const body =
       DECISION.chosen - 48 + draft.chosenCount * CHOSEN_BYTES + bitmaps * 4 + features.count * 8 + context.length;
@@ -425,7 +438,7 @@ export class DecideTurn {
       word += words;
     }
     if (this.#lacksBudget) for (let i = 0; i < words; i++) effect.u32[word++] = this.#lacking[i] as number;
-    effect.u8.set(context, word * 4);
+    context.copyTo(effect.u8, word * 4);
     for (let k = 0; k < draft.chosenCount; k++) {
       const action = this.#chosen(k);
       if (action.budgetMinor !== null) effect.addLedger(LEDGER.hold, action.hash, action.costMinor);
@@ -600,10 +613,4 @@ export class DecideTurn {
     }
     return explanation;
   }
-}
-
-const NO_CONTEXT = new Uint8Array(0);
-
-function encodedContext(context: Properties | null, codec: ColdCodec): Uint8Array {
-  return context === null ? NO_CONTEXT : codec.encodeProperties(context);
 }

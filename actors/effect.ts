@@ -98,9 +98,15 @@ export const EVENT = {
   channelHash: 76,
   skuHash: 80,
   flags: 84,
+  /**
+   * u8, the top byte of the flags: what is not learnt yet of the trial, in 1/OWED_UNITS. Of a trial and a step of it what
+   * is left, of a response what there was.
+   */
+  owed: 87,
   amount: 88,
   revenueMinor: 96,
   priceMinor: 104,
+  /** Units of a purchase; of a step of a trial what it teaches, in 1/OWED_UNITS. */
   quantity: 112,
   decisionEpoch: 120,
   decisionStream: 124,
@@ -138,7 +144,11 @@ export const EVENT_FLAG = {
   endsStockHold: 4096,
   /** A purchase that is not part of the one before it: one step of the person's cycle. */
   occasion: 8192,
+  /** Taught the response model one more part of a trial without response, as it grew older. */
+  ripened: 16_384,
 } as const;
+/** A trial is learnt in parts of this size. */
+export const OWED_UNITS = 256;
 
 /**
  * Offsets of identify (a MessagePack map of traits) and of release (a decision). `fit` is 0 where a caller set the

@@ -150,6 +150,7 @@ function describeEvent(entry: Effect, catalog: Catalog, decoder: PropertyDecoder
 function learntNames(flags: number): string[] {
   const names: string[] = [];
   if (flags & EVENT_FLAG.trial) names.push('trial');
+  if (flags & EVENT_FLAG.ripened) names.push('ripened');
   if (flags & EVENT_FLAG.response) names.push('response');
   if (flags & EVENT_FLAG.trialWithResponse) names.push('trial', 'response');
   if (flags & EVENT_FLAG.quote) names.push('quote');

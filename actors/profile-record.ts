@@ -369,17 +369,16 @@ export class ProfileRecord {
   setLeaseU8(i: number, field: number, value: number): void {
     this.u8[this.base + this.leasesStart + i * LEASE_BYTES + field] = value;
   }
-  /** What the lease holds of its action's budget, in minor units: an integer below 2^48. */
+  /** What the lease holds of its action's budget, in minor units: an integer below 2^40. */
   leaseCostMinor(i: number): number {
     const start = this.base + this.leasesStart + i * LEASE_BYTES;
     return (
-      (this.u16[(start + LEASE.costHigh) >>> 1] as number) * 0x1_0000_0000 +
-      (this.u32[(start + LEASE.costLow) >>> 2] as number)
+      (this.u8[start + LEASE.costHigh] as number) * 0x1_0000_0000 + (this.u32[(start + LEASE.costLow) >>> 2] as number)
     );
   }
   setLeaseCostMinor(i: number, costMinor: number): void {
     const start = this.base + this.leasesStart + i * LEASE_BYTES;
-    this.u16[(start + LEASE.costHigh) >>> 1] = Math.floor(costMinor / 0x1_0000_0000);
+    this.u8[start + LEASE.costHigh] = Math.floor(costMinor / 0x1_0000_0000);
     this.u32[(start + LEASE.costLow) >>> 2] = costMinor % 0x1_0000_0000;
   }
   /** Appends a zeroed lease; returns its position. */

@@ -83,8 +83,10 @@ export const LEASE = {
   journalOffset: 52,
   state: 56,
   flags: 57,
-  /** Upper 16 of 48 bits; money goes to 10^12. */
+  /** Upper 8 of 40 bits; money goes to 10^12. */
   costHigh: 58,
+  /** What is not learnt yet of the trial, in 1/256; 0 for all of it, and before it was seen. */
+  owed: 59,
   costLow: 60,
 } as const;
 
@@ -154,6 +156,15 @@ function lengthOf(bytes: Uint8Array): number {
     u16At(bytes, FIELD.quoteCount) * QUOTE_BYTES +
     u16At(bytes, FIELD.leaseCount) * LEASE_BYTES +
     u16At(bytes, FIELD.messageCount) * MESSAGE_BYTES
+  );
+}
+/** Where the leases of a stored record in today's layout begin. */
+export function leasesStartOf(view: DataView): number {
+  return (
+    HEADER_BYTES +
+    view.getUint8(FIELD.traitCount) * TRAIT_BYTES +
+    view.getUint16(FIELD.momentCount, true) * MOMENT_BYTES +
+    view.getUint16(FIELD.quoteCount, true) * QUOTE_BYTES
   );
 }
 function u16At(bytes: Uint8Array, at: number): number {

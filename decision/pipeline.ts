@@ -12,7 +12,7 @@
 import type { Contribution, Properties, Rejection, Scalar } from '../proto/messages.ts';
 import { type Action, type Cap, type Catalog, type Channel, MOMENT, type Product, type QuietHours } from './catalog.ts';
 import type { CatalogIndex } from './catalog-index.ts';
-import { ChoiceInput, ChoiceResult, chooseActions } from './choice.ts';
+import { allPropensities, ChoiceInput, ChoiceResult, chooseActions } from './choice.ts';
 import { CapTally, capOpensAt, isQuiet, type LocalNow, type MomentSource, quietEndsAt } from './contact-policy.ts';
 import { countBits, setBit } from './eligibility-index.ts';
 import { FatigueTally } from './fatigue.ts';
@@ -210,6 +210,22 @@ export class Pipeline {
     if ((query.wantMask & WANT.sendTime) !== 0 && !isWithheld) {
       this.#chooseTime(state, query, draft);
       this.phases.mark(STAGE.sendTime);
+    }
+  }
+
+  /**
+   * The probability with which each allowed action of the decision just made is chosen: the whole policy at this
+   * state, for judging it on decisions that others made. With several places it is that of being among them.
+   * Cost: the quadrature once an action, so not for the hot path.
+   *
+   * @param draft of that decision, with nothing decided since
+   */
+  eachPropensity(draft: DecideDraft, visit: (action: Action, propensity: number) => void): void {
+    const propensities = new Float64Array(draft.scored);
+    if (draft.scored > 0) allPropensities(this.#choiceInput, this.#choice, propensities);
+    for (let i = 0; i < draft.scored; i++) {
+      const action = this.#catalog.actions[this.#allowedAction[i] as number] as Action; // i < scored = allowed
+      visit(action, propensities[i] as number); // as above
     }
   }
 

@@ -64,8 +64,8 @@ export class FitKeeper {
   constructor(options: FitKeeperOptions) {
     this.#options = options;
     this.#jobs = options.jobs ?? new JobPool({ threads: 1 });
-    this.#path = fitResultsPath(join(options.data, 'models'));
-    this.#takenPath = join(fitFolder(join(options.data, 'models')), 'taken');
+    this.#path = fitResultsPath(options.data);
+    this.#takenPath = join(fitFolder(options.data), 'taken');
   }
 
   /** Begins looking for results, and fitting; call when the shards serve. */

@@ -14,6 +14,7 @@ import type { Catalog } from '../decision/catalog.ts';
 import type { ZoneData } from '../decision/local-time.ts';
 import { dealParts, joinParts, type PartKeys } from '../decision/part-register.ts';
 import type { ShardAddress } from '../proto/messages.ts';
+import { createAuditMemory } from '../workers/audit/audit-gate.ts';
 import { CatalogError } from '../workers/catalog/catalog-error.ts';
 import { type CatalogSource, compileCatalogSource } from '../workers/catalog/catalog-source.ts';
 import { catalogVersion, readCatalogText } from '../workers/catalog/catalog-text.ts';
@@ -24,8 +25,12 @@ import { createMetricsBuffer, MetricsReader } from '../workers/metrics-layout.ts
 import { createPriceMemory, PriceTable } from '../workers/price-table.ts';
 import { adoptStopped } from '../workers/recovery.ts';
 import { createLedgerMemory, dealSlots, type LedgerSubject } from '../workers/shared-ledger.ts';
+import { missingBytes } from '../workers/store/data-file.ts';
 import { type DataFolder, openDataFolder } from '../workers/store/data-folder.ts';
 import { claimEpoch } from '../workers/store/node-epoch.ts';
+import { fingerprintOf } from '../workers/vault/master-key.ts';
+import { openVault, type Vault } from '../workers/vault/open-vault.ts';
+import { KEYS_AT_A_TIME } from '../workers/vault/trait-vault.ts';
 import { type AdminHttp, type Drill, startAdminHttp } from './admin-http.ts';
 import type { ResolvedConfig } from './config.ts';
 import { FitKeeper } from './fit-keeper.ts';
@@ -33,7 +38,9 @@ import { assertPortFree } from './listen-port.ts';
 import { createLog, type Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { ModelKeeper } from './model-keeper.ts';
+import { NodeAudit } from './node-audit.ts';
 import type { NodeAddresses, NodeStatus, RunningNode, ShardState, ShardStatus, TransportNote } from './node-status.ts';
+import { NodeWatch } from './node-watch.ts';
 import { OperatorError } from './operator-error.ts';
 import { type OtelSettings, readOtelEnvironment } from './otel-environment.ts';
 import { packageVersion } from './package-version.ts';
@@ -100,6 +107,11 @@ class Node implements RunningNode {
   readonly #shards: ShardHandle[] = [];
   readonly #waiters: { matches: (shard: number, message: FromShard) => boolean; resolve: () => void }[] = [];
   #folder: DataFolder | null = null;
+  #vault: Vault | null = null;
+  #audit: NodeAudit | null = null;
+  readonly #auditMemory;
+  /** Data keys are made for one worker after the other. */
+  #keysMade: Promise<void> = Promise.resolve();
   #epoch = 0;
   #canSharePort = false;
   #catalog: CatalogSource | null = null;
@@ -120,6 +132,7 @@ class Node implements RunningNode {
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #crew: ShardCrew;
   #spareTimer: NodeJS.Timeout | undefined;
+  #watch: NodeWatch | null = null;
   #sharedPort = 0;
   #isDraining = false;
   #isStopping = false;
@@ -133,6 +146,7 @@ class Node implements RunningNode {
     this.#otel = readOtelEnvironment(process.env, config.traceSampleRatio);
     this.#ledgerMemory = createLedgerMemory(config.workers);
     this.#learningMemory = createLearningMemory(config.workers);
+    this.#auditMemory = createAuditMemory(config.workers);
     this.#metricsBuffers = Array.from({ length: config.workers }, createMetricsBuffer);
     this.#fits = new FitKeeper({
       data: config.data,
@@ -159,6 +173,9 @@ class Node implements RunningNode {
     if (config.port !== 0) await assertPortFree(config.host, config.port);
     this.#folder = await openDataFolder(config.data);
     this.isFirstStart = this.#folder.isNew;
+    if (missingBytes(this.#folder.storePath) > 0) await this.#assertWhole(this.#folder.storePath);
+    await this.#openAudit(this.#folder);
+    await this.#openVault(this.#folder);
     this.#epoch = await claimEpoch(this.#folder.storePath);
     this.#models = new ModelKeeper(join(this.#folder.path, 'models'), this.#log);
     this.#models.load(this.#epoch);
@@ -177,6 +194,7 @@ class Node implements RunningNode {
     await Promise.all(this.#shards.map((shard) => this.#until(shard.index, (message) => message.kind === 'recovered')));
     this.#linkAll();
     await this.#listenAll();
+    await this.#giveKeys();
     this.#serve();
     await Promise.all(
       this.#shards.map((shard) =>
@@ -190,9 +208,28 @@ class Node implements RunningNode {
     );
     this.#models.begin(() => this.#tell(0, { kind: 'snapshot' }));
     this.#fits.begin();
+    this.#watch = this.#beginWatch();
     this.#keepSpareSoon();
     if (this.#otel.traces.isEnabled) this.#tracing = this.#loadTracing();
     if (this.#otel.metrics !== null) void this.#loadMetrics();
+  }
+
+  /** A data file shorter than its head says is healthy or cut off: read whole by a process that may die of it. */
+  async #assertWhole(storePath: string): Promise<void> {
+    const { readStore } = await import('../workers/backup/store-reader.ts');
+    let finding = '';
+    await readStore({
+      storePath,
+      isLive: true,
+      onFinding: ({ what, where }) => {
+        if (finding === '') finding = `${where}: ${what}`;
+      },
+    });
+    if (finding === '') return;
+    const bytes = missingBytes(storePath);
+    throw new OperatorError('DATA_DAMAGED', `the data file lacks its last ${bytes} bytes; ${finding}`, {
+      advice: 'See what else is damaged with `opportune verify`, and restore a backup with `opportune restore`.',
+    });
   }
 
   // ── shards ─────────────────────────────────────────────────────────────────────────────────────
@@ -219,12 +256,16 @@ class Node implements RunningNode {
   #spawn(index: number): Worker {
     const config = this.#config;
     const folder = this.#folder as DataFolder; // opened before any worker
+    const vault = this.#vault as Vault; // likewise
     const data: ShardThreadData = {
       shard: index,
       shards: config.workers,
       epoch: this.#epoch,
       storePath: folder.storePath,
-      secret: config.secret === null ? folder.secret : new TextEncoder().encode(config.secret),
+      secret: this.#secretOf(folder),
+      masterKey: vault.master.key,
+      keysPath: vault.keys.path,
+      auditMemory: this.#auditMemory,
       catalog: this.#catalog as CatalogSource, // read before any worker
       ledgerMemory: this.#ledgerMemory,
       learningMemory: this.#learningMemory,
@@ -303,6 +344,12 @@ class Node implements RunningNode {
       case 'traces':
         void this.#tracing?.then((tracing) => tracing.export(message.records));
         break;
+      case 'audit':
+        this.#audit?.take(shard.index, message.event);
+        break;
+      case 'needDataKeys':
+        void this.#makeKeys(shard.index);
+        break;
       case 'checkpointed':
         shard.hasCheckpoint = true;
         if (this.#shards.every((other) => other.hasCheckpoint)) this.#tell(0, { kind: 'adoptBase' });
@@ -348,6 +395,7 @@ class Node implements RunningNode {
       this.#settleWaiters(shard.index, { kind: 'stopped', isWritten: false });
       return;
     }
+    this.#audit?.forgetShard(shard.index);
     for (const other of this.#shards)
       if (other !== shard) this.#tell(other.index, { kind: 'unlink', peer: shard.index });
     const now = monotonicMillis();
@@ -386,6 +434,7 @@ class Node implements RunningNode {
       isShared: this.#isShared(),
     });
     await this.#until(shard.index, (message) => message.kind === 'listening');
+    if (this.#hasSensitive) await this.#makeKeys(shard.index);
     this.#serve(shard.index);
     this.#keepSpareSoon();
   }
@@ -397,6 +446,40 @@ class Node implements RunningNode {
     const told = this.#until(other.index, (message) => message.kind === 'snapshot');
     this.#tell(other.index, { kind: 'snapshot' });
     await within(told, FRESH_SNAPSHOT_MILLIS);
+  }
+
+  #beginWatch(): NodeWatch {
+    const { stuckSeconds, memoryMegabytes } = this.#config;
+    const watch = new NodeWatch({
+      metrics: new MetricsReader(this.#metricsBuffers),
+      stuckSeconds,
+      memoryBytesMax: memoryMegabytes * 1024 * 1024,
+      residentBytes: () => process.memoryUsage.rss(),
+      isAtWork: (shard) => this.#shards[shard]?.state === 'ready' && !this.#isStopping,
+      onStuck: (shard) => this.#endStuck(shard),
+      onMemory: (isFull, residentBytes) => {
+        const facts = { residentMegabytes: Math.round(residentBytes / (1024 * 1024)), memoryMegabytes };
+        if (isFull) this.#log.error(facts, 'memory is full: connections and requests are refused until it falls');
+        else this.#log.info(facts, 'memory has fallen; everything is taken again');
+        for (const shard of this.#shards) this.#tell(shard.index, { kind: 'memory', isFull });
+      },
+    });
+    watch.begin();
+    return watch;
+  }
+
+  /** What was acknowledged is on disk; what hangs cannot be talked to, so it is ended. */
+  #endStuck(index: number): void {
+    const shard = this.#shards[index] as ShardHandle; // one of those looked at
+    shard.problem = `its event loop stood still for ${this.#config.stuckSeconds} s`;
+    this.#log.error({ shard: index, code: 'WORKER_STUCK', stuckSeconds: this.#config.stuckSeconds }, 'worker is stuck');
+    if (this.transport.name === 'ws') {
+      void shard.worker.terminate();
+      return;
+    }
+    // A thread that is ended while its native transport is open takes the process with it, so it is the process that ends.
+    const advice = 'run under --supervise or systemd, which start it again; look at what the worker did (perf, core)';
+    this.#fail(new OperatorError('WORKER_STUCK', `worker ${index}: ${shard.problem}`, { advice }));
   }
 
   #rejectStart: (error: Error) => void = () => {};
@@ -474,8 +557,64 @@ class Node implements RunningNode {
     if (this.#shards[worker] === undefined) return null;
     return () => {
       this.#log.warn({ shard: worker, drill }, 'fault drill');
+      this.#audit?.record('drill', { drill, worker });
       this.#tell(worker, { kind: 'drill', drill });
     };
+  }
+
+  #secretOf(folder: DataFolder): Uint8Array {
+    const { secret } = this.#config;
+    return secret === null ? folder.secret : new TextEncoder().encode(secret);
+  }
+
+  async #openAudit(folder: DataFolder): Promise<void> {
+    this.#audit = await NodeAudit.open({
+      dataFolder: folder.path,
+      secret: this.#secretOf(folder),
+      memory: this.#auditMemory,
+      log: this.#log,
+    });
+    const catalog = this.#catalog?.version ?? '';
+    this.#audit.begin(this.#config, { program: PROGRAM, catalog }, folder.isNew);
+  }
+
+  // ── keys of sensitive traits ───────────────────────────────────────────────────────────────────
+
+  async #openVault(folder: DataFolder): Promise<void> {
+    const { masterKey, masterKeyCommand } = this.#config;
+    this.#vault = await openVault(folder.path, { text: masterKey, command: masterKeyCommand });
+    const { keys, master } = this.#vault;
+    if (master.origin === 'made') {
+      this.#audit?.record('keysMade', { masterKey: fingerprintOf(master.key), keys: keys.path });
+      this.#log.info(
+        { file: join(folder.path, 'master-key') },
+        'made a master key for sensitive traits and keep it in the data folder: who has the whole folder can read them; keep it out of backups, or give one (OPPORTUNE_MASTER_KEY_FILE)',
+      );
+    }
+    this.#hasSensitive = hasSensitive(this.#catalog);
+  }
+
+  #hasSensitive = false;
+
+  /** Keys ahead of need, on disk before a worker serves: a turn never waits for one. */
+  async #giveKeys(): Promise<void> {
+    if (this.#hasSensitive) await Promise.all(this.#shards.map(({ index }) => this.#makeKeys(index)));
+  }
+
+  #makeKeys(shard: number): Promise<void> {
+    const vault = this.#vault as Vault; // opened before any worker
+    this.#keysMade = this.#keysMade.then(async () => {
+      let first = 0;
+      let count = 0;
+      try {
+        first = await vault.keys.append(KEYS_AT_A_TIME);
+        count = KEYS_AT_A_TIME;
+      } catch (error) {
+        this.#log.error({ shard, reason: (error as Error).message }, 'no data keys can be made'); // a VaultError
+      }
+      this.#tell(shard, { kind: 'dataKeys', first, count });
+    });
+    return this.#keysMade;
   }
 
   // ── catalog ────────────────────────────────────────────────────────────────────────────────────
@@ -549,10 +688,15 @@ class Node implements RunningNode {
       }
       const kept = await this.#checkCatalog(text);
       const { source } = kept;
+      const before = this.#catalog?.version ?? '';
       this.#takeCatalog(kept);
       keep(this.#keptPath, kept, PROGRAM);
       this.#catalogRefused = null;
       new PriceTable(this.#priceMemory).clear();
+      if (!this.#hasSensitive && hasSensitive(source)) {
+        this.#hasSensitive = true;
+        await this.#giveKeys();
+      }
       for (const shard of this.#shards)
         this.#tell(shard.index, {
           kind: 'catalog',
@@ -561,11 +705,13 @@ class Node implements RunningNode {
           parts: this.#parts,
         });
       this.#log.info({ catalog: source.fileName, version: source.version }, 'catalog reloaded');
+      this.#audit?.record('catalog', { file: source.fileName, version: source.version, before });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       if (reason !== this.#catalogRefused) {
         const code = error instanceof CatalogError || error instanceof OperatorError ? error.code : 'CATALOG_INVALID';
         this.#log.error({ code, reason }, 'catalog refused; the one before stays in force');
+        this.#audit?.record('catalogRefused', { file: basename(this.#config.catalog), code });
         this.#tell(0, { kind: 'catalogRefused' });
       }
       this.#catalogRefused = reason;
@@ -615,6 +761,7 @@ class Node implements RunningNode {
       version: packageVersion(),
       startedAtEpochMillis: this.#startedAt,
       isDraining: this.#isDraining,
+      isAuditWritable: this.#audit === null || this.#audit.problem === null,
       shards: this.#shards.map(
         ({ index, state, restarts, isReadOnly, problem }): ShardStatus => ({
           index,
@@ -655,6 +802,7 @@ class Node implements RunningNode {
 
   async #stop(): Promise<void> {
     this.#watcher?.close();
+    this.#watch?.close();
     for (const timer of this.#timers) clearInterval(timer);
     clearTimeout(this.#spareTimer);
     await this.#fits.close();
@@ -682,8 +830,15 @@ class Node implements RunningNode {
     await this.#crew.close();
     await this.#models?.close();
     await this.#admin?.close();
+    await this.#keysMade;
+    this.#vault?.keys.close();
+    await this.#audit?.close();
     await this.#folder?.close();
   }
+}
+
+function hasSensitive(catalog: CatalogSource | null): boolean {
+  return catalog?.traits.some(({ isSensitive }) => isSensitive) === true;
 }
 
 /** Waits for the promise, but not longer than `millis`. */

@@ -47,6 +47,8 @@ export class SessionHost implements LinkHost {
   addresses: readonly ShardAddress[] = [];
   mapEpoch = 1;
   isDraining = false;
+  /** The process has as much memory as it may: requests are refused. */
+  isMemoryFull = false;
   /** Sessions with answers kept for the end of a burst. */
   readonly #burst: Session[] = [];
   isBursting = false;
@@ -188,6 +190,11 @@ export class Session implements Responder, FrameSink {
       this.#refuse(request, FAULT.shuttingDown, 'connection: the server is stopping; ask again on a new one');
       return;
     }
+    if (host.isMemoryFull) {
+      host.metrics.add(COUNTER.shedMemory, 1);
+      this.#refuse(request, FAULT.memoryFull, 'memory: the process has as much as it may; try again later');
+      return;
+    }
     if (this.#open.size >= LIMITS.inFlightMax) {
       host.metrics.add(COUNTER.shedInFlight, 1);
       this.#refuse(request, FAULT.tooManyInFlight, `in flight: at most ${LIMITS.inFlightMax} requests a connection`);
@@ -202,6 +209,7 @@ export class Session implements Responder, FrameSink {
     } else {
       const link = host.links[owner];
       if (link === undefined) {
+        if (host.requests.answerUnreached(request, this, this.#arrivedMicros)) return;
         this.#refuse(request, FAULT.shardRecovering, "shard: the partition's worker is restarting");
         return;
       }

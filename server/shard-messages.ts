@@ -9,6 +9,8 @@ import type { FactRows } from '../actors/fact-turn.ts';
 import type { ZoneData } from '../decision/local-time.ts';
 import type { PartKeys } from '../decision/part-register.ts';
 import type { ShardAddress } from '../proto/messages.ts';
+import type { AuditMemory } from '../workers/audit/audit-gate.ts';
+import type { AuditEvent } from '../workers/audit/audit-record.ts';
 import type { CatalogSource } from '../workers/catalog/catalog-source.ts';
 import type { FactCounts } from '../workers/fact-feed.ts';
 import type { ModelSnapshot } from '../workers/jobs/model-snapshot-file.ts';
@@ -16,6 +18,7 @@ import type { LearningMemory } from '../workers/learning-exchange.ts';
 import type { PriceMemory } from '../workers/price-table.ts';
 import type { LedgerMemory, LedgerSubject } from '../workers/shared-ledger.ts';
 import type { TraceRecord } from '../workers/trace-record.ts';
+import type { Drill } from './admin-http.ts';
 import type { TransportNote } from './node-status.ts';
 import type { TraceGate } from './otel-environment.ts';
 import type { TransportPreference } from './select-transport.ts';
@@ -32,6 +35,10 @@ export interface ShardThreadData {
   readonly epoch: number;
   readonly storePath: string;
   readonly secret: Uint8Array;
+  /** The master key of the sensitive traits, and the file of the keys under it. */
+  readonly masterKey: Uint8Array;
+  readonly keysPath: string;
+  readonly auditMemory: AuditMemory;
   readonly catalog: CatalogSource;
   /** Zones to know before the first request, read once for all workers. */
   readonly zones: readonly ZoneData[];
@@ -67,13 +74,17 @@ export type ToShard =
       readonly parts: PartKeys;
     }
   | { readonly kind: 'catalogRefused' }
+  /** Keys that this worker alone may use; `count` 0: none could be made. */
+  | { readonly kind: 'dataKeys'; readonly first: number; readonly count: number }
   | { readonly kind: 'snapshot' }
   | { readonly kind: 'trim'; readonly keepBytes: number }
   | { readonly kind: 'adoptBase' }
   | { readonly kind: 'facts'; readonly facts: FactRows }
   | { readonly kind: 'drain'; readonly seconds: number }
   | { readonly kind: 'stop' }
-  | { readonly kind: 'drill'; readonly drill: 'worker-error' | 'worker-exit' };
+  | { readonly kind: 'drill'; readonly drill: Drill }
+  /** The process has as much memory as it may: no more connections and requests until it has less. */
+  | { readonly kind: 'memory'; readonly isFull: boolean };
 
 export type FromShard =
   | {
@@ -89,6 +100,8 @@ export type FromShard =
   | { readonly kind: 'readOnly'; readonly isReadOnly: boolean; readonly problem: string | null }
   | { readonly kind: 'turnFailed'; readonly reason: string; readonly effectType: number; readonly profileHash: string }
   | { readonly kind: 'traces'; readonly records: readonly TraceRecord[] }
+  | { readonly kind: 'audit'; readonly event: AuditEvent }
+  | { readonly kind: 'needDataKeys' }
   | { readonly kind: 'checkpointed' }
   | { readonly kind: 'snapshot'; readonly snapshot: ModelSnapshot | null }
   | { readonly kind: 'catalogApplied'; readonly version: string; readonly reason: string | null }

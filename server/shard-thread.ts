@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import { CLOSE_CODE, LIMITS } from '../proto/limits.ts';
 import { textHash } from '../proto/murmur3.ts';
+import { AuditOutlet } from '../workers/audit/audit-gate.ts';
 import { compileCatalogSource } from '../workers/catalog/catalog-source.ts';
 import { monotonicMillis, scaleClock } from '../workers/clock.ts';
 import { batchAfterPublished } from '../workers/learning-exchange.ts';
@@ -16,6 +17,8 @@ import { PriceTable } from '../workers/price-table.ts';
 import { Shard } from '../workers/shard.ts';
 import { SharedLedger } from '../workers/shared-ledger.ts';
 import { LmdbStore } from '../workers/store/lmdb-store.ts';
+import { DataKeys } from '../workers/vault/data-keys.ts';
+import { TraitVault } from '../workers/vault/trait-vault.ts';
 import { createZoneTable, prebuildZones } from '../workers/zone-table.ts';
 import { OperatorError } from './operator-error.ts';
 import { selectTransport } from './select-transport.ts';
@@ -76,6 +79,7 @@ const store = LmdbStore.open({
   stream: data.shard,
   openBatchMin: batchAfterPublished(data.learningMemory, data.shard),
 });
+const vault = new TraitVault(DataKeys.open(data.keysPath, data.masterKey, false), () => tell({ kind: 'needDataKeys' }));
 const shard = new Shard({
   shard: data.shard,
   shards: data.shards,
@@ -84,6 +88,8 @@ const shard = new Shard({
   catalog,
   catalogText: data.catalog.text,
   secret: deriveSecret(data.secret),
+  sealer: vault,
+  audit: new AuditOutlet(data.auditMemory, data.shard, (event) => tell({ kind: 'audit', event })),
   zones,
   ledger: new SharedLedger(data.ledgerMemory, data.shard),
   learningMemory: data.learningMemory,
@@ -139,6 +145,7 @@ function judgeUpgrade(request: UpgradeRequest): UpgradeVerdict {
   if (request.origin !== '' && !isLoopbackOrigin(request.origin)) {
     return { accept: false, httpStatus: 403, reason: 'Origin is not a page of this machine' };
   }
+  if (host.isMemoryFull) return { accept: false, httpStatus: 503, reason: 'the server has no memory left; try later' };
   const subprotocol = chooseSubprotocol(request.subprotocols);
   if (subprotocol === null) {
     return {
@@ -258,6 +265,9 @@ main.on('message', (message: ToShard) => {
     case 'catalogRefused':
       metrics.add(COUNTER.catalogRefusals, 1);
       return;
+    case 'dataKeys':
+      vault.offer(message.first, message.count);
+      return;
     case 'snapshot':
       tell({ kind: 'snapshot', snapshot: shard.takeSnapshot() });
       return;
@@ -276,10 +286,14 @@ main.on('message', (message: ToShard) => {
     case 'stop':
       void stop();
       return;
+    case 'memory':
+      host.isMemoryFull = message.isFull;
+      return;
     case 'begin':
       return; // read above, once
     case 'drill':
       if (message.drill === 'worker-exit') process.exit(1);
+      if (message.drill === 'worker-hang') for (;;);
       setImmediate(() => {
         throw new Error('fault drill: the operator asked this worker to fail');
       });

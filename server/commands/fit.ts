@@ -11,8 +11,9 @@ import { type FitOutcome, FitRunningError, runFit } from '../../workers/fits/fit
 import { JobPool } from '../../workers/jobs/job-pool.ts';
 import { OperatorError } from '../operator-error.ts';
 import { type CommandCall, EXIT } from './command.ts';
+import { configOfFolder, recordCommand } from './command-audit.ts';
 import { wholeOption } from './connection.ts';
-import { dataFolderOf, openLog } from './log.ts';
+import { openLog } from './log.ts';
 import { createPaint, formatCount, formatTable } from './terminal-text.ts';
 
 const CHURN_DAYS_MAX = 3650;
@@ -25,12 +26,14 @@ export async function run(
   const { options, io } = call;
   const models = readModels(call.positionals);
   const churnDays = wholeOption(options, 'churnDays', 1, CHURN_DAYS_MAX);
-  const data = dataFolderOf(call);
+  const config = configOfFolder(call);
+  const { data } = config;
   const controller = new AbortController();
   const abort = (): void => controller.abort();
   given.signal?.addEventListener('abort', abort, { once: true });
   // Opened here first: what is wrong with the folder is then said with advice, and no thread is started.
   await openLog(join(data, 'store')).close();
+  await recordCommand(config, { kind: 'access', detail: { command: 'fit', models: models.join(' ') } });
   process.once('SIGINT', abort);
   process.once('SIGTERM', abort);
   const jobs = given.jobs ?? new JobPool();

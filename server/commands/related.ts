@@ -1,15 +1,14 @@
 /** `opportune related SKU`: what goes with a product, from the results of the last fit in a data folder. */
-import { join } from 'node:path';
 import { fitResultsPath, readFitResults } from '../../workers/fits/fit-results-file.ts';
 import { OperatorError } from '../operator-error.ts';
 import { type CommandCall, EXIT } from './command.ts';
-import { dataFolderOf } from './log.ts';
+import { dataFolderOf } from './node-options.ts';
 import { formatTable } from './terminal-text.ts';
 
 export async function run(call: CommandCall): Promise<number> {
   const { options, io, positionals } = call;
   const [sku = ''] = positionals;
-  const path = fitResultsPath(join(dataFolderOf(call), 'models'));
+  const path = fitResultsPath(dataFolderOf(call));
   const results = readFitResults(path);
   if (results === null || typeof results === 'string') {
     throw new OperatorError('NO_FIT', results ?? `no fit has ended in this data folder (${path})`, {

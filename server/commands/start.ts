@@ -7,6 +7,7 @@
 import { monotonicMillis } from '../../workers/clock.ts';
 import { bannerLines } from '../banner.ts';
 import type { RunningNode } from '../node-status.ts';
+import { OperatorError } from '../operator-error.ts';
 import { ShardCrew } from '../shard-crew.ts';
 import { supervise } from '../supervise.ts';
 import { type CommandCall, EXIT } from './command.ts';
@@ -14,6 +15,7 @@ import { configOf } from './node-options.ts';
 
 const ECHO_MILLIS = 300;
 const THREADPOOL_MIN = 4;
+const BEAT_MILLIS = 1_000;
 
 export async function run(call: CommandCall): Promise<number> {
   const config = configOf(call); // before supervising, so that a wrong option is said once
@@ -23,6 +25,7 @@ export async function run(call: CommandCall): Promise<number> {
       command: process.execPath,
       words: [...process.execArgv, ...script],
       finalCodes: [EXIT.usage],
+      stuckSeconds: config.stuckSeconds,
       write: (line) => call.io.err(`${line}\n`),
     });
   }
@@ -42,6 +45,8 @@ export async function run(call: CommandCall): Promise<number> {
     program: programOf(call),
   });
   call.io.out(`${lines.join('\n')}\n`);
+  // A supervisor hears that this thread's event loop turns.
+  if (process.send !== undefined) setInterval(() => process.send?.('beat'), BEAT_MILLIS).unref();
   return untilStopped(node, stop, call);
 }
 
@@ -49,6 +54,8 @@ async function untilStopped(node: RunningNode, stop: Promise<string>, call: Comm
   const ending = await Promise.race([stop, node.failed]);
   if (ending instanceof Error) {
     call.io.err(`opportune: the node cannot go on: ${ending.message}\n`);
+    // A worker that hangs would only be waited for; what was acknowledged is on disk.
+    if (ending instanceof OperatorError && ending.code === 'WORKER_STUCK') process.kill(process.pid, 'SIGKILL');
     await node.stop();
     return EXIT.failed;
   }

@@ -43,7 +43,9 @@ const JOBS: Readonly<Record<string, readonly string[]>> = {
   'workers/jobs/model-snapshot-file.ts': [
     'workers/jobs/job-thread.ts',
     'server/model-keeper.ts',
-    'workers/recompute/start-models.ts', // runs in a process of the command line, where no shard is
+    'server/evaluate/current-policy.ts', // this and the next two run in a process of the command line, where no shard is
+    'workers/recompute/start-models.ts',
+    'workers/backup/verify-folder.ts',
   ],
 };
 
@@ -110,6 +112,9 @@ const PORTS: readonly PortRule[] = [
     allowed: [
       'client/random.ts', // message ids, jitter
       'workers/store/data-folder.ts', // the node's secret, once
+      'workers/vault/master-key.ts', // the master key, once
+      'workers/vault/data-keys.ts', // keys of persons, and nonces
+      'workers/vault/trait-vault.ts', // nonces
       'workers/store/folder-lock.ts', // tells two lock files apart
       'server/doctor-checks.ts', // name of a file that is tried out
       'bench/load-socket.ts', // WebSocket's handshake key

@@ -22,7 +22,7 @@ function writeResults(data: string, fit: number): void {
   };
   const related = { camera: [['tripod', 0.5]] } as const;
   const info = { fit, fittedAtEpochMillis: fit * 1000, people: 1, models: {}, segments: [], related };
-  writeFitResults(fitResultsPath(join(data, 'models')), { info, rows });
+  writeFitResults(fitResultsPath(data), { info, rows });
 }
 
 /** A keeper of two shards on the folder, and what it has offered: `shard:fit`. */
@@ -69,7 +69,7 @@ describe('fit keeper', () => {
     second.keeper.factsTaken(0, counts(5));
     second.keeper.factsTaken(1, counts(5));
     expect(second.keeper.status.shardsPending).toBe(0);
-    expect(readFileSync(join(data, 'models', 'fit', 'taken'), 'utf8')).toBe('5 segment\n');
+    expect(readFileSync(join(data, 'fits', 'taken'), 'utf8')).toBe('5 segment\n');
 
     const third = keeperOf(data);
     await until(() => third.keeper.status.fittedAtEpochMillis !== null);
@@ -96,7 +96,7 @@ describe('fit keeper', () => {
     const data = temporaryFolder('keeper');
     const { keeper } = keeperOf(data);
     expect(keeper.status).toEqual({ fittedAtEpochMillis: null, people: 0, isLastGood: null, shardsPending: 0 });
-    mkdirSync(fitResultsPath(join(data, 'models')), { recursive: true });
+    mkdirSync(fitResultsPath(data), { recursive: true });
     await until(() => keeper.status.isLastGood === false);
     expect(keeper.related('camera')).toBeNull();
   }, 30_000);

@@ -20,7 +20,8 @@ import { WirePeer } from './wire-peer.ts';
 const DAY_MILLIS = 86_400_000;
 const FACTS = 'facts: [segment, churnProbability, lifetimeValueMinor, nextPurchaseAtEpochMillis]';
 const ACTIONS = [
-  `{ key: plain, channels: [app], slots: [home], valueMinor: 1, eligibility: '!has(profile.churnProbability)' }`,
+  `{ key: hello, channels: [app], slots: [home], valueMinor: 1, eligibility: '!has(profile.churnProbability)' }`,
+  '{ key: plain, channels: [app], slots: [capped], valueMinor: 1 }',
   `{ key: win-back, channels: [app], slots: [home], valueMinor: 900, eligibility: 'profile.churnProbability > 0.8' }`,
   `{ key: stay, channels: [app], slots: [home], valueMinor: 900,
       eligibility: 'profile.churnProbability < 0.2 && profile.lifetimeValueMinor > 10000 && profile.segment in ["s1", "s2"]' }`,
@@ -81,7 +82,9 @@ describe('fits', () => {
   it('fits: the same request is answered by who leaves and who is worth much, kept over a restart, replayed alike', async () => {
     const catalog = writeCatalog(
       catalogText({
-        actions: ACTIONS.slice(0, 1).map((plain) => plain.replace('has(profile.churnProbability)', 'has(profile.age)')),
+        actions: ACTIONS.slice(0, 2).map((action) =>
+          action.replace('has(profile.churnProbability)', 'has(profile.age)'),
+        ),
       }),
     );
     node = await RunningNode.start({ catalog });
@@ -89,8 +92,8 @@ describe('fits', () => {
     const [nobody] = [await fitNow([], { data, json: true })];
     expect([nobody.code, JSON.parse(nobody.out).collected.people]).toEqual([EXIT.failed, 0]);
     await shop(node.url);
-    expect(await chosenFor(node.url, 'person-0')).toBe('plain');
-    expect(await chosenFor(node.url, 'person-1')).toBe('plain');
+    expect(await chosenFor(node.url, 'person-0')).toBe('hello');
+    expect(await chosenFor(node.url, 'person-1')).toBe('hello');
 
     const fitted = await fitNow([], { data, json: true });
     const { written, reports } = JSON.parse(fitted.out);
@@ -103,7 +106,7 @@ describe('fits', () => {
     await until(() => node?.stderr.includes('everybody has the facts') === true);
     expect(await chosenFor(node.url, 'person-0')).toBe('stay');
     expect(await chosenFor(node.url, 'person-1')).toBe('win-back');
-    expect(await chosenFor(node.url, 'somebody-new')).toBe('plain');
+    expect(await chosenFor(node.url, 'somebody-new')).toBe('hello');
     expect(await node.metric('opportune_fit_people')).toBe(80);
     expect(await node.metric('opportune_fit_good')).toBe(1);
     expect(await node.metric('opportune_fit_shards_pending')).toBe(0);
@@ -128,7 +131,7 @@ describe('fits', () => {
     expect((await node.get('/v1/related?sku=camera&limit=0')).status).toBe(400);
     expect((await runCommand(related, ['tea'], { data })).out).toContain('cup');
 
-    const folder = join(data, 'models', 'fit');
+    const folder = join(data, 'fits');
     const before = readFileSync(join(folder, 'results'));
     const lock = await FolderLock.acquire(folder);
     await expect(fitNow([], { data })).rejects.toThrow(`a fit is running already in process ${process.pid}`);
@@ -169,7 +172,7 @@ describe('fits', () => {
     );
     expect(await node.stop()).toBe(0);
     const { data } = node;
-    const path = join(data, 'models', 'fit', 'results');
+    const path = join(data, 'fits', 'results');
     const bytes = readFileSync(path);
     bytes[bytes.length - 5] = (bytes[bytes.length - 5] as number) ^ 1;
     writeFileSync(path, bytes);

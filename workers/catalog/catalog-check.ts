@@ -133,9 +133,7 @@ export function checkCatalog(root: unknown, rules: RuleParser, counters: Counter
   for (const [index, action] of listOf(catalog.actions).entries()) {
     checkAction(['actions', index], mapOf(action), channels, slots, rules, sink);
   }
-  const fallback = textOf(mapOf(catalog.decision).fallback);
-  if (fallback !== null && !keys.includes(fallback))
-    unknownName(['decision', 'fallback'], fallback, keys, 'action', sink);
+  checkFallback(catalog, keys, sink);
   const categories = listOf(catalog.actions).map((action) => textOf(mapOf(action).category));
   checkHashes('channel', channels, (index) => ['channels', channels[index] ?? ''], sink);
   checkHashes('slot', Object.keys(slots), (index) => ['slots', Object.keys(slots)[index] ?? ''], sink);
@@ -148,6 +146,36 @@ export function checkCatalog(root: unknown, rules: RuleParser, counters: Counter
     () => ['actions'],
     sink,
   );
+}
+
+/** It is answered without looking at the person, so nothing about it may need that. */
+function checkFallback(catalog: RawMap, keys: readonly (string | null)[], sink: FindingSink): void {
+  const path = ['decision', 'fallback'];
+  const fallback = textOf(mapOf(catalog.decision).fallback);
+  if (fallback === null) return;
+  const index = keys.indexOf(fallback);
+  if (index < 0) {
+    unknownName(path, fallback, keys, 'action', sink);
+    return;
+  }
+  const action = mapOf(listOf(catalog.actions)[index]);
+  const needing = ['eligibility', 'caps', 'budgetMinor'].filter(
+    (key) => action[key] !== undefined && action[key] !== null,
+  );
+  if (needing.length > 0) {
+    sink.find(path, `"${fallback}" has ${needing.join(', ')}; a fallback is answered without looking at the person`);
+  }
+  const channels = mapOf(catalog.channels);
+  const hasOpenChannel = listOf(action.channels).some((key) => {
+    const channel = mapOf(channels[textOf(key) ?? '']);
+    return channel.quietHours === undefined && channel.caps === undefined;
+  });
+  if (!hasOpenChannel) {
+    sink.find(
+      path,
+      `"${fallback}" has no channel without caps and quiet hours; a fallback is answered without looking at the person`,
+    );
+  }
 }
 
 function checkHeader(catalog: RawMap, sink: FindingSink): void {

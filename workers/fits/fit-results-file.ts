@@ -65,13 +65,13 @@ export interface FitResults {
   readonly rows: FactRows;
 }
 
-/** @param modelsFolder `<data>/models` */
-export function fitFolder(modelsFolder: string): string {
-  return join(modelsFolder, 'fit');
+/** Beside `models`, whose files are all model snapshots. @param data the data folder */
+export function fitFolder(data: string): string {
+  return join(data, 'fits');
 }
 
-export function fitResultsPath(modelsFolder: string): string {
-  return join(fitFolder(modelsFolder), 'results');
+export function fitResultsPath(data: string): string {
+  return join(fitFolder(data), 'results');
 }
 
 /** @throws the file system's error; then the results before stay. */

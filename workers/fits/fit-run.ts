@@ -74,7 +74,7 @@ export class FitRunningError extends Error {
  *   for a folder that cannot be written
  */
 export async function runFit(options: FitRunOptions): Promise<FitOutcome> {
-  const path = fitResultsPath(join(options.data, 'models'));
+  const path = fitResultsPath(options.data);
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
   const lock = await lockFit(dirname(path));
   try {

@@ -39,7 +39,9 @@ export const PERSON_SLOTS = CYCLE_SLOTS + 6;
 
 const LINE = { view: 0, purchase: 1 } as const;
 /** Entries of ours, or what was done to the person: no sign that he is still there. */
-const NO_BEHAVIOUR = new Set(['confirm', 'seen', 'impression', 'contact'].map((name) => murmur3Text(name, 0)));
+const NO_BEHAVIOUR = new Set(
+  ['confirm', 'seen', 'ripened', 'impression', 'contact'].map((name) => murmur3Text(name, 0)),
+);
 const HASH = {
   purchase: murmur3Text('purchase', 0),
   refund: murmur3Text('refund', 0),

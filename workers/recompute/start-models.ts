@@ -25,7 +25,7 @@ export interface StartModelsOptions {
   readonly zones: ZoneTable;
 }
 
-const RESPONSE_FLAGS = EVENT_FLAG.trial | EVENT_FLAG.response | EVENT_FLAG.trialWithResponse;
+const RESPONSE_FLAGS = EVENT_FLAG.trial | EVENT_FLAG.ripened | EVENT_FLAG.response | EVENT_FLAG.trialWithResponse;
 export const LESSON_LEFT = 'a decision that was learnt from has left the journal';
 
 export class StartModels {
