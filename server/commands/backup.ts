@@ -2,14 +2,15 @@
  * `opportune backup DIR`: copies a data folder as of one moment, also while a node serves from it, reads the copy
  * whole and leaves it in DIR, or nothing at all. It talks to no server: it reads the folder as `opportune log` does.
  */
-
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { BackupError } from '../../workers/backup/backup-error.ts';
 import { makeBackup } from '../../workers/backup/make-backup.ts';
 import { epochMillis, monotonicMillis } from '../../workers/clock.ts';
 import { OperatorError } from '../operator-error.ts';
 import { packageVersion } from '../package-version.ts';
 import { type CommandCall, EXIT } from './command.ts';
-import { dataFolderOf } from './node-options.ts';
+import { configOfFolder, recordCommand } from './command-audit.ts';
 import { ProgressLine } from './progress-line.ts';
 import { formatBytes, formatCount, formatDuration } from './terminal-text.ts';
 
@@ -17,10 +18,14 @@ import { formatBytes, formatCount, formatDuration } from './terminal-text.ts';
 export async function run(call: CommandCall, folder?: URL): Promise<number> {
   const [destination = ''] = call.positionals;
   const { options, io } = call;
-  const data = dataFolderOf(call);
+  const config = configOfFolder(call);
+  const { data } = config;
   const startedMillis = monotonicMillis();
   const progress = new ProgressLine(io);
   try {
+    // A folder without a store has nobody's data, and is refused below.
+    if (existsSync(join(data, 'store', 'data.mdb')))
+      await recordCommand(config, { kind: 'access', detail: { command: 'backup', destination } });
     const { files, totals } = await makeBackup({
       data,
       destination,

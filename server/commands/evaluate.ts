@@ -4,6 +4,7 @@
  * where the log cannot carry the claim, unless forced. The server's own policy, `current`, takes the data folder of
  * the node as well.
  */
+import { join } from 'node:path';
 import { readConfigFile, resolveConfig } from '../config.ts';
 import { type CurrentPolicy, weighCurrentPolicy } from '../evaluate/current-policy.ts';
 import { type DecisionTable, readCsvTable, readLogTable } from '../evaluate/decision-table.ts';
@@ -11,7 +12,9 @@ import { evaluateTable, type Policy, parsePolicy, renderPolicy } from '../evalua
 import { OperatorError } from '../operator-error.ts';
 import { readMappingFile } from '../replay/replay-mapping.ts';
 import { type CommandCall, EXIT, textOption } from './command.ts';
+import { recordCommand } from './command-audit.ts';
 import { wholeOption } from './connection.ts';
+import { openLog } from './log.ts';
 
 export async function run(call: CommandCall): Promise<number> {
   const { options, positionals, io } = call;
@@ -88,6 +91,9 @@ async function currentPolicy({ options, io }: CommandCall, table: DecisionTable)
     io.environment,
     readConfigFile(undefined, io.environment),
   );
+  // It reads the whole journal. Opened here first: what is wrong with the folder is then said with advice.
+  await openLog(join(config.data, 'store')).close();
+  await recordCommand(config, { kind: 'access', detail: { command: 'evaluate', how: 'current' } });
   return await weighCurrentPolicy(table, {
     data: config.data,
     secret: config.secret,

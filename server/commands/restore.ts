@@ -20,7 +20,7 @@ export async function run(call: CommandCall, folder?: URL): Promise<number> {
   const startedMillis = monotonicMillis();
   const progress = new ProgressLine(io);
   try {
-    const { manifest, totals, movedTo } = await restoreBackup({
+    const { manifest, totals, movedTo, carried } = await restoreBackup({
       backup,
       data,
       doesReplace: options.replace === true,
@@ -33,14 +33,18 @@ export async function run(call: CommandCall, folder?: URL): Promise<number> {
     progress.end();
     if (options.json === true) {
       io.out(
-        `${JSON.stringify({ data, movedTo, madeAtEpochMillis: manifest.madeAtEpochMillis, millis, ...totals })}\n`,
+        `${JSON.stringify({ data, movedTo, carried, madeAtEpochMillis: manifest.madeAtEpochMillis, millis, ...totals })}\n`,
       );
       return EXIT.ok;
     }
     const moved = movedTo === null ? '' : `  what was there before is in ${movedTo}\n`;
+    const kept =
+      carried.length > 0
+        ? `  ${carried.join(', ')}: as they were there, since no backup holds them\n`
+        : '  no backup holds keys of sensitive traits: put the folder keys (and master-key) of the node here before it starts\n';
     io.out(
       `${data} is as of ${new Date(manifest.madeAtEpochMillis).toISOString()}; what came later is not in it\n` +
-        `  ${formatCount(totals.records, 'record')} and a log of ${totals.entries} entries, compared and read whole, ${formatDuration(millis)}\n${moved}`,
+        `  ${formatCount(totals.records, 'record')} and a log of ${totals.entries} entries, compared and read whole, ${formatDuration(millis)}\n${moved}${kept}`,
     );
     return EXIT.ok;
   } catch (error) {

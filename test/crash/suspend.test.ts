@@ -78,7 +78,7 @@ describe('suspend', () => {
       );
       const again = await peer.askBatch([capped, capped, capped]);
       expect(again.filter((reply) => reply.actions.length > 0)).toHaveLength(CAP - 1);
-      await client.close();
+      client.close();
       for (const one of peers) one.close();
     }
     expect(running.logLines().filter(({ level }) => level === 50)).toEqual([]);

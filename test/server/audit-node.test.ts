@@ -114,6 +114,8 @@ describe('audit log of the running server', () => {
     expect(await verdict(data)).toMatchObject({ code: 0 });
 
     // Killed while it writes: what was acknowledged as written before is there, and nothing looks like tampering.
+    // The worker that was broken may have had the connection.
+    peer = await WirePeer.connect(running.url);
     let answered = 0;
     const reading = (async () => {
       for (;;) {

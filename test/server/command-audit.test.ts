@@ -17,6 +17,7 @@ const EVENT = { kind: 'access', detail: { command: 'log' } } as const;
 async function folderOfNode(): Promise<ResolvedConfig> {
   const data = join(temporaryFolder('command-audit'), 'data');
   mkdirSync(data);
+  writeFileSync(join(data, 'format'), 'opportune data folder, layout 1\n');
   writeFileSync(join(data, 'secret'), SECRET);
   const log = await AuditLog.open({ dataFolder: data, chain: 'node', key: KEY });
   log.append({ kind: 'start', actor: 'local', atEpochMillis: 1 });

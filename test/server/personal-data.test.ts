@@ -4,19 +4,24 @@
  * a copy of the store from before is as unreadable as the store itself.
  */
 import { once } from 'node:events';
-import { cpSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { run as verifyAudit } from '../../server/commands/audit-verify.ts';
+import { run as makeBackup } from '../../server/commands/backup.ts';
 import { run as eraseKeys } from '../../server/commands/keys-erase.ts';
 import { run as rotateKeys } from '../../server/commands/keys-rotate.ts';
 import { run as printLog } from '../../server/commands/log.ts';
+import { run as replayDecisions } from '../../server/commands/replay-decision.ts';
+import { run as restoreBackup } from '../../server/commands/restore.ts';
 import { runCommand } from './run-command.ts';
 import { RunningNode, temporaryFolder, until } from './running-node.ts';
 import { catalogText, writeCatalog } from './test-catalogs.ts';
 import { WirePeer, type WireReply } from './wire-peer.ts';
 
+const BUILT = new URL('../../dist/workers/backup/', import.meta.url);
 /** Distinct, so that a failure says which way one came out. */
 const MARK = {
   key: 'marked-person-key@example.org',
@@ -144,9 +149,15 @@ describe('personal data', () => {
     expect(record).toMatchObject({ traits: { age: 40, email: MARK.trait } });
     const metrics = (await running.get('/metrics')).text;
     await until(() => bodies.some((body) => body.includes('opportune/identify')));
-    const backup = temporaryFolder('backup');
+    const backup = join(temporaryFolder('backup'), 'made');
+    await expect(runCommand(rotateKeys, [], { data })).rejects.toMatchObject({ code: 'LOCKED' });
     expect(await running.stop()).toBe(0);
 
+    // Computed again without any key, bit for bit: the decision had not seen what the journal may not hold.
+    const replayed = await runCommand(replayDecisions, [], { data, all: true, json: true });
+    expect(replayed.code).toBe(0);
+    expect(JSON.parse(replayed.out)).toMatchObject({ different: 0 });
+    expect((JSON.parse(replayed.out) as { recomputed: number }).recomputed).toBeGreaterThan(0);
     const log = await runCommand(printLog, [], { data });
     const said = [running.stdout, running.stderr, metrics, log.out, ...bodies.map((body) => body.toString('latin1'))];
     for (const text of said) expect(text).not.toMatch(/marked-/);
@@ -155,13 +166,19 @@ describe('personal data', () => {
     expect(log.out).toContain('"page":"home"');
     expect(findIn(data, ['loyalty'])).not.toEqual([]);
 
-    cpSync(join(data, 'store'), join(backup, 'store'), { recursive: true });
+    const made = await runCommand((call) => makeBackup(call, BUILT), [backup], { data });
+    expect(made.code).toBe(0);
+    expect(readdirSync(backup).filter((name) => /key|audit/.test(name))).toEqual([]);
+    expect(findIn(backup, Object.values(MARK))).toEqual([]);
     expect(await runCommand(rotateKeys, [], { data })).toMatchObject({ code: 0 });
     const erased = await runCommand(eraseKeys, [MARK.key], { data });
     expect(erased).toMatchObject({ code: 0, out: expect.stringContaining('1 key erased, of 1') });
     // What was backed up is put back, as if nothing had been erased.
-    rmSync(join(data, 'store'), { recursive: true });
-    cpSync(join(backup, 'store'), join(data, 'store'), { recursive: true });
+    const restored = await runCommand((call) => restoreBackup(call, BUILT), [backup], { data, replace: true });
+    expect(restored).toMatchObject({
+      code: 0,
+      out: expect.stringContaining('keys, master-key, audit: as they were there'),
+    });
     node = await RunningNode.start({ catalog, data, workers: 2 });
     const after = await WirePeer.connect(node.url);
     const left = (await after.must({ op: 'profile', profile: MARK.key })).record;
@@ -174,5 +191,7 @@ describe('personal data', () => {
     const again = (await after.must({ op: 'profile', profile: MARK.key })).record;
     expect(again).toMatchObject({ unreadableTraits: { email: 'erased' } });
     expect(await node.stop()).toBe(0);
+    // The audit log has gone on over the restore.
+    expect(await runCommand(verifyAudit, [], { data })).toMatchObject({ code: 0 });
   });
 });

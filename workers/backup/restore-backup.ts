@@ -12,6 +12,7 @@ import { inspectDataFolder, SECRET_BYTES } from '../store/data-folder.ts';
 import { FolderLock, holderOf, lockedError } from '../store/folder-lock.ts';
 import { BACKUP_ERROR, BackupError } from './backup-error.ts';
 import { type BackupManifest, checkFile, readManifest } from './backup-manifest.ts';
+import { carryOver } from './carry-over.ts';
 import { assertEmpty, fileError, HalfFolder } from './half-folder.ts';
 import type { OnProgress } from './make-backup.ts';
 import { readStore } from './store-reader.ts';
@@ -34,6 +35,8 @@ export interface Restored {
   readonly totals: StoreTotals;
   /** Where the folder is that was there before, or null. */
   readonly movedTo: string | null;
+  /** What of that folder the restored one goes on with: keys of sensitive traits, audit log. */
+  readonly carried: readonly string[];
 }
 
 /** @throws BackupError, DataFolderError or the file system's error; then `data` is as it was. */
@@ -65,6 +68,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
     }
     await takeSecret(half.path, manifest, options.secretFile);
     const totals = await readRestored(half.path, options);
+    const carried = options.doesReplace ? await carryOver(data, half.path) : [];
     const movedTo = options.doesReplace ? await moveAside(data, options.nowEpochMillis) : null;
     try {
       await half.finish();
@@ -72,7 +76,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
       if (movedTo !== null) await rename(movedTo, data);
       throw error;
     }
-    return { manifest, totals, movedTo };
+    return { manifest, totals, movedTo, carried };
   } catch (error) {
     await half.discard();
     throw fileError(error, data);

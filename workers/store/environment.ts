@@ -16,6 +16,7 @@
 import { existsSync, mkdirSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
+import { lacksHead } from './data-file.ts';
 import { checkSeal } from './sealed-value.ts';
 import { STORE_ERROR, StoreError } from './store-error.ts';
 
@@ -159,6 +160,7 @@ export class StoreEnvironment {
 
   /** Opens the environment in this thread. Throws StoreError `OPEN_FAILED`. Blocks for a few file operations. */
   static open(options: EnvironmentOptions): StoreEnvironment {
+    if (lacksHead(options.path)) throw damagedFileError(options.path, 'its head is not one that LMDB writes');
     try {
       return new StoreEnvironment(options);
     } catch (cause) {

@@ -1,7 +1,7 @@
-import { copyFileSync, mkdirSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { missingBytes } from '../../../workers/store/data-file.ts';
+import { lacksHead, missingBytes } from '../../../workers/store/data-file.ts';
 import { LmdbStore } from '../../../workers/store/lmdb-store.ts';
 import { keyOf } from './store-contract.ts';
 import { temporaryFolder } from './temporary-folder.ts';
@@ -48,4 +48,22 @@ test('missingBytes: what was cut off, from one page to all but the head; 0 for a
     writeFileSync(join(cut, 'data.mdb'), new Uint8Array(bytes));
     expect(missingBytes(cut)).toBe(0);
   }
+});
+
+test('lacksHead: a store whose head was overwritten in either place is refused as CORRUPT, before LMDB sees it', async () => {
+  const path = await writtenStore();
+  const file = join(path, 'data.mdb');
+  const bytes = readFileSync(file);
+  expect(lacksHead(path)).toBe(false);
+  for (const at of [18, 24, 4096 + 18, 4096 + 24]) {
+    const damaged = Buffer.from(bytes);
+    damaged[at] = (damaged[at] ?? 0) ^ 0x08;
+    writeFileSync(file, damaged);
+    expect(lacksHead(path)).toBe(true);
+    expect(() => LmdbStore.open({ path, epoch: 2, stream: 0 })).toThrow(
+      expect.objectContaining({ code: 'CORRUPT', path }),
+    );
+  }
+  writeFileSync(file, '');
+  expect(lacksHead(path)).toBe(false);
 });
