@@ -96,6 +96,7 @@ function applyDecision(record: ProfileRecord, effect: Effect, position: EntryPos
   const flags = effect.u8[DECISION.flags] as number;
   const chosenCount = effect.u8[DECISION.chosenCount] as number;
   const hasPrice = (flags & DECISION_FLAG.hasPrice) !== 0;
+  const isPersonal = (flags & DECISION_FLAG.personalPrice) !== 0;
   const skuHash = hasPrice ? effect.getU32(DECISION.skuHash) : 0;
   record.setU32(FIELD.decisionSeq, effect.getU32(DECISION.decisionSeq));
   if (hasPrice) {
@@ -103,7 +104,7 @@ function applyDecision(record: ProfileRecord, effect: Effect, position: EntryPos
       skuHash,
       effect.getF64(DECISION.priceMinor),
       effect.getF64(DECISION.quoteExpiresAt),
-      effect.getU32(DECISION.decisionSeq),
+      isPersonal,
       at,
     );
   }
@@ -130,7 +131,7 @@ function applyDecision(record: ProfileRecord, effect: Effect, position: EntryPos
     record.setLeaseU32(lease, LEASE.journalBatch, position.batch);
     record.setLeaseU32(lease, LEASE.journalOffset, position.offset);
     record.setLeaseU8(lease, LEASE.state, LEASE_STATE.open);
-    record.setLeaseU8(lease, LEASE.flags, leaseFlags);
+    record.setLeaseU8(lease, LEASE.flags, leaseFlags | (isPersonal ? LEASE_FLAG.personalPrice : 0));
     record.setLeaseCostMinor(lease, hasAction ? effect.getF64(chosen + CHOSEN.costMinor) : 0);
     if (leaseFlags & LEASE_FLAG.holdsCap) {
       record.addMoment(MOMENT.decision, actionHash, at, channelHash, at, context.retentionMillis);

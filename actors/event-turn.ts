@@ -404,6 +404,7 @@ export class EventTurn {
     if (!Number.isNaN(priceMinor) && isWithinReward) {
       // A decision has one price, however many actions it has: its quote and its purchase count once.
       const decisionFlags = this.#flagsOfDecision(decisionSeq);
+      if (decisionFlags & LEASE_FLAG.personalPrice) flags |= EVENT_FLAG.personalPrice;
       if (what.flags & EVENT_FLAG.trial && (decisionFlags & LEASE_FLAG.quoteLearnt) === 0) flags |= EVENT_FLAG.quote;
       if (isPurchase && (decisionFlags & LEASE_FLAG.purchaseLearnt) === 0) {
         flags |= EVENT_FLAG.purchase;

@@ -111,6 +111,7 @@ function describeDecision(entry: Effect, catalog: Catalog): Record<string, Plain
         ? {
             sku: catalog.productByHash.get(skuHash)?.sku ?? unknown(skuHash),
             priceMinor: entry.getF64(DECISION.priceMinor),
+            ...(flags & DECISION_FLAG.personalPrice ? { maskedPriceMinor: entry.maskedPriceMinor } : {}),
             propensity: finiteOrNull(entry.getF64(DECISION.pricePropensity)),
             expiresAtEpochMillis: entry.getF64(DECISION.quoteExpiresAt),
           }

@@ -22,6 +22,7 @@ import {
   MOMENT_BYTES,
   MOMENTS_MAX,
   migrateRecord,
+  PERSONAL_QUOTE,
   QUOTE_BYTES,
   QUOTES_MAX,
   RECORD_MARKER,
@@ -322,7 +323,10 @@ export class ProfileRecord {
     for (let i = 0; i < this.quoteCount; i++) if (this.quoteSku(i) === sku) return i;
     return -1;
   }
-  setQuote(sku: number, priceMinor: number, expiresAt: number, sequence: number, now: number): void {
+  quoteIsPersonal(i: number): boolean {
+    return this.u32[((this.base + this.quotesStart + i * QUOTE_BYTES) >>> 2) + 5] === PERSONAL_QUOTE;
+  }
+  setQuote(sku: number, priceMinor: number, expiresAt: number, isPersonal: boolean, now: number): void {
     let i = this.findQuote(sku);
     if (i < 0) {
       for (let old = this.quoteCount - 1; old >= 0; old--) {
@@ -342,7 +346,7 @@ export class ProfileRecord {
     this.f64[start >>> 3] = expiresAt;
     this.f64[(start >>> 3) + 1] = priceMinor;
     this.u32[(start >>> 2) + 4] = sku;
-    this.u32[(start >>> 2) + 5] = sequence;
+    this.u32[(start >>> 2) + 5] = isPersonal ? PERSONAL_QUOTE : 0;
   }
   #removeQuote(i: number): void {
     this.#removeBytes(this.quotesStart + i * QUOTE_BYTES, QUOTE_BYTES);

@@ -16,7 +16,7 @@
  * 152 f64 last purchase at  160 f64 decaying sum of ln gap between purchases, see `decision/purchase-due.ts`
  * 168 trait slots  (f64 each, NaN absent)
  *     moments      (24 B: f64 at, f64 amount, u32 subject, u8 kind, u8 -, u16 count)
- *     quotes       (24 B: f64 expires at, f64 price, u32 sku, u32 quote sequence)
+ *     quotes       (24 B: f64 expires at, f64 price, u32 sku, u32 PERSONAL_QUOTE for one of the person's own)
  *     leases       (64 B, see LEASE)
  *     message ids  (12 B: u32 low, u32 high, u32 epoch seconds; a ring)
  *
@@ -31,6 +31,8 @@ export const MOMENT_BYTES = 24;
 export const QUOTE_BYTES = 24;
 export const LEASE_BYTES = 64;
 export const MESSAGE_BYTES = 12;
+/** No number of a decision, which stood there once. */
+export const PERSONAL_QUOTE = 0xffff_ffff;
 
 export const FIELD = {
   version: 0,
@@ -101,6 +103,8 @@ export const LEASE_FLAG = {
   responseLearnt: 16,
   quoteLearnt: 32,
   purchaseLearnt: 64,
+  /** Its price was the person's own. */
+  personalPrice: 128,
 } as const;
 
 /** A moment of this kind is a standing refusal of the channel it is about; never trimmed by age. */

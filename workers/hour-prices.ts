@@ -4,9 +4,11 @@
  * whoever draws it says from what (`PriceBasis`), so that it can be drawn again.
  */
 import type { Catalog, Product } from '../decision/catalog.ts';
+import { CROSS_INPUTS_MAX, fillInputs, foldInputs, summariseCross } from '../decision/cross-demand.ts';
+import { DEMAND_INPUTS_MAX } from '../decision/demand-inputs.ts';
 import { DEMAND_SLOTS, type Demand, summariseDemand } from '../decision/demand-model.ts';
-import type { PricePoint } from '../decision/pipeline.ts';
 import { choosePrice, createPriceInput, createPriceResult } from '../decision/price.ts';
+import type { PricePoint } from '../decision/price-point.ts';
 import { pricePropensity } from '../decision/price-propensity.ts';
 import { choosePromotion, type PromotedProduct, type Promotion } from '../decision/promotion.ts';
 import { quotesPerHour } from '../decision/quote-traffic.ts';
@@ -14,12 +16,15 @@ import { seedFrom } from '../decision/random.ts';
 import type { HourPrice, PriceTable } from './price-table.ts';
 
 const HOUR_MILLIS = 3_600_000;
+const NO_INPUTS = new Float64Array(DEMAND_INPUTS_MAX);
 
 /** What the price of an hour was drawn from beside the model; negative previous and reference prices stand for none. */
 export interface PriceBasis {
   readonly stockLeft: number;
   readonly previousPriceMinor: number;
   readonly referencePriceMinor: number;
+  /** Of a product with `demandInputs`: a copy. Null in the usual case. */
+  readonly inputs: Float64Array | null;
 }
 
 /** The price of a product and hour, as a shard came to know it. */
@@ -36,7 +41,11 @@ export class HourPrices {
   readonly #seedSecret: Uint32Array;
   /** What is known of a product: its demand, then its traffic. */
   readonly #demandOf: (skuHash: number) => Float64Array;
+  readonly #crossOf: (inputsHash: number) => Float64Array;
   readonly #seeds = new Uint32Array(2);
+  readonly #inputs = new Float64Array(CROSS_INPUTS_MAX);
+  readonly #effects = new Float64Array(CROSS_INPUTS_MAX);
+  readonly #folded = new Float64Array(DEMAND_SLOTS);
   readonly #priceResult = createPriceResult();
   readonly #priceInput = createPriceInput();
   readonly #promotionChoice = { promotion: -1, expectedMargin: 0, plainMargin: 0 };
@@ -49,11 +58,13 @@ export class HourPrices {
     prices: Pick<PriceTable, 'priceOf'>,
     seedSecret: Uint32Array,
     demandOf: (skuHash: number) => Float64Array,
+    crossOf: (inputsHash: number) => Float64Array,
   ) {
     this.#catalog = catalog;
     this.#prices = prices;
     this.#seedSecret = seedSecret;
     this.#demandOf = demandOf;
+    this.#crossOf = crossOf;
   }
 
   setCatalog(catalog: Catalog): void {
@@ -61,13 +72,20 @@ export class HourPrices {
     this.#points.clear();
   }
 
-  pricePoint(product: Product, nowEpochMillis: number, stockLeft: number, wantsExplain: boolean): PricePoint {
+  pricePoint(
+    product: Product,
+    nowEpochMillis: number,
+    stockLeft: number,
+    wantsExplain: boolean,
+    given: Float64Array | null,
+  ): PricePoint {
     const hour = Math.floor(nowEpochMillis / HOUR_MILLIS);
     const known = this.#points.get(product.hash);
     if (known !== undefined && known.hour === hour && !wantsExplain) return known.point;
     let basis: PriceBasis | null = null;
     const price = this.#prices.priceOf(product.index, hour, (previousPriceMinor, referencePriceMinor) => {
-      basis = { stockLeft, previousPriceMinor, referencePriceMinor };
+      const inputs = given === null || product.demandInputs.length === 0 ? null : given.slice();
+      basis = { stockLeft, previousPriceMinor, referencePriceMinor, inputs };
       return this.drawPrice(product, nowEpochMillis, basis);
     });
     const { priceMinor, propensity, promotion } = price;
@@ -80,7 +98,7 @@ export class HourPrices {
       personalised: false,
       propensity,
       promotion: product.promotions[promotion]?.key ?? null,
-      explain: wantsExplain ? this.#explainPrice(product, nowEpochMillis, stockLeft) : {},
+      explain: wantsExplain ? this.#explainPrice(product, nowEpochMillis, stockLeft, given) : {},
     };
     this.#points.set(product.hash, { hour, point });
     return point;
@@ -95,7 +113,7 @@ export class HourPrices {
     const hour = Math.floor(nowEpochMillis / HOUR_MILLIS);
     seedFrom(this.#seedSecret, product.hash, 0, hour, this.#seeds);
     const input = this.#priceInput;
-    input.state = this.#demandOf(product.hash);
+    input.state = this.#stateOf(product, basis.inputs);
     input.listMinor = product.listMinor;
     input.floorMinor = product.floorMinor;
     input.ceilingMinor = product.ceilingMinor;
@@ -116,6 +134,26 @@ export class HourPrices {
     const { priceMinor } = this.#priceResult;
     const propensity = pricePropensity(input, priceMinor);
     return { priceMinor, propensity, promotion: this.#choosePromotion(product) };
+  }
+
+  /** What is known of base and elasticity, as the inputs are. */
+  #stateOf(product: Product, inputs: Float64Array | null): Float64Array {
+    if (product.demandInputs.length === 0) return this.#demandOf(product.hash);
+    fillInputs(product.listMinor, product.listMinor, inputs ?? NO_INPUTS, this.#inputs);
+    foldInputs(this.#crossOf(product.demandInputsHash), 0, this.#inputs, this.#folded);
+    return this.#folded;
+  }
+
+  #explainInputs(product: Product, inputs: Float64Array | null): PricePoint['explain'] {
+    if (product.demandInputs.length === 0) return {};
+    summariseCross(this.#crossOf(product.demandInputsHash), 0, this.#effects, null);
+    return {
+      demandInputs: Array.from(product.demandInputs, ({ kind }, i) => ({
+        kind,
+        value: inputs?.[i] ?? 0,
+        effect: this.#effects[i + 2] ?? 0,
+      })),
+    };
   }
 
   /** By the curve that was just drawn for the price; of a bundle's other product by what is known on average. */
@@ -150,15 +188,21 @@ export class HourPrices {
     input.salvageMinor = product.salvageMinor;
   }
 
-  #explainPrice(product: Product, nowEpochMillis: number, stockLeft: number): PricePoint['explain'] {
-    this.drawPrice(product, nowEpochMillis, { stockLeft, previousPriceMinor: -1, referencePriceMinor: -1 });
+  #explainPrice(
+    product: Product,
+    nowEpochMillis: number,
+    stockLeft: number,
+    inputs: Float64Array | null,
+  ): PricePoint['explain'] {
+    this.drawPrice(product, nowEpochMillis, { stockLeft, previousPriceMinor: -1, referencePriceMinor: -1, inputs });
     const hour = Math.floor(nowEpochMillis / HOUR_MILLIS);
     const { unitsLeft, quotesLeft } = this.#priceInput;
     const drawn = this.#priceResult;
     const { plainMargin, expectedMargin } = this.#promotionChoice;
     const summary = this.#summary;
-    summariseDemand(this.#demandOf(product.hash), 0, summary);
+    summariseDemand(this.#priceInput.state, 0, summary);
     return {
+      ...this.#explainInputs(product, inputs),
       policy: 'one price a product and hour, for everyone',
       hourStartEpochMillis: hour * HOUR_MILLIS,
       elasticityMean: summary.elasticityMean,

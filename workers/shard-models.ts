@@ -8,16 +8,34 @@
  * One thread owns one instance. `epoch` is the version of what is known, named at each commit and merge,
  * and logged with every decision.
  */
-import { DECISION, Effect, EVENT, EVENT_FLAG, OWED_UNITS } from '../actors/effect.ts';
+import { DECISION, DECISION_FLAG, Effect, EVENT, EVENT_FLAG, OWED_UNITS } from '../actors/effect.ts';
 import type { Models } from '../actors/ports.ts';
 import type { Store } from '../actors/store.ts';
 import type { Catalog, Channel, Product } from '../decision/catalog.ts';
-import { DEMAND_SLOTS, learnPurchase, learnQuote, setDemandPrior } from '../decision/demand-model.ts';
+import {
+  addCrossPrior,
+  CROSS_INPUTS_MAX,
+  crossSlots,
+  fillInputs,
+  learnCrossPurchase,
+  learnCrossQuote,
+} from '../decision/cross-demand.ts';
+import { DEMAND_INPUTS_MAX } from '../decision/demand-inputs.ts';
+import {
+  BASE_PRIOR_MEAN,
+  BASE_PRIOR_SD,
+  DEMAND_SLOTS,
+  ELASTICITY_PRIOR_MEAN,
+  ELASTICITY_PRIOR_SD,
+  learnPurchase,
+  learnQuote,
+  setDemandPrior,
+} from '../decision/demand-model.ts';
 import { FeatureVector } from '../decision/features.ts';
 import { LINEAR_DIMENSIONS, LINEAR_PRIORS, LINEAR_SUMS, LinearModel } from '../decision/linear-model.ts';
 import { applyDelta, ModelDelta, rebase } from '../decision/model-delta.ts';
 import { dealParts, PART_KIND, type PartKeys, PartRegister } from '../decision/part-register.ts';
-import type { PricePoint } from '../decision/pipeline.ts';
+import type { PricePoint } from '../decision/price-point.ts';
 import { GAP_SLOTS } from '../decision/purchase-due.ts';
 import { learnTraffic, TRAFFIC_SLOTS } from '../decision/quote-traffic.ts';
 import { DELAY_SLOTS, delayBin, negativeWeight, nextStepAge } from '../decision/response-delay.ts';
@@ -30,6 +48,10 @@ import { HourPrices, type PriceBasis, type SeenPrice } from './hour-prices.ts';
 import type { LearningBox, PublishedLearning, SharedModels } from './learning-exchange.ts';
 import type { HourPrice, PriceTable } from './price-table.ts';
 
+const CROSS_SLOTS = crossSlots(CROSS_INPUTS_MAX);
+/** Base and elasticity as without inputs; a unit of an input moves demand by a factor of about e, up or down. */
+const CROSS_MEANS = [BASE_PRIOR_MEAN, ELASTICITY_PRIOR_MEAN, 0, 0, 0, 0, 0, 0];
+const CROSS_DEVIATIONS = [BASE_PRIOR_SD, ELASTICITY_PRIOR_SD, 1, 1, 1, 1, 1, 1];
 /** What is known of one product: its demand, then its traffic. */
 const PRODUCT_SLOTS = DEMAND_SLOTS + TRAFFIC_SLOTS;
 /** What is known of one channel: its week curve, then how long responses take. */
@@ -58,6 +80,8 @@ export interface ModelState {
   readonly gaps: ReadonlyMap<number, Float64Array>;
   /** Sums of the linear model by part; empty where no catalog has asked for it. */
   readonly linear: ReadonlyMap<number, Float64Array>;
+  /** Demand with inputs, by the hash of their declaration. */
+  readonly cross: ReadonlyMap<number, Float64Array>;
 }
 
 export class ShardModels implements Models, SharedModels {
@@ -71,6 +95,8 @@ export class ShardModels implements Models, SharedModels {
   /** What this shard has learnt and not published; nothing where there is only one. */
   readonly #open: ModelDelta | null;
   readonly #demand: AdditiveTable;
+  /** Demand by more than the price, of products that a catalog declares inputs for. */
+  readonly #cross: AdditiveTable;
   readonly #weeks: AdditiveTable;
   readonly #zones: AdditiveTable;
   readonly #gaps: AdditiveTable;
@@ -86,6 +112,7 @@ export class ShardModels implements Models, SharedModels {
   readonly #decision = new Effect();
   readonly #features = new FeatureVector();
   readonly #hourPrices: HourPrices;
+  readonly #crossInputs = new Float64Array(CROSS_INPUTS_MAX);
   readonly #zoneHashes: number[] = [];
   #catalog: Catalog;
   #hasUnnamed = false;
@@ -109,12 +136,21 @@ export class ShardModels implements Models, SharedModels {
     this.#base = hasPeers ? new ResponseModel() : null;
     this.#open = hasPeers ? new ModelDelta() : null;
     this.#demand = new AdditiveTable(PRODUCT_SLOTS, hasPeers, (row) => setDemandPrior(row, 0));
-    this.#hourPrices = new HourPrices(catalog, prices, seedSecret, (skuHash) => this.#demand.of(skuHash));
+    this.#hourPrices = new HourPrices(
+      catalog,
+      prices,
+      seedSecret,
+      (skuHash) => this.#demand.of(skuHash),
+      (hash) => this.#cross.of(hash),
+    );
     this.#weeks = new AdditiveTable(CHANNEL_SLOTS, hasPeers, (row) => addSendPrior(row, 0));
     this.#zones = new AdditiveTable(TILT_SLOTS, hasPeers, () => {});
     this.#gaps = new AdditiveTable(GAP_SLOTS, hasPeers, () => {});
     this.#linearSums = new AdditiveTable(LINEAR_SUMS, hasPeers, () => {});
-    this.#tables = [this.#demand, this.#weeks, this.#zones, this.#gaps, this.#linearSums];
+    this.#cross = new AdditiveTable(CROSS_SLOTS, hasPeers, (row) =>
+      addCrossPrior(row, 0, CROSS_MEANS, CROSS_DEVIATIONS),
+    );
+    this.#tables = [this.#demand, this.#weeks, this.#zones, this.#gaps, this.#linearSums, this.#cross];
     this.load(state, parts);
   }
 
@@ -131,6 +167,7 @@ export class ShardModels implements Models, SharedModels {
     this.#zones.load(state?.zones);
     this.#gaps.load(state?.gaps);
     this.#linearSums.load(state?.linear);
+    this.#cross.load(state?.cross);
     this.linear = null;
     this.setCatalog(this.#catalog, parts);
     this.settle();
@@ -154,8 +191,14 @@ export class ShardModels implements Models, SharedModels {
 
   // ── reading ────────────────────────────────────────────────────────────────────────────────────
 
-  pricePoint(product: Product, nowEpochMillis: number, stockLeft: number, wantsExplain: boolean): PricePoint {
-    return this.#hourPrices.pricePoint(product, nowEpochMillis, stockLeft, wantsExplain);
+  pricePoint(
+    product: Product,
+    nowEpochMillis: number,
+    stockLeft: number,
+    wantsExplain: boolean,
+    inputs: Float64Array | null,
+  ): PricePoint {
+    return this.#hourPrices.pricePoint(product, nowEpochMillis, stockLeft, wantsExplain, inputs);
   }
 
   /** Told of each price of a product and hour that is new here. */
@@ -226,15 +269,21 @@ export class ShardModels implements Models, SharedModels {
     this.hasNews = true;
   }
 
-  #learnResponse(event: Effect, flags: number): void {
+  /** The decision that an event is about, or null when it has left the journal. */
+  #decisionOf(event: Effect): Effect | null {
     const bytes = this.#store.readJournal({
       epoch: event.getU32(EVENT.decisionEpoch),
       stream: event.getU32(EVENT.decisionStream),
       batch: event.getU32(EVENT.decisionBatch),
     });
-    if (bytes === undefined) return;
+    if (bytes === undefined) return null;
     const decision = this.#decision;
-    if (decision.load(bytes, event.getU32(EVENT.decisionOffset)) < 0) return;
+    return decision.load(bytes, event.getU32(EVENT.decisionOffset)) < 0 ? null : decision;
+  }
+
+  #learnResponse(event: Effect, flags: number): void {
+    const decision = this.#decisionOf(event);
+    if (decision === null) return;
     const features = this.#features;
     features.reset();
     for (let i = 1; i < decision.getU16(DECISION.featureCount); i++)
@@ -292,14 +341,33 @@ export class ShardModels implements Models, SharedModels {
     const state = this.#demand.of(product.hash);
     const before = Float64Array.from(state);
     const priceMinor = event.getF64(EVENT.priceMinor);
+    // Who gets a price of their own is no accident: what they buy says nothing about what others would.
+    const isPersonal = (flags & EVENT_FLAG.personalPrice) !== 0;
     if (flags & EVENT_FLAG.quote) {
-      learnQuote(state, 0, priceMinor, product.listMinor);
+      if (!isPersonal) learnQuote(state, 0, priceMinor, product.listMinor);
       learnTraffic(state, DEMAND_SLOTS, event.getF64(EVENT.eventAt));
     }
-    if (flags & EVENT_FLAG.purchase)
+    if (flags & EVENT_FLAG.purchase && !isPersonal)
       learnPurchase(state, 0, priceMinor, product.listMinor, event.getF64(EVENT.quantity));
     this.#demand.addChange(product.hash, before);
+    if (product.demandInputs.length > 0 && !isPersonal) this.#learnCross(event, product, flags);
     this.hasNews = true;
+  }
+
+  /** What moved demand when the price was quoted stands in the decision. */
+  #learnCross(event: Effect, product: Product, flags: number): void {
+    const decision = this.#decisionOf(event);
+    if (decision === null || ((decision.u8[DECISION.flags] as number) & DECISION_FLAG.demandInputs) === 0) return;
+    // Inputs of another declaration have the same places and another meaning.
+    if (decision.inputsHash !== product.demandInputsHash) return;
+    const start = (decision.inputsStart() >>> 2) + 1;
+    const inputs = decision.f32.subarray(start, start + DEMAND_INPUTS_MAX);
+    fillInputs(event.getF64(EVENT.priceMinor), product.listMinor, inputs, this.#crossInputs);
+    const state = this.#cross.of(product.demandInputsHash);
+    const before = Float64Array.from(state);
+    if (flags & EVENT_FLAG.quote) learnCrossQuote(state, 0, this.#crossInputs);
+    if (flags & EVENT_FLAG.purchase) learnCrossPurchase(state, 0, this.#crossInputs, event.getF64(EVENT.quantity));
+    this.#cross.addChange(product.demandInputsHash, before);
   }
 
   /** A signal without a channel counts for every channel. */
@@ -367,6 +435,7 @@ export class ShardModels implements Models, SharedModels {
       zones: this.#zones.shared,
       gaps: this.#gaps.shared,
       linear: this.#linearSums.shared,
+      cross: this.#cross.shared,
     };
   }
 }

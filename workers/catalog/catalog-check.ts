@@ -3,8 +3,7 @@
  * rules compile. Works on the raw values and looks only at those of the right type, so that a file with
  * a wrong shape in one place is still checked everywhere else and all problems come out at once.
  */
-import type { TraitSpec, TraitType } from '../../decision/catalog.ts';
-import { FACTS, type FactName, isFactName, SEGMENT_NAMES } from '../../decision/facts.ts';
+import type { TraitType } from '../../decision/catalog.ts';
 import { SEND_HORIZON_MILLIS_MAX } from '../../decision/send-time.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
 import { CATALOG_LIMITS } from './catalog-limits.ts';
@@ -19,7 +18,6 @@ import {
 } from './durations.ts';
 import { isTimeZone } from './local-hour.ts';
 import { nearestMatch } from './nearest-match.ts';
-import type { TraitTable } from './rule-check.ts';
 import type { RuleParser } from './rule-parser.ts';
 import type { DocumentPath } from './yaml-source.ts';
 
@@ -36,7 +34,7 @@ interface FindingDetails {
   readonly ruleOffset?: number;
 }
 
-const TRAIT_TYPES: readonly string[] = [
+export const TRAIT_TYPES: readonly string[] = [
   'integer',
   'number',
   'boolean',
@@ -45,68 +43,20 @@ const TRAIT_TYPES: readonly string[] = [
   'timeZone',
 ] satisfies TraitType[];
 
-function mapOf(value: unknown): RawMap {
+export function mapOf(value: unknown): RawMap {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as RawMap) : {}; // just checked
 }
 
-function listOf(value: unknown): readonly unknown[] {
+export function listOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
-function textOf(value: unknown): string | null {
+export function textOf(value: unknown): string | null {
   return typeof value === 'string' ? value : null;
 }
 
-function numberOf(value: unknown): number | null {
+export function numberOf(value: unknown): number | null {
   return typeof value === 'number' && Number.isFinite(value) ? value : null;
-}
-
-/** Declared traits in file order; null where the type is missing or wrong (the shape check says so). */
-export function readTraits(root: unknown): TraitTable {
-  const traits = new Map<string, TraitSpec | null>();
-  for (const [name, raw] of Object.entries(mapOf(mapOf(mapOf(root).profile).traits))) {
-    const { type, min, max, values, unit, ...flags } = mapOf(raw);
-    if (typeof type !== 'string' || !TRAIT_TYPES.includes(type)) {
-      traits.set(name, null);
-      continue;
-    }
-    traits.set(name, {
-      index: traits.size,
-      name,
-      hash: murmur3Text(name, 0),
-      type: type as TraitType, // one of TRAIT_TYPES
-      min: numberOf(min),
-      max: numberOf(max),
-      values: listOf(values).filter((value) => typeof value === 'string'),
-      unit: textOf(unit),
-      isProtected: flags.protected === true,
-      isSensitive: flags.sensitive === true,
-      isFact: false,
-    });
-  }
-  for (const name of listOf(mapOf(mapOf(root).profile).facts)) {
-    if (typeof name === 'string' && isFactName(name) && !traits.has(name))
-      traits.set(name, factTrait(name, traits.size));
-  }
-  return traits;
-}
-
-function factTrait(name: FactName, index: number): TraitSpec {
-  const { type, min, max, unit } = FACTS[name];
-  const isEnum = type === 'enum';
-  return {
-    index,
-    name,
-    hash: murmur3Text(name, 0),
-    type,
-    min: isEnum ? null : min,
-    max: isEnum ? null : max,
-    values: isEnum ? SEGMENT_NAMES : [],
-    unit,
-    isProtected: false,
-    isSensitive: false,
-    isFact: true,
-  };
 }
 
 /** Reports everything about `root` that the shape check cannot see. */
@@ -128,6 +78,8 @@ export function checkCatalog(root: unknown, rules: RuleParser, counters: Counter
   checkDistinct(skus, (index) => ['products', index, 'sku'], sink);
   for (const [index, product] of listOf(catalog.products).entries())
     checkProduct(['products', index], mapOf(product), skus, sink);
+  checkPersonalPrices(catalog, rules, sink);
+  checkDemandInputs(catalog, skus, sink);
   const keys = listOf(catalog.actions).map((action) => textOf(mapOf(action).key));
   checkDistinct(keys, (index) => ['actions', index, 'key'], sink);
   for (const [index, action] of listOf(catalog.actions).entries()) {
@@ -297,6 +249,70 @@ function checkPromotions(
     if (other === null) continue;
     if (other === textOf(product.sku)) sink.find([...at, 'bundleSku'], 'a product is no bundle with itself');
     else if (!skus.includes(other)) unknownName([...at, 'bundleSku'], other, skus, 'product', sink);
+  }
+}
+
+/** Traits that no price may depend on, and so no context value of their name. */
+function hiddenTraits(catalog: RawMap): string[] {
+  const traits = Object.entries(mapOf(mapOf(catalog.profile).traits));
+  return traits
+    .filter(([, trait]) => mapOf(trait).protected === true || mapOf(trait).sensitive === true)
+    .map(([name]) => name);
+}
+
+const INPUT_KINDS = [['context', 'usualMinor'], ['context', 'mean', 'scale'], ['product'], ['hour']];
+
+/** What moves demand is one thing each, of the world and not of a person. */
+function checkDemandInputs(catalog: RawMap, skus: readonly (string | null)[], sink: FindingSink): void {
+  const traits = Object.keys(mapOf(mapOf(catalog.profile).traits));
+  for (const [index, raw] of listOf(catalog.products).entries()) {
+    const product = mapOf(raw);
+    for (const [n, input] of listOf(product.demandInputs).map(mapOf).entries()) {
+      const at = ['products', index, 'demandInputs', n];
+      const given = Object.keys(input);
+      if (!INPUT_KINDS.some((kind) => kind.length === given.length && kind.every((name) => given.includes(name))))
+        sink.find(at, `must have exactly one of ${INPUT_KINDS.map((kind) => kind.join(' with ')).join(', ')}`);
+      const { context, product: other } = input;
+      if (typeof context === 'string' && traits.includes(context))
+        sink.find(
+          [...at, 'context'],
+          `"${context}" is a trait: one price an hour cannot follow what differs between people`,
+        );
+      if (typeof other !== 'string') continue;
+      if (other === textOf(product.sku)) sink.find([...at, 'product'], 'its own price is in its demand already');
+      else if (!skus.includes(other)) unknownName([...at, 'product'], other, skus, 'product', sink);
+    }
+  }
+}
+
+/** A price of one's own is declared on purpose, with the gap it may make, and never by what is protected. */
+function checkPersonalPrices(catalog: RawMap, rules: RuleParser, sink: FindingSink): void {
+  const hidden = hiddenTraits(catalog);
+  const isDefault = mapOf(catalog.decision).personalPrice === true;
+  for (const [index, raw] of listOf(catalog.products).entries()) {
+    const product = mapOf(raw);
+    const at = ['products', index, 'personalDiscounts'];
+    const discounts = listOf(product.personalDiscounts).map(mapOf);
+    if (discounts.length === 0) {
+      if (product.personalPrice === true)
+        sink.find(['products', index, 'personalPrice'], 'has no personalDiscounts: every price is that of everybody');
+      continue;
+    }
+    if (!(typeof product.personalPrice === 'boolean' ? product.personalPrice : isDefault))
+      sink.find(at, 'are given only with personalPrice: true, for the product or in decision');
+    const gap = numberOf(product.groupGapBasisPointsMax);
+    if (gap === null) sink.find(at, 'need groupGapBasisPointsMax: how far may two prices of one hour lie apart?');
+    for (const [n, { when, basisPoints }] of discounts.entries()) {
+      checkRule([...at, n, 'when'], when, rules, sink);
+      const named = hidden.find((name) =>
+        textOf(when)?.match(new RegExp(`\\bcontext\\s*(\\.\\s*|\\[\\s*["'])${name}\\b`)),
+      );
+      if (named !== undefined)
+        sink.find([...at, n, 'when'], `no price may depend on "${named}", sent in the context or not`);
+      const points = numberOf(basisPoints);
+      if (gap !== null && points !== null && points > gap)
+        sink.find([...at, n, 'basisPoints'], `${points} is more than groupGapBasisPointsMax ${gap} allows`);
+    }
   }
 }
 
