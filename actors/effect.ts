@@ -162,8 +162,11 @@ export const EVENT_FLAG = {
 /** A trial is learnt in parts of this size. */
 export const OWED_UNITS = 256;
 
-/** Offsets of identify (a MessagePack map of traits) and of release (a decision). */
-export const IDENTIFY = { traitBytes: 48, traits: 56 } as const;
+/**
+ * Offsets of identify (a MessagePack map of traits) and of release (a decision). `fit` is 0 where a caller set the
+ * traits; facts carry the number of the fit that computed them.
+ */
+export const IDENTIFY = { traitBytes: 48, fit: 52, traits: 56 } as const;
 export const LEASE_EFFECT = { decisionSeq: 48 } as const;
 
 /** What a ledger operation does to its budget or stock. */

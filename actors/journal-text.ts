@@ -39,10 +39,12 @@ export function describeEntry(entry: Effect, catalog: Catalog, decoder: Property
       return { type: 'event', ...common, ...describeEvent(entry, catalog, decoder) };
     case EFFECT.identify: {
       const end = IDENTIFY.traits + entry.getU32(IDENTIFY.traitBytes);
+      const fit = entry.getU32(IDENTIFY.fit);
       return {
         type: 'identify',
         ...common,
         traits: Object.keys(decoder.decodeProperties(entry.u8.slice(IDENTIFY.traits, end))),
+        ...(fit === 0 ? {} : { fit }),
       };
     }
     case EFFECT.release:

@@ -79,10 +79,12 @@ export class ProfileTurn {
   #describeTraits(out: Record<string, Plain>): void {
     const runtime = this.#runtime;
     const shown: Record<string, Plain> = {};
+    const facts: Record<string, Plain> = {};
     const unreadable: Record<string, Plain> = {};
+    const { traitByName } = runtime.index.catalog;
     for (const [name, value] of Object.entries(runtime.readCold().traits)) {
       if (!(value instanceof SealedTrait)) {
-        shown[name] = value;
+        (traitByName.get(name)?.isFact === true ? facts : shown)[name] = value;
         continue;
       }
       const opened = runtime.options.sealer?.open(value, name, runtime.record) ?? { problem: 'unavailable' as const };
@@ -90,6 +92,7 @@ export class ProfileTurn {
       else unreadable[name] = opened.problem;
     }
     out.traits = shown;
+    if (Object.keys(facts).length > 0) out.facts = facts;
     if (Object.keys(unreadable).length > 0) out.unreadableTraits = unreadable;
   }
 
@@ -102,6 +105,7 @@ export class ProfileTurn {
       if (!catalog.keepsAdditionalTraits) return `${at}: the catalog declares no such trait`;
       return typeof value === 'object' && value !== null ? `${at}: expected a string, number or boolean` : null;
     }
+    if (spec.isFact) return `${at}: a fact, which fits compute and nobody sets`;
     if (value === null || value === undefined) return null;
     const reason = reasonAgainst(spec, value);
     if (reason !== null) return `${at}: expected ${reason}, got ${kindOf(value)}`;

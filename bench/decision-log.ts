@@ -105,6 +105,7 @@ export async function writeDecisionLog(plan: DecisionLogPlan): Promise<WrittenDe
         traced: () => {},
         burst: () => {},
         checkpointed: () => {},
+        factsTaken: () => {},
       },
     });
     shard.recover();

@@ -25,6 +25,8 @@ export interface TraitSpec {
   readonly isProtected: boolean;
   /** Personal: kept in the cold record only, never a feature, never logged. */
   readonly isSensitive: boolean;
+  /** One of `facts.ts`: computed by a fit, and nobody may set it. */
+  readonly isFact: boolean;
 }
 
 /** What a counter or cap counts. `event` is a tracked event by name; the others are about an action. */

@@ -13,6 +13,7 @@
 import type { Properties } from '../proto/messages.ts';
 import { murmur3Text } from '../proto/murmur3.ts';
 import type { Catalog, EventCounter, TraitSpec } from './catalog.ts';
+import { NO_FEATURE } from './facts.ts';
 import { naturalLogarithm } from './normal.ts';
 import type { RuleScope } from './rule.ts';
 
@@ -122,6 +123,7 @@ function compile(catalog: Catalog): FeaturePlan {
       withheld.add(spec.name);
       continue;
     }
+    if (spec.isFact && spec.name === NO_FEATURE) continue;
     const hash = mixHash(KIND.trait, spec.hash);
     // An enum's value is hashed by its text: reordering the declaration must not swap what was learnt.
     const valueHashes =

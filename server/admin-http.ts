@@ -19,7 +19,7 @@ import { LOGIN_REFUSED, type LoginVerdict } from './access/login-verdict.ts';
 import { ANONYMOUS, type Login } from './access/principal.ts';
 import { type HttpOperation, OPERATION, permits } from './access/roles.ts';
 import { isLoopback } from './config.ts';
-import { isHealthy, isReady, type NodeStatus } from './node-status.ts';
+import { isHealthy, isReady, type NodeStatus, type RelatedProducts } from './node-status.ts';
 import { OperatorError } from './operator-error.ts';
 import type { TransportTls } from './transport.ts';
 
@@ -32,6 +32,10 @@ export const ADMIN_LIMITS = {
   connectionsMax: 256,
 } as const;
 
+/** As many as a fit keeps of a product. */
+const RELATED_MAX = 10;
+const SKU_LENGTH_MAX = 64;
+
 /** Ways to break a worker on purpose: an error nobody catches, an end without warning, an event loop that hangs. */
 export const DRILLS = ['worker-error', 'worker-exit', 'worker-hang'] as const;
 export type Drill = (typeof DRILLS)[number];
@@ -40,6 +44,8 @@ export interface AdminSource {
   status(): NodeStatus;
   /** Prometheus text format 0.0.4. */
   metricsText(): Promise<string>;
+  /** What goes with a product, best first; null where nothing is known of it. */
+  related(tenant: string, sku: string): RelatedProducts | null;
   /** JSON Schema of the catalog file. */
   catalogSchema(): Promise<unknown>;
   /** What breaks one worker on purpose; null when there is no such worker. Absent unless drills are on. */
@@ -84,9 +90,9 @@ interface Route {
   readonly about: string;
   /** What the caller's roles must permit. */
   readonly operation: HttpOperation;
-  /** Answered to everybody, in short: `isFull` says whether the caller may see all. */
+  /** Answered to everybody, in short: `isFull` says whether the caller may see all, `tenant` whose data it may be. */
   readonly isOpen?: true;
-  answer(url: URL, response: ServerResponse, isFull: boolean): Promise<void> | void;
+  answer(url: URL, response: ServerResponse, isFull: boolean, tenant: string): Promise<void> | void;
 }
 
 /** Starts listening. @throws OperatorError PORT_IN_USE, PORT_REFUSED or LISTEN_FAILED. */
@@ -172,6 +178,12 @@ function routesOf(source: AdminSource): ReadonlyMap<string, Route> {
       send(response, 200, 'application/schema+json', `${JSON.stringify(await source.catalogSchema(), null, 2)}\n`);
     },
   });
+  routes.set('/v1/related', {
+    method: 'GET',
+    about: 'what goes with a product, as the last fit found: ?sku=SKU&limit=N',
+    operation: 'related',
+    answer: (url, response, _isFull, tenant) => answerRelated(source, url, response, tenant),
+  });
   const { drill } = source;
   if (drill !== undefined) {
     for (const name of DRILLS) {
@@ -193,6 +205,28 @@ function routesOf(source: AdminSource): ReadonlyMap<string, Route> {
     },
   });
   return routes;
+}
+
+/** An unknown product has no related ones: that is an answer, not an error, as of one nobody has bought yet. */
+function answerRelated(source: AdminSource, url: URL, response: ServerResponse, tenant: string): void {
+  const sku = url.searchParams.get('sku') ?? '';
+  const limit = url.searchParams.get('limit') ?? String(RELATED_MAX);
+  const problem =
+    sku === '' || sku.length > SKU_LENGTH_MAX
+      ? `query parameter sku must have 1 to ${SKU_LENGTH_MAX} characters, got ${sku.length}`
+      : !/^\d{1,2}$/.test(limit) || Number(limit) < 1 || Number(limit) > RELATED_MAX
+        ? `query parameter limit must be a whole number from 1 to ${RELATED_MAX}, got ${JSON.stringify(limit.slice(0, 20))}`
+        : null;
+  if (problem !== null) {
+    sendProblem(response, { status: 400, title: 'Bad Request', detail: problem });
+    return;
+  }
+  const found = source.related(tenant, sku);
+  sendJson(response, 200, {
+    sku,
+    fittedAtEpochMillis: found?.fittedAtEpochMillis ?? null,
+    related: (found?.related ?? []).slice(0, Number(limit)).map(([other, score]) => ({ sku: other, score })),
+  });
 }
 
 function answerDrill(name: Drill, drill: NonNullable<AdminSource['drill']>, url: URL, response: ServerResponse): void {
@@ -244,7 +278,8 @@ async function handle(
       const detail = `no role of this token permits ${url.pathname} (operation ${route.operation})`;
       return sendProblem(response, { status: 403, title: 'Forbidden', detail, code: FAULT.permissionDenied.code });
     }
-    await route.answer(url, response, isPermitted);
+    const tenant = 'status' in login ? '' : login.principal.tenant;
+    await route.answer(url, response, isPermitted, tenant);
   } catch (error) {
     // The reason may hold paths or values of ours: the operator finds it in the log, not the caller in the answer.
     if (response.headersSent) response.destroy();

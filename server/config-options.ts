@@ -43,6 +43,7 @@ export interface ConfigValues {
   readonly idleMillis: number;
   readonly leaseMillisMax: number;
   readonly journalKeepGigabytes: number;
+  readonly fitEveryHours: number;
   readonly drainSeconds: number;
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
   readonly slowMillis: number;
@@ -350,6 +351,13 @@ export const OPTIONS: { readonly [Key in ConfigKey]: OptionSpec } = {
     check: real(0.1, 100_000, 'a number of gigabytes'),
     byDefault: 10,
     description: 'Journal kept on disk for log and replay; the oldest part beyond it is dropped.',
+  },
+  fitEveryHours: {
+    form: 'number',
+    check: real(0, 8760, 'a number of hours'),
+    byDefault: 24,
+    description:
+      'Hours from one fit of facts to the next, while the catalog declares facts; 0 leaves it to `opportune fit`.',
   },
   drainSeconds: {
     form: 'number',

@@ -176,6 +176,10 @@ function observeNode(provider: MeterProvider, status: () => NodeStatus): void {
   gauge(NODE_GAUGES.draining, (node) => (node.isDraining ? 1 : 0));
   gauge(NODE_GAUGES.auditWritable, (node) => (node.isAuditWritable === false ? 0 : 1));
   gauge(NODE_GAUGES.startTime, (node) => node.startedAtEpochMillis / 1000);
+  gauge(NODE_GAUGES.fitTime, (node) => (node.fit.fittedAtEpochMillis ?? 0) / 1000);
+  gauge(NODE_GAUGES.fitGood, (node) => (node.fit.isLastGood === false ? 0 : 1));
+  gauge(NODE_GAUGES.fitPeople, (node) => node.fit.people);
+  gauge(NODE_GAUGES.fitPending, (node) => node.fit.shardsPending);
   gauge(NODE_GAUGES.catalogActions, (node) => node.catalog.actions);
   gauge(NODE_GAUGES.residentMemory, residentMemoryBytes);
   meter.createObservableGauge(NODE_GAUGES.shardReady.name, NODE_GAUGES.shardReady).addCallback((result) => {

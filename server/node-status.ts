@@ -29,6 +29,22 @@ export interface CatalogStatus {
   readonly refused: string | null;
 }
 
+/** What goes with a product, as a fit found it. */
+export interface RelatedProducts {
+  readonly fittedAtEpochMillis: number;
+  readonly related: readonly (readonly [sku: string, score: number])[];
+}
+
+export interface FitStatus {
+  /** When the newest results were begun, or null where there are none. */
+  readonly fittedAtEpochMillis: number | null;
+  readonly people: number;
+  /** Whether the last fit, or the last look at its results, went well; null where there was none. */
+  readonly isLastGood: boolean | null;
+  /** Shards whose people do not all have the newest facts yet. */
+  readonly shardsPending: number;
+}
+
 export interface NodeStatus {
   /** Version of Opportune. */
   readonly version: string;
@@ -38,6 +54,7 @@ export interface NodeStatus {
   readonly isAuditWritable?: boolean;
   readonly shards: readonly ShardStatus[];
   readonly catalog: CatalogStatus;
+  readonly fit: FitStatus;
 }
 
 export interface NodeAddresses {

@@ -30,6 +30,7 @@ import { tenantsOf } from './access/access-options.ts';
 import { NodeAccess } from './access/node-access.ts';
 import { type AdminHttp, type Drill, startAdminHttp } from './admin-http.ts';
 import type { ResolvedConfig } from './config.ts';
+import { FitKeeper } from './fit-keeper.ts';
 import { assertPortFree } from './listen-port.ts';
 import { createLog, type Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -115,6 +116,7 @@ class Node implements RunningNode {
   #metrics: Promise<Metrics> | null = null;
   #tracing: Promise<Tracing> | null = null;
   #admin: AdminHttp | null = null;
+  readonly #fits: readonly FitKeeper[];
   #watcher: FSWatcher | null = null;
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #crew: ShardCrew;
@@ -133,8 +135,23 @@ class Node implements RunningNode {
     this.#otel = readOtelEnvironment(process.env, config.traceSampleRatio);
     this.#auditMemory = createAuditMemory(config.workers);
     this.#tenants = tenantsOf(config).map((name) => new TenantEstate(name, config.workers));
+    this.#fits = this.#tenants.map((estate, tenant) => this.#fitsOf(estate.folderIn(config.data), tenant));
     this.failed = new Promise((resolve) => {
       this.#fail = resolve;
+    });
+  }
+
+  #fitsOf(data: string, tenant: number): FitKeeper {
+    return new FitKeeper({
+      data,
+      everyHours: this.#config.fitEveryHours,
+      shards: this.#config.workers,
+      log: this.#log,
+      isServing: () => this.#shards.every((shard) => shard.state === 'ready'),
+      declaredFacts: () => this.#catalog?.file.profile?.facts ?? [],
+      offer: (shard, facts) => {
+        if (this.#shards[shard]?.state === 'ready') this.#tell(shard, { kind: 'facts', tenant, facts });
+      },
     });
   }
 
@@ -160,6 +177,8 @@ class Node implements RunningNode {
       {
         status: () => this.status(),
         metricsText: async () => (await this.#loadMetrics()).prometheusText(),
+        related: (tenant, sku) =>
+          this.#fits[this.#tenants.findIndex(({ name }) => name === tenant)]?.related(sku) ?? null,
         catalogSchema: async () => (await import('../workers/catalog/catalog-schema.ts')).catalogJsonSchema(),
         ...(config.drills ? { drill: (drill: Drill, worker: number) => this.#drill(drill, worker) } : {}),
       },
@@ -180,6 +199,7 @@ class Node implements RunningNode {
     this.#timers.push(
       setInterval(() => this.#tell(0, { kind: 'trim', keepBytes: config.journalKeepGigabytes * 1e9 }), TRIM_MILLIS),
     );
+    for (const fits of this.#fits) fits.begin();
     this.#watch = this.#beginWatch();
     for (const [tenant, estate] of this.#tenants.entries())
       estate.beginSnapshots(() => this.#tell(0, { kind: 'snapshot', tenant }));
@@ -295,6 +315,10 @@ class Node implements RunningNode {
       case 'ready':
         shard.state = 'ready';
         shard.problem = null;
+        for (const fits of this.#fits) fits.shardReady(shard.index);
+        break;
+      case 'factsTaken':
+        this.#fits[message.tenant]?.factsTaken(shard.index, message.counts);
         break;
       case 'readOnly':
         if (message.isReadOnly) shard.readOnly.add(message.tenant);
@@ -766,6 +790,7 @@ class Node implements RunningNode {
         traits: Object.keys(file?.profile?.traits ?? {}).length,
         refused: this.#catalogRefused,
       },
+      fit: (this.#fits[0] as FitKeeper).status, // the default tenant is always there
     };
   }
 
@@ -795,6 +820,7 @@ class Node implements RunningNode {
     for (const timer of this.#timers) clearInterval(timer);
     clearTimeout(this.#spareTimer);
     this.#access?.close();
+    await Promise.all(this.#fits.map((fits) => fits.close()));
     if (this.#shards[0]?.state === 'ready') {
       await within(this.#askSnapshots(0), 2_000);
       for (const tenant of this.#tenants) await tenant.settleSnapshots();

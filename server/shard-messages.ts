@@ -5,12 +5,14 @@
  *   main: begin ─▸ worker: recovered ─▸ main (waits for all) ─▸ listen ─▸ worker: listening(port) ─▸ main ─▸ serve(map) ─▸ worker: ready
  */
 import type { MessagePort } from 'node:worker_threads';
+import type { FactRows } from '../actors/fact-turn.ts';
 import type { ZoneData } from '../decision/local-time.ts';
 import type { PartKeys } from '../decision/part-register.ts';
 import type { ShardAddress } from '../proto/messages.ts';
 import type { AuditMemory } from '../workers/audit/audit-gate.ts';
 import type { AuditEvent } from '../workers/audit/audit-record.ts';
 import type { CatalogSource } from '../workers/catalog/catalog-source.ts';
+import type { FactCounts } from '../workers/fact-feed.ts';
 import type { ModelSnapshot } from '../workers/jobs/model-snapshot-file.ts';
 import type { LearningMemory } from '../workers/learning-exchange.ts';
 import type { PriceMemory } from '../workers/price-table.ts';
@@ -97,6 +99,7 @@ export type ToShard =
   | { readonly kind: 'tls'; readonly tls: TransportTls }
   /** Look at the files of keys now. */
   | { readonly kind: 'refreshAccess' }
+  | { readonly kind: 'facts'; readonly tenant: number; readonly facts: FactRows }
   | { readonly kind: 'drain'; readonly seconds: number }
   | { readonly kind: 'stop' }
   | { readonly kind: 'drill'; readonly drill: Drill }
@@ -128,6 +131,7 @@ export type FromShard =
   | { readonly kind: 'snapshot'; readonly tenant: number; readonly snapshot: ModelSnapshot | null }
   | { readonly kind: 'catalogApplied'; readonly version: string; readonly reason: string | null }
   | { readonly kind: 'trimmed'; readonly tenant: number; readonly batches: number }
+  | { readonly kind: 'factsTaken'; readonly tenant: number; readonly counts: FactCounts }
   | { readonly kind: 'drained' }
   /** By tenant, whether all records and a last checkpoint are on disk. */
   | { readonly kind: 'stopped'; readonly isWritten: readonly boolean[] }

@@ -138,6 +138,7 @@ function createTenant(tenant: TenantData, index: number): Tenant {
       burst: (isOn) => host.burst(isOn),
       traced: (records) => tell({ kind: 'traces', records }),
       checkpointed: () => tell({ kind: 'checkpointed', tenant: index }),
+      factsTaken: (counts) => tell({ kind: 'factsTaken', tenant: index, counts }),
     },
   });
   return { name: tenant.name, requests: shard.requests, metrics, shard, vault };
@@ -316,6 +317,9 @@ main.on('message', (message: ToShard) => {
       return;
     case 'refreshAccess':
       refreshAccess();
+      return;
+    case 'facts':
+      tenants[message.tenant]?.shard.takeFacts(message.facts);
       return;
     case 'drain':
       void drain(message.seconds);

@@ -46,9 +46,14 @@ export class TenantEstate {
     this.metricsBuffers = Array.from({ length: workers }, createMetricsBuffer);
   }
 
+  /** Where its data lies. @param data the node's data folder */
+  folderIn(data: string): string {
+    return this.name === DEFAULT_TENANT ? data : join(data, 'tenants', this.name);
+  }
+
   /** Takes the folder. Rejects with DataFolderError. */
   async open(data: string): Promise<DataFolder> {
-    this.#folder = await openDataFolder(this.name === DEFAULT_TENANT ? data : join(data, 'tenants', this.name));
+    this.#folder = await openDataFolder(this.folderIn(data));
     return this.#folder;
   }
 

@@ -166,6 +166,14 @@ export const NODE_GAUGES = {
   shardReady: info('opportune_shard_ready', '1', '1 while the shard is ready.'),
   startTime: info('opportune_start_time_seconds', 's', 'When the node started, in seconds since 1970.'),
   residentMemory: info('opportune_resident_memory_bytes', 'By', 'Resident memory of the process.'),
+  fitTime: info(
+    'opportune_fit_time_seconds',
+    's',
+    'When the newest fit of facts began, in seconds since 1970; 0: none.',
+  ),
+  fitGood: info('opportune_fit_good', '1', '1 while the last fit and its results are sound, 0 after one that failed.'),
+  fitPeople: info('opportune_fit_people', '{person}', 'People of the newest fit.'),
+  fitPending: info('opportune_fit_shards_pending', '{shard}', 'Shards whose people do not all have the newest facts.'),
   catalogActions: info('opportune_catalog_actions', '{action}', 'Actions in the catalog in force.'),
 } as const satisfies Record<string, MetricInfo>;
 export const NODE_COUNTERS = {

@@ -11,6 +11,7 @@ import { ActorRuntime, type RuntimeStats } from '../actors/actor-runtime.ts';
 import { DecideTurn } from '../actors/decide-turn.ts';
 import { EFFECT, Effect, EVENT } from '../actors/effect.ts';
 import { EventTurn } from '../actors/event-turn.ts';
+import type { FactRows } from '../actors/fact-turn.ts';
 import { JournalMarks } from '../actors/journal-marks.ts';
 import { ProfileTurn } from '../actors/profile-turn.ts';
 import type { TraitSealer } from '../actors/sealed-trait.ts';
@@ -23,6 +24,7 @@ import type { PartKeys } from '../decision/part-register.ts';
 import type { AuditOutlet } from './audit/audit-gate.ts';
 import { epochMillis, eventLoopUtilisation } from './clock.ts';
 import { coldCodec } from './cold-codec.ts';
+import { type FactCounts, FactFeed } from './fact-feed.ts';
 import type { ModelSnapshot } from './jobs/model-snapshot-file.ts';
 import { LearningExchange, type LearningMemory } from './learning-exchange.ts';
 import { COUNTER, type CounterName, GAUGE, type MetricsWriter } from './metrics-layout.ts';
@@ -95,6 +97,8 @@ export interface ShardEvents {
   burst(isOn: boolean): void;
   /** A checkpoint is on disk. */
   checkpointed(): void;
+  /** This shard's people have the facts of a fit. */
+  factsTaken(counts: FactCounts): void;
 }
 
 export class Shard {
@@ -108,6 +112,7 @@ export class Shard {
   readonly #decideTurn: DecideTurn;
   readonly #exchange: LearningExchange;
   readonly #marks: JournalMarks;
+  readonly #facts: FactFeed;
   #isExchangeDue = false;
   #timers: NodeJS.Timeout[] = [];
   #published = new Map<string, number>();
@@ -185,6 +190,14 @@ export class Shard {
       profileTurn: new ProfileTurn(this.runtime),
       ...(options.audit === undefined ? {} : { audit: options.audit }),
       burst: options.events.burst,
+    });
+    this.#facts = new FactFeed({
+      runtime: this.runtime,
+      ownsPartition: options.ownsPartition,
+      isBusy: () => this.requests.mailboxDepth > 0 || this.writer.isOverloaded,
+      isReadOnly: () => this.writer.isReadOnly,
+      isWritten: () => this.writer.batchToWaitFor() < 0,
+      done: options.events.factsTaken,
     });
   }
 
@@ -405,9 +418,15 @@ export class Shard {
     this.#metrics.add(COUNTER.catalogReloads, 1);
   }
 
+  /** Brings what a fit says to this shard's people, slowly; told as `factsTaken` when they have it. */
+  takeFacts(facts: FactRows): void {
+    this.#facts.begin(facts);
+  }
+
   /** Writes everything out and stops; whether it could. What waits in the gate is answered first. */
   stop(): Promise<boolean> {
     this.#isStopping = true;
+    this.#facts.stop();
     for (const timer of this.#timers) clearInterval(timer);
     this.requests.stop();
     return this.writer.stop();

@@ -19,6 +19,8 @@ const HTTP_OPERATION = {
   /** `/`, the list of routes. */
   routes: 19,
   drill: 20,
+  /** What goes with a product. */
+  related: 21,
 } as const;
 
 export const OPERATION = { ...OP, ...HTTP_OPERATION } as const;
@@ -49,6 +51,7 @@ export const PERMISSIONS: { readonly [Name in Operation]: readonly Role[] } = {
   catalogSchema: ['marketer', 'operator', 'auditor'],
   routes: EVERY_ROLE,
   drill: ['operator'],
+  related: ['app', 'marketer'],
 };
 
 /** Of the node as a whole, all its tenants together: permitted to the default tenant's principals only. */

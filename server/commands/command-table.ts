@@ -159,6 +159,24 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import('./replay-decision.ts'),
   },
   {
+    name: 'fit',
+    usage: '[models...]',
+    summary: 'fit what the log says of people and products: purchases, segments, churn, related (all)',
+    options: [
+      ...DATA_OPTIONS,
+      { flags: '--churn-days <number>', description: 'somebody silent for so many days has left (30)' },
+      { flags: '--json', description: 'print the result as JSON' },
+    ],
+    load: () => import('./fit.ts'),
+  },
+  {
+    name: 'related',
+    usage: '<sku>',
+    summary: 'what goes with a product, as the last fit found',
+    options: [...DATA_OPTIONS, { flags: '--json', description: 'print as JSON' }],
+    load: () => import('./related.ts'),
+  },
+  {
     name: 'backup',
     usage: '<folder>',
     summary: 'copy the data folder as of this moment, also while the server runs',

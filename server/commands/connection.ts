@@ -13,6 +13,7 @@ import type {
   TrackRequest,
 } from '../../proto/messages.ts';
 import { monotonicMillis } from '../../workers/clock.ts';
+import { flagOf } from '../config-options.ts';
 import { OperatorError } from '../operator-error.ts';
 import { type CommandCall, type CommandIo, type CommandOptions, EXIT, textOption } from './command.ts';
 import { tokenOf } from './token.ts';
@@ -85,7 +86,7 @@ export function wholeOption(options: CommandOptions, name: string, min: number, 
   if (value >= min && value <= max) return value;
   throw new OperatorError(
     'USAGE',
-    `--${name} must be a whole number from ${min} to ${max}, not ${JSON.stringify(text)}`,
+    `--${flagOf(name)} must be a whole number from ${min} to ${max}, not ${JSON.stringify(text)}`,
     {
       advice: 'See opportune --help.',
     },

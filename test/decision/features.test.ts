@@ -26,6 +26,7 @@ function trait(index: number, name: string, type: TraitType, more: Partial<Trait
     unit: null,
     isProtected: false,
     isSensitive: false,
+    isFact: false,
     ...more,
   };
 }
@@ -144,6 +145,21 @@ function hashOf(built: readonly [FeatureVector, readonly string[]], name: string
 }
 
 describe('features', () => {
+  it('buildFeatures: a fact is a feature as its type is, but an instant is none when facts are declared', () => {
+    const facts = [
+      trait(0, 'segment', 'enum', { values: ['s1', 's2'], isFact: true }),
+      trait(1, 'churnProbability', 'number', { min: 0, max: 1, isFact: true }),
+      trait(2, 'nextPurchaseAtEpochMillis', 'integer', { min: 0, isFact: true }),
+    ];
+    const [, names] = build({ ...FULL, values: { 0: 1, 1: 0.9, 2: 1.8e12 } }, null, { ...CATALOG, traits: facts });
+    const own = names.filter((name) => name.startsWith('profile.'));
+    expect(own).toEqual([
+      'profile.segment = s2',
+      'profile.churnProbability from 0.875 to 1',
+      'profile.churnProbability (linear)',
+    ]);
+  });
+
   it('buildFeatures: one name a feature, the bias first, all hashes different', () => {
     const built = build(FULL, { device: 'ios', isApp: true, basket: 99.5 }, CATALOG, 777, 888);
     const [out, names] = built;

@@ -31,12 +31,15 @@ const EXCEPTIONS: Readonly<Record<string, string>> = {
  * on a shard's loop. The keeper of models reads at a start, before any shard is there, what one job has written.
  */
 const JOBS: Readonly<Record<string, readonly string[]>> = {
+  'workers/jobs/collect-people.ts': ['workers/jobs/job-thread.ts'],
   'workers/jobs/evaluate-policy.ts': ['workers/jobs/job-thread.ts'],
   'workers/jobs/export-log.ts': ['workers/jobs/job-thread.ts'],
   'workers/jobs/fit-purchases.ts': ['workers/jobs/job-thread.ts'],
   'workers/jobs/fit-churn.ts': ['workers/jobs/job-thread.ts'],
   'workers/jobs/fit-related.ts': ['workers/jobs/job-thread.ts'],
   'workers/jobs/fit-segments.ts': ['workers/jobs/job-thread.ts'],
+  'workers/jobs/read-facts.ts': ['workers/jobs/job-thread.ts'],
+  'workers/jobs/write-facts.ts': ['workers/jobs/job-thread.ts'],
   'workers/jobs/model-snapshot-file.ts': [
     'workers/jobs/job-thread.ts',
     'server/model-keeper.ts',

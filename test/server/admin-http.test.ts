@@ -10,6 +10,7 @@ const ready: NodeStatus = {
   version: '1.2.3',
   startedAtEpochMillis: 0,
   isDraining: false,
+  fit: { fittedAtEpochMillis: null, people: 0, isLastGood: null, shardsPending: 0 },
   shards: [shard, { ...shard, index: 1 }],
   catalog: {
     path: 'x',
@@ -35,6 +36,16 @@ async function serve(source: Partial<AdminSource> = {}, options: Partial<AdminOp
     {
       status: () => ready,
       metricsText: () => Promise.resolve('up 1\n'),
+      related: (tenant, sku) =>
+        tenant === 'default' && sku === 'camera'
+          ? {
+              fittedAtEpochMillis: 1,
+              related: [
+                ['tripod', 0.4],
+                ['bag', 0.2],
+              ],
+            }
+          : null,
       catalogSchema: () => Promise.resolve({ type: 'object' }),
       ...source,
     },

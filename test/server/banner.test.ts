@@ -14,6 +14,7 @@ const facts: BannerFacts = {
     version: '1.2.3',
     startedAtEpochMillis: 0,
     isDraining: false,
+    fit: { fittedAtEpochMillis: null, people: 0, isLastGood: null, shardsPending: 0 },
     shards: [0, 1].map((index) => ({ index, state: 'ready', restarts: 0, isReadOnly: false, problem: null })),
     catalog: {
       path: 'c.yaml',

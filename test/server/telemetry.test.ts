@@ -213,6 +213,7 @@ const status: NodeStatus = {
   version: '1.2.3',
   startedAtEpochMillis: 1_780_000_000_000,
   isDraining: false,
+  fit: { fittedAtEpochMillis: null, people: 0, isLastGood: null, shardsPending: 0 },
   shards: [
     { index: 0, state: 'ready', restarts: 0, isReadOnly: false, problem: null },
     { index: 1, state: 'recovering', restarts: 2, isReadOnly: false, problem: null },

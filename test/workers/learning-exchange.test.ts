@@ -235,6 +235,7 @@ class Crew {
         traced: () => {},
         burst: () => {},
         checkpointed: () => {},
+        factsTaken: () => {},
       },
     });
     one.recover();

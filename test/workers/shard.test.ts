@@ -122,6 +122,7 @@ function start(
       },
       traced: () => {},
       burst: () => {},
+      factsTaken: () => {},
       checkpointed: () => {
         told.checkpoints++;
       },

@@ -3,7 +3,7 @@
  * rules compile. Works on the raw values and looks only at those of the right type, so that a file with
  * a wrong shape in one place is still checked everywhere else and all problems come out at once.
  */
-import type { TraitSpec, TraitType } from '../../decision/catalog.ts';
+import type { TraitType } from '../../decision/catalog.ts';
 import { SEND_HORIZON_MILLIS_MAX } from '../../decision/send-time.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
 import { CATALOG_LIMITS } from './catalog-limits.ts';
@@ -18,7 +18,6 @@ import {
 } from './durations.ts';
 import { isTimeZone } from './local-hour.ts';
 import { nearestMatch } from './nearest-match.ts';
-import type { TraitTable } from './rule-check.ts';
 import type { RuleParser } from './rule-parser.ts';
 import type { DocumentPath } from './yaml-source.ts';
 
@@ -35,7 +34,7 @@ interface FindingDetails {
   readonly ruleOffset?: number;
 }
 
-const TRAIT_TYPES: readonly string[] = [
+export const TRAIT_TYPES: readonly string[] = [
   'integer',
   'number',
   'boolean',
@@ -44,45 +43,20 @@ const TRAIT_TYPES: readonly string[] = [
   'timeZone',
 ] satisfies TraitType[];
 
-function mapOf(value: unknown): RawMap {
+export function mapOf(value: unknown): RawMap {
   return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as RawMap) : {}; // just checked
 }
 
-function listOf(value: unknown): readonly unknown[] {
+export function listOf(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
-function textOf(value: unknown): string | null {
+export function textOf(value: unknown): string | null {
   return typeof value === 'string' ? value : null;
 }
 
-function numberOf(value: unknown): number | null {
+export function numberOf(value: unknown): number | null {
   return typeof value === 'number' && Number.isFinite(value) ? value : null;
-}
-
-/** Declared traits in file order; null where the type is missing or wrong (the shape check says so). */
-export function readTraits(root: unknown): TraitTable {
-  const traits = new Map<string, TraitSpec | null>();
-  for (const [name, raw] of Object.entries(mapOf(mapOf(mapOf(root).profile).traits))) {
-    const { type, min, max, values, unit, ...flags } = mapOf(raw);
-    if (typeof type !== 'string' || !TRAIT_TYPES.includes(type)) {
-      traits.set(name, null);
-      continue;
-    }
-    traits.set(name, {
-      index: traits.size,
-      name,
-      hash: murmur3Text(name, 0),
-      type: type as TraitType, // one of TRAIT_TYPES
-      min: numberOf(min),
-      max: numberOf(max),
-      values: listOf(values).filter((value) => typeof value === 'string'),
-      unit: textOf(unit),
-      isProtected: flags.protected === true,
-      isSensitive: flags.sensitive === true,
-    });
-  }
-  return traits;
 }
 
 /** Reports everything about `root` that the shape check cannot see. */
@@ -92,6 +66,7 @@ export function checkCatalog(root: unknown, rules: RuleParser, counters: Counter
   const slots = mapOf(catalog.slots);
   checkHeader(catalog, sink);
   checkTraits(mapOf(mapOf(catalog.profile).traits), sink);
+  checkFacts(mapOf(catalog.profile), sink);
   for (const [key, channel] of Object.entries(mapOf(catalog.channels)))
     checkChannel(['channels', key], mapOf(channel), sink);
   for (const [key, slot] of Object.entries(slots)) {
@@ -216,6 +191,19 @@ function checkTraits(traits: RawMap, sink: FindingSink): void {
   const names = Object.keys(traits);
   checkCount(['profile', 'traits'], names.length, CATALOG_LIMITS.traitsMax, sink);
   checkHashes('trait', names, (index) => ['profile', 'traits', names[index] ?? ''], sink);
+}
+
+/** Facts share the rules' `profile.` and the record's slots with the traits. */
+function checkFacts(profile: RawMap, sink: FindingSink): void {
+  const facts = listOf(profile.facts).map(textOf);
+  const traits = mapOf(profile.traits);
+  for (const [index, name] of facts.entries()) {
+    if (name !== null && Object.hasOwn(traits, name))
+      sink.find(['profile', 'facts', index], `"${name}" is declared as a trait already; rename that trait`);
+  }
+  checkDistinct(facts, (index) => ['profile', 'facts', index], sink);
+  if (facts.length > 0)
+    checkCount(['profile'], Object.keys(traits).length + facts.length, CATALOG_LIMITS.traitsMax, sink);
 }
 
 function checkChannel(path: DocumentPath, channel: RawMap, sink: FindingSink): void {

@@ -6,13 +6,14 @@
  *     file ─readCatalogFile─▶ CatalogSource ─postMessage─▶ worker: compileCatalogSource ─▶ Catalog
  */
 import { basename } from 'node:path';
-import { checkCatalog, readTraits } from './catalog-check.ts';
+import { checkCatalog } from './catalog-check.ts';
 import { CatalogError, type CatalogProblem } from './catalog-error.ts';
 import { CATALOG_LIMITS } from './catalog-limits.ts';
 import type { CatalogFile } from './catalog-schema.ts';
 import type { CatalogSource } from './catalog-source.ts';
 import { catalogVersion, readCatalogText } from './catalog-text.ts';
 import { CounterRegistry } from './counter-registry.ts';
+import { readTraits } from './declared-traits.ts';
 import { RuleParser } from './rule-parser.ts';
 import { shapeProblems } from './shape-problems.ts';
 import { type DocumentPath, type Position, parseYamlSource } from './yaml-source.ts';

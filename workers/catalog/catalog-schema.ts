@@ -5,6 +5,7 @@
  * misspelt cap that is silently ignored costs money.
  */
 import * as z from 'zod';
+import { FACT_NAMES, type FactName } from '../../decision/facts.ts';
 import { CATALOG_LIMITS } from './catalog-limits.ts';
 import { DURATION_PATTERN, INSTANT_PATTERN, QUIET_HOURS_PATTERN } from './durations.ts';
 
@@ -193,6 +194,11 @@ export const catalogSchema = z.strictObject({
     .strictObject({
       additionalTraits: z.enum(['refuse', 'keep']).optional(),
       traits: z.record(key, trait).optional(),
+      facts: z
+        .array(z.enum(FACT_NAMES as readonly [FactName, ...FactName[]])) // a constant list that is not empty
+        .max(FACT_NAMES.length)
+        .optional()
+        .describe('What fits say of a person, to be read in rules as profile.NAME'),
     })
     .optional(),
   channels: z.record(key, channel),

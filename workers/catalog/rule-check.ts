@@ -6,6 +6,7 @@
  * macros over lists, nested context values, traits that are protected or sensitive.
  */
 import type { TraitSpec } from '../../decision/catalog.ts';
+import { isFactName } from '../../decision/facts.ts';
 import type { CounterRegistry } from './counter-registry.ts';
 import { parseDurationMillis } from './durations.ts';
 import { nearestMatch } from './nearest-match.ts';
@@ -29,7 +30,7 @@ export type TraitTable = ReadonlyMap<string, TraitSpec | null>;
 const FUNCTIONS = ['count', 'sum', 'lastSeen', 'has', 'size'];
 const METHODS = ['startsWith', 'endsWith', 'contains', 'size'];
 const ROOTS = ['profile', 'context', 'now'];
-const NOW_FIELDS = ['hour', 'weekday'];
+const NOW_FIELDS = ['hour', 'weekday', 'epochMillis'];
 const EVENT_LENGTH_MAX = 256;
 
 /** Checks one parsed rule, adding its counters to `counters`. The expression is of use only without problems. */
@@ -187,10 +188,11 @@ class RuleChecker {
       case 'context':
         return { op: 'context', key: name, type: 'dynamic', start, end };
       case 'now':
-        if (name === 'hour' || name === 'weekday') return { op: 'now', field: name, type: 'integer', start, end };
+        if (name === 'hour' || name === 'weekday' || name === 'epochMillis')
+          return { op: 'now', field: name, type: 'integer', start, end };
         return this.#refuse(
           node,
-          `"now.${name}" is not defined; there are now.hour and now.weekday`,
+          `"now.${name}" is not defined; there are now.hour, now.weekday and now.epochMillis`,
           nearestMatch(name, NOW_FIELDS),
           nameAt,
         );
@@ -204,6 +206,10 @@ class RuleChecker {
   #trait(node: CelNode, name: string, nameAt: number): Expression {
     const trait = this.#traits.get(name);
     if (trait === null) return unknown(node);
+    if (trait === undefined && isFactName(name)) {
+      const reason = `"${name}" is a fact that is not declared; add it to profile.facts`;
+      return this.#refuse(node, reason, undefined, nameAt);
+    }
     if (trait === undefined) {
       return this.#refuse(node, `"${name}" is not a declared trait`, nearestMatch(name, this.#traits.keys()), nameAt);
     }

@@ -234,7 +234,7 @@ export class RuleCode {
       case 'trait':
         return isNumeric(e.type) ? `s.traitNumber(${e.trait.index})` : 'NaN';
       case 'now':
-        return e.field === 'hour' ? 's.nowHour()' : 's.nowWeekday()';
+        return NOW_CODE[e.field];
       case 'counter':
         return e.read === 'count'
           ? `s.counterCount(${e.counter})`
@@ -364,6 +364,8 @@ export class RuleCode {
 function isReading({ op }: Expression): boolean {
   return op === 'trait' || op === 'counter' || op === 'now' || op === 'context';
 }
+
+const NOW_CODE = { hour: 's.nowHour()', weekday: 's.nowWeekday()', epochMillis: 's.nowEpochMillis()' } as const;
 
 /** Number that stands for an enum's index or a text trait's hash, NaN when absent; null for all else. */
 function traitKey(e: Expression): string | null {

@@ -113,6 +113,8 @@ export function awakeningOf(
 function nowFields(expression: Expression): ReadonlySet<string> | null {
   const fields = new Set<string>();
   const isPure = (e: Expression): boolean => {
+    // An instant is no hour that comes again.
+    if (e.op === 'now' && e.field === 'epochMillis') return false;
     if (e.op === 'now') fields.add(e.field);
     if (e.op === 'trait' || e.op === 'context' || e.op === 'counter') return false;
     return operandsOf(e).every(isPure);

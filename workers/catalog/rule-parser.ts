@@ -89,7 +89,7 @@ function declaredEnvironment(traits: TraitTable): Environment {
   const environment = new Environment({ homogeneousAggregateLiterals: false, limits: RULE_LIMITS })
     .registerVariable({ name: 'profile', schema })
     .registerVariable('context', 'map')
-    .registerVariable({ name: 'now', schema: { hour: 'int', weekday: 'int' } })
+    .registerVariable({ name: 'now', schema: { hour: 'int', weekday: 'int', epochMillis: 'int' } })
     .registerFunction('count(string, string): int', unevaluated)
     .registerFunction('sum(string, string, string): dyn', unevaluated)
     .registerFunction('lastSeen(string): dyn', unevaluated);

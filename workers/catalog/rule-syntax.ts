@@ -36,7 +36,7 @@ export type Expression =
   | Literal
   | (Node & { readonly op: 'trait'; readonly trait: TraitSpec })
   | (Node & { readonly op: 'context'; readonly key: string })
-  | (Node & { readonly op: 'now'; readonly field: 'hour' | 'weekday' })
+  | (Node & { readonly op: 'now'; readonly field: 'hour' | 'weekday' | 'epochMillis' })
   | (Node & { readonly op: 'counter'; readonly read: 'count' | 'sum' | 'lastSeen'; readonly counter: number })
   | (Node & { readonly op: 'has'; readonly operand: Expression })
   | (Node & { readonly op: 'not'; readonly operand: Expression })

@@ -2,6 +2,7 @@
  * The jobs by name: types only, so that a caller's code loads none of them. The name is that of the
  * function `job-thread.ts` exports; to add a job, write its file, add a line here and one there.
  */
+import type { collectPeople } from './collect-people.ts';
 import type { evaluatePolicy } from './evaluate-policy.ts';
 import type { exportLog } from './export-log.ts';
 import type { fitChurn } from './fit-churn.ts';
@@ -9,14 +10,19 @@ import type { fitPurchases } from './fit-purchases.ts';
 import type { fitRelated } from './fit-related.ts';
 import type { fitSegments } from './fit-segments.ts';
 import type { writeModelSnapshot } from './model-snapshot-file.ts';
+import type { readFacts } from './read-facts.ts';
+import type { writeFacts } from './write-facts.ts';
 
 export interface Jobs {
+  readonly collectPeople: typeof collectPeople;
   readonly evaluatePolicy: typeof evaluatePolicy;
   readonly exportLog: typeof exportLog;
   readonly fitPurchases: typeof fitPurchases;
   readonly fitChurn: typeof fitChurn;
   readonly fitRelated: typeof fitRelated;
   readonly fitSegments: typeof fitSegments;
+  readonly readFacts: typeof readFacts;
+  readonly writeFacts: typeof writeFacts;
   readonly writeModelSnapshot: typeof writeModelSnapshot;
 }
 export type JobName = keyof Jobs;

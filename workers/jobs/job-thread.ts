@@ -10,6 +10,9 @@ lowerThreadPriority();
 
 type Job<Name extends JobName> = (input: JobInput<Name>) => Promise<JobOutcome<Name>>;
 
+export const collectPeople: Job<'collectPeople'> = (input) =>
+  outcomeOf(async () => (await import('./collect-people.ts')).collectPeople(input));
+
 export const evaluatePolicy: Job<'evaluatePolicy'> = (input) =>
   outcomeOf(async () => (await import('./evaluate-policy.ts')).evaluatePolicy(input));
 
@@ -26,6 +29,12 @@ export const fitRelated: Job<'fitRelated'> = (input) =>
 
 export const fitSegments: Job<'fitSegments'> = (input) =>
   outcomeOf(async () => (await import('./fit-segments.ts')).fitSegments(input));
+
+export const readFacts: Job<'readFacts'> = (input) =>
+  outcomeOf(async () => (await import('./read-facts.ts')).readFacts(input));
+
+export const writeFacts: Job<'writeFacts'> = (input) =>
+  outcomeOf(async () => (await import('./write-facts.ts')).writeFacts(input));
 
 export const writeModelSnapshot: Job<'writeModelSnapshot'> = (input) =>
   outcomeOf(async () => (await import('./model-snapshot-file.ts')).writeModelSnapshot(input));

@@ -133,6 +133,7 @@ class SessionSubject implements FuzzSubject {
         traced: () => {},
         burst: (isOn) => this.#host?.burst(isOn),
         checkpointed: () => {},
+        factsTaken: () => {},
       },
     });
     shard.recover();

@@ -118,6 +118,7 @@ async function startAdmin(): Promise<FuzzSubject> {
       status: () => NODE_STATUS as never, // the routes read these members only
       metricsText: async () => '# HELP a b\n',
       catalogSchema: async () => ({}),
+      related: () => null,
       drill: () => null,
     },
   );

@@ -234,6 +234,7 @@ describe.each(['uws', 'ws'] as const)('access over %s', (transport) => {
     routes: ['GET', '/', 200],
     // There is no such worker: permitted, and harmless.
     drill: ['POST', '/v1/drill/worker-error?worker=99', 404],
+    related: ['GET', '/v1/related?sku=camera', 200],
   };
   it.each(ROLES)('roles: %s may do what its column of the table says, over HTTP', async (role) => {
     for (const [operation, [method, path, good]] of Object.entries(ROUTES)) {

@@ -516,6 +516,30 @@ const SLIPS: readonly (readonly [string, string, string, readonly string[]])[] =
     ['35:19 actions[0].eligibility: "==" cannot compare integer "age" with text'],
   ],
   [
+    'misspelt fact',
+    'additionalTraits: refuse ',
+    'facts: [segment, churnProbabilty]\n  additionalTraits: refuse ',
+    [
+      '12:20 profile.facts[1]: must be segment, recencyScore, frequencyScore, monetaryScore, churnProbability, expectedPurchases, lifetimeValueMinor, nextPurchaseAtEpochMillis; got text "churnProbabilty"; nearest is "churnProbability"',
+    ],
+  ],
+  [
+    'fact twice, and one of the name of a trait',
+    '  traits:\n    age:     { type: integer, min: 0, max: 130 }',
+    '  facts: [segment, segment]\n  traits:\n    segment: { type: string }',
+    [
+      '13:11 profile.facts[0]: "segment" is declared as a trait already; rename that trait',
+      '13:20 profile.facts[1]: "segment" is declared as a trait already; rename that trait',
+      '13:20 profile.facts[1]: "segment" is there already, as number 1 of the list',
+    ],
+  ],
+  [
+    'rule over a fact that is not declared',
+    'profile.loyalty != "none"',
+    'profile.segment != "s1"',
+    ['35:27 actions[0].eligibility: "segment" is a fact that is not declared; add it to profile.facts'],
+  ],
+  [
     'rule over a protected trait',
     'profile.loyalty != "none"',
     'profile.income > 5',

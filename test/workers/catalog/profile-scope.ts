@@ -107,6 +107,7 @@ export function traitSpecs(
     unit: null,
     isProtected: false,
     isSensitive: false,
+    isFact: false,
     ...spec,
   }));
 }

@@ -190,6 +190,9 @@ const ANSWERS: readonly (readonly [string, ProfileState, boolean])[] = [
   ['profile.city == r"\\n"', { traits: { city: '\\n' } }, true],
   ['lastSeen("buy") > 86400', {}, true],
   ['count("buy", "7d") == 0 && sum("buy", "price", "7d") == 0.0', {}, true],
+  ['now.epochMillis > 0 && now.epochMillis < 0', {}, false],
+  ['profile.age < now.epochMillis', { traits: { age: 3 } }, true],
+  ['profile.age < now.epochMillis', {}, false],
   ['now.hour == 12 && now.weekday == 0', {}, true],
 ];
 
