@@ -342,6 +342,24 @@ describe.each(['uws', 'ws'] as const)('access over %s', (transport) => {
       }
     });
 
+    it.runIf(!hasJwt)('tenants: a worker that fails is replaced for all of them, and nothing is lost', async () => {
+      const profile = keyOf(1, 'outlives');
+      const events = [3, 5];
+      for (const [at, bearer] of [ours.token, theirs.token].entries()) {
+        const peer = await connect(bearer);
+        for (let n = 0; n < (events[at] ?? 0); n++) await peer.must({ op: 'track', profile, event: 'view' });
+        peer.close();
+      }
+      expect((await get('/v1/drill/worker-error?worker=1', operator.token, 'POST')).status).toBe(202);
+      await until(async () => (await get('/readyz', operator.token)).text.includes('"restarts":1'));
+      await until(async () => (await get('/readyz')).status === 200);
+      for (const [at, bearer] of [ours.token, theirs.token].entries()) {
+        const peer = await connect(bearer);
+        expect((await peer.must({ op: 'profile', profile })).stateSeq).toBe(events[at]);
+        peer.close();
+      }
+    });
+
     it('tenants: figures are apart', async () => {
       const before = await node.metric('opportune_requests_total', { tenant: 'acme', op: 'ping' });
       const [a, b] = [await connect(ours.token), await connect(theirs.token)];
