@@ -21,7 +21,7 @@ import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import { applyEffect, type EffectContext, type EntryPosition, HOLDING } from './apply-effect.ts';
 import { DirtyRecords } from './dirty-records.ts';
-import { DECISION, EFFECT, Effect, IDENTIFY, LEDGER, MARK_TYPE_MIN } from './effect.ts';
+import { DECISION, EFFECT, Effect, EVENT, IDENTIFY, LEDGER, MARK_TYPE_MIN } from './effect.ts';
 import { keyHash } from './key-hash.ts';
 import { LeaseWheel } from './lease-wheel.ts';
 import type { ColdCodec, ColdRecord, Ledger, Models, Signer } from './ports.ts';
@@ -29,7 +29,17 @@ import { stockSubject } from './ports.ts';
 import { ProfileIndex } from './profile-index.ts';
 import { ProfileRecord } from './profile-record.ts';
 import { ProfileScope } from './profile-scope.ts';
-import { FIELD, LEASE, LEASE_FLAG, LEASE_STATE, RECORD_MARKER } from './record-layout.ts';
+import {
+  FIELD,
+  LAYOUT_VERSION,
+  LEASE,
+  LEASE_BYTES,
+  LEASE_FLAG,
+  LEASE_STATE,
+  leasesStartOf,
+  RECORD_MARKER,
+} from './record-layout.ts';
+import { SealedTrait, type TraitSealer } from './sealed-trait.ts';
 import { type Chunk, NO_HANDLE, RECORD_BYTES_MAX, Slab } from './slab.ts';
 import { type JournalBatch, type JournalPosition, STORE_KEY_BYTES, type Store } from './store.ts';
 
@@ -46,6 +56,8 @@ export interface RuntimeOptions {
   readonly models: Models;
   readonly signer: Signer;
   readonly coldCodec: ColdCodec;
+  /** Absent where traits are only carried: in a replay, and where nothing sensitive is told. */
+  readonly sealer?: TraitSealer;
   /** Memory for records; above it the longest unused profiles are passivated. */
   readonly memoryBytesMax: number;
   /** A profile unused for this long is passivated. */
@@ -85,6 +97,9 @@ const EMPTY_CHUNKS_KEPT = 2;
 /** Slots looked at for each profile that comes into memory: some microseconds, and faster than profiles can use chunks up. */
 const COMPACTED_A_PROFILE = 32;
 const TENANT_DEFAULT = 0;
+/** The part of a decision's number that a hint of its ripening has room for, above the partition. */
+export const HINT_SEQ_MASK = 0xff_ffff;
+const HINT_MILLIS = 15_000;
 
 export class ActorRuntime implements EffectContext {
   readonly store: Store;
@@ -95,6 +110,8 @@ export class ActorRuntime implements EffectContext {
   readonly effect = new Effect();
   readonly stats = new RuntimeStats();
   readonly wheel = new LeaseWheel();
+  /** Decisions whose trials ripen, see `trial-ripening.ts`. */
+  readonly ripening = new LeaseWheel();
   readonly options: RuntimeOptions;
   index: CatalogIndex;
   defaultZone = 0;
@@ -249,7 +266,7 @@ export class ActorRuntime implements EffectContext {
     for (const spec of this.index.catalog.traits) {
       const value = cold.traits[spec.name];
       let number = Number.NaN;
-      if (value !== undefined && !spec.isSensitive) {
+      if (value !== undefined && !spec.isSensitive && !(value instanceof SealedTrait)) {
         if (spec.type === 'enum') number = spec.values.indexOf(String(value));
         else if (spec.type === 'string' || spec.type === 'timeZone') number = textHash(String(value));
         else number = Number(value);
@@ -265,6 +282,7 @@ export class ActorRuntime implements EffectContext {
     const cold = this.readCold();
     for (const [name, value] of Object.entries(changes)) {
       if (value === null) delete cold.traits[name];
+      else if (value instanceof SealedTrait) this.#keepSealed(cold, name, value);
       else if (typeof value !== 'object') cold.traits[name] = value;
     }
     this.store.putCold(this.boundStoreKey(), this.options.coldCodec.encode(cold));
@@ -272,11 +290,19 @@ export class ActorRuntime implements EffectContext {
     this.#fillTraits(cold);
   }
 
+  /** The key's name outlives the trait: an erasure must find every key the journal may still hold values under. */
+  #keepSealed(cold: ColdRecord, name: string, sealed: SealedTrait): void {
+    cold.traits[name] = sealed;
+    const { keyId } = sealed;
+    cold.keyIds ??= [];
+    if (!cold.keyIds.includes(keyId)) cold.keyIds.push(keyId);
+  }
+
   #traitText(record: ProfileRecord, name: string): string {
     const bytes = this.store.getCold(this.storeKey(record.partition, record.hashLow, record.hashHigh));
     if (bytes === undefined) return '';
     const value = this.options.coldCodec.decode(bytes).traits[name];
-    return value === undefined ? '' : String(value);
+    return value === undefined || value instanceof SealedTrait ? '' : String(value);
   }
 
   /** It ends before its time: counted with those that expired, so that every lease granted ends somewhere. */
@@ -394,6 +420,37 @@ export class ActorRuntime implements EffectContext {
         this.reportTurnFailure(error);
       }
     });
+  }
+
+  /** Has the bound record's decision looked at again at that instant. */
+  hintRipening(at: number, decisionSeq: number): void {
+    const { partition, hashLow, hashHigh } = this.record;
+    // So that the wheel has few and full seconds, however far they reach ahead.
+    const later = Math.ceil(at / HINT_MILLIS) * HINT_MILLIS;
+    this.ripening.add(later, (partition | ((decisionSeq & HINT_SEQ_MASK) << 8)) >>> 0, hashLow, hashHigh);
+  }
+
+  /** Binds the record of each decision that is due. @param visit told the number of the decision, within the mask */
+  visitRipening(now: number, limit: number, visit: (decisionSeq: number) => void): void {
+    this.ripening.advance(now, limit, (packed, low, high) => {
+      try {
+        if (this.openKnown(packed & 0xff, low, high)) visit(packed >>> 8);
+      } catch (error) {
+        this.reportTurnFailure(error);
+      }
+    });
+  }
+
+  /** After a start: the bound record's decisions that ripen, to be looked at soon. */
+  #watchOwed(): void {
+    const { record } = this;
+    let last = -1;
+    for (let i = 0; i < record.leaseCount; i++) {
+      const decisionSeq = record.leaseU32(i, LEASE.decisionSeq);
+      if (record.leaseU8(i, LEASE.owed) === 0 || decisionSeq === last) continue;
+      last = decisionSeq;
+      this.hintRipening(record.leaseF64(i, LEASE.at), decisionSeq);
+    }
   }
 
   // ── writing records, passivation ───────────────────────────────────────────────────────────────
@@ -528,6 +585,7 @@ export class ActorRuntime implements EffectContext {
     }
     this.#dirty.clear();
     this.wheel.clear();
+    this.ripening.clear();
   }
 
   /**
@@ -569,6 +627,7 @@ export class ActorRuntime implements EffectContext {
     if (effect.type === EFFECT.decision) this.watchLease(effect.getF64(DECISION.leaseExpiresAt));
     if (effect.stateSeq <= record.stateSeq) return false;
     this.applyLogged(effect, position);
+    if (effect.type === EFFECT.event && effect.u8[EVENT.owed] !== 0) this.#watchOwed();
     return true;
   }
 
@@ -608,14 +667,22 @@ export class ActorRuntime implements EffectContext {
   /** Leases of stored records that are not in memory, after a start: `bytes` is one stored record. */
   watchStored(bytes: Uint8Array): void {
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const partition = view.getUint8(FIELD.partition);
+    const low = view.getUint32(FIELD.hashLow, true);
+    const high = view.getUint32(FIELD.hashHigh, true);
     const expiresAt = view.getFloat64(FIELD.nextLeaseExpiry, true);
-    if (expiresAt === Number.POSITIVE_INFINITY) return;
-    this.wheel.add(
-      expiresAt,
-      view.getUint8(FIELD.partition),
-      view.getUint32(FIELD.hashLow, true),
-      view.getUint32(FIELD.hashHigh, true),
-    );
+    if (expiresAt !== Number.POSITIVE_INFINITY) this.wheel.add(expiresAt, partition, low, high);
+    // Bytes of an older layout know of no trial that ripens.
+    if (view.getUint16(FIELD.version, true) !== LAYOUT_VERSION) return;
+    let lease = leasesStartOf(view);
+    let last = -1;
+    for (let left = view.getUint16(FIELD.leaseCount, true); left > 0; left--, lease += LEASE_BYTES) {
+      const decisionSeq = view.getUint32(lease + LEASE.decisionSeq, true);
+      if (view.getUint8(lease + LEASE.owed) === 0 || decisionSeq === last) continue;
+      last = decisionSeq;
+      const packed = (partition | ((decisionSeq & HINT_SEQ_MASK) << 8)) >>> 0;
+      this.ripening.add(view.getFloat64(lease + LEASE.at, true), packed, low, high);
+    }
   }
 
   /** Number of leases of the bound record that hold something. */

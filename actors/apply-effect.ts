@@ -81,7 +81,9 @@ export function applyEffect(
     record.setF64(FIELD.lastTurnAt, effect.at);
   }
   record.setU32(FIELD.stateSeq, effect.stateSeq);
-  if (effect.at > record.getF64(FIELD.lastTurnAt)) record.setF64(FIELD.lastTurnAt, effect.at);
+  // A trial that ripened is nothing the person did.
+  const isRipening = effect.type === EFFECT.event && (effect.getU32(EVENT.flags) & EVENT_FLAG.ripened) !== 0;
+  if (!isRipening && effect.at > record.getF64(FIELD.lastTurnAt)) record.setF64(FIELD.lastTurnAt, effect.at);
   record.setU32(FIELD.journalEpoch, position.epoch);
   record.setU32(FIELD.journalStream, position.stream);
   record.setU32(FIELD.journalBatch, position.batch);
@@ -94,6 +96,7 @@ function applyDecision(record: ProfileRecord, effect: Effect, position: EntryPos
   const flags = effect.u8[DECISION.flags] as number;
   const chosenCount = effect.u8[DECISION.chosenCount] as number;
   const hasPrice = (flags & DECISION_FLAG.hasPrice) !== 0;
+  const isPersonal = (flags & DECISION_FLAG.personalPrice) !== 0;
   const skuHash = hasPrice ? effect.getU32(DECISION.skuHash) : 0;
   record.setU32(FIELD.decisionSeq, effect.getU32(DECISION.decisionSeq));
   if (hasPrice) {
@@ -101,7 +104,7 @@ function applyDecision(record: ProfileRecord, effect: Effect, position: EntryPos
       skuHash,
       effect.getF64(DECISION.priceMinor),
       effect.getF64(DECISION.quoteExpiresAt),
-      effect.getU32(DECISION.decisionSeq),
+      isPersonal,
       at,
     );
   }
@@ -128,7 +131,7 @@ function applyDecision(record: ProfileRecord, effect: Effect, position: EntryPos
     record.setLeaseU32(lease, LEASE.journalBatch, position.batch);
     record.setLeaseU32(lease, LEASE.journalOffset, position.offset);
     record.setLeaseU8(lease, LEASE.state, LEASE_STATE.open);
-    record.setLeaseU8(lease, LEASE.flags, leaseFlags);
+    record.setLeaseU8(lease, LEASE.flags, leaseFlags | (isPersonal ? LEASE_FLAG.personalPrice : 0));
     record.setLeaseCostMinor(lease, hasAction ? effect.getF64(chosen + CHOSEN.costMinor) : 0);
     if (leaseFlags & LEASE_FLAG.holdsCap) {
       record.addMoment(MOMENT.decision, actionHash, at, channelHash, at, context.retentionMillis);
@@ -153,13 +156,18 @@ function applyEvent(record: ProfileRecord, effect: Effect, context: EffectContex
   if (flags & (EVENT_FLAG.response | EVENT_FLAG.trialWithResponse)) learnt |= LEASE_FLAG.responseLearnt;
   if (flags & EVENT_FLAG.quote) learnt |= LEASE_FLAG.quoteLearnt;
   if (flags & EVENT_FLAG.purchase) learnt |= LEASE_FLAG.purchaseLearnt;
-  if (learnt !== 0) {
+  // A response settles whatever was owed.
+  const isResponse = (flags & (EVENT_FLAG.response | EVENT_FLAG.trialWithResponse)) !== 0;
+  const owed = isResponse ? 0 : (effect.u8[EVENT.owed] as number);
+  const changesOwed = isResponse || (flags & (EVENT_FLAG.trial | EVENT_FLAG.ripened)) !== 0;
+  if (learnt !== 0 || changesOwed) {
     for (let i = 0; i < record.leaseCount; i++) {
       if (
         record.leaseU32(i, LEASE.decisionSeq) === decisionSeq &&
         record.leaseU32(i, LEASE.actionHash) === actionHash
       ) {
         record.setLeaseU8(i, LEASE.flags, record.leaseU8(i, LEASE.flags) | learnt);
+        if (changesOwed) record.setLeaseU8(i, LEASE.owed, owed);
       }
     }
   }

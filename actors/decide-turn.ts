@@ -10,20 +10,12 @@
 import type { Action, Channel, Product } from '../decision/catalog.ts';
 import { MOMENT } from '../decision/catalog.ts';
 import { setBit } from '../decision/eligibility-index.ts';
-import { isHeldOut } from '../decision/holdout.ts';
+import { HOLDOUT_SALT, isHeldOut } from '../decision/holdout.ts';
 import { DecideDraft, DecideQuery, type PhaseClock, Pipeline, SILENT } from '../decision/pipeline.ts';
 import { QUOTE_BYTES_MAX, quoteBytes, standingQuotePrice } from '../decision/quote.ts';
 import { seedFrom } from '../decision/random.ts';
 import { createSendTimeInput, type SendTimeInput } from '../decision/send-time.ts';
-import type {
-  DecidedAction,
-  DecidedPrice,
-  DecidedSendTime,
-  DecideReply,
-  Explanation,
-  Properties,
-} from '../proto/messages.ts';
-import { murmur3Text } from '../proto/murmur3.ts';
+import type { DecidedAction, DecidedPrice, DecidedSendTime, DecideReply, Explanation } from '../proto/messages.ts';
 import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import type { ActorRuntime } from './actor-runtime.ts';
@@ -34,18 +26,25 @@ import {
   DECISION,
   DECISION_FLAG,
   EFFECT,
+  INPUT_BYTES,
   LEDGER,
+  MASKED_BYTES,
   REQUEST_COUNT_SHIFT,
   REQUEST_FLAG,
 } from './effect.ts';
-import { type ColdCodec, stockSubject } from './ports.ts';
+import { MapBytes } from './map-bytes.ts';
+import { stockSubject } from './ports.ts';
 import { FIELD, HOLDING_LEASES_MAX, LEASE_FLAG } from './record-layout.ts';
+import { dropSensitive } from './sealed-trait.ts';
+import { settleGivingWay } from './trial-ripening.ts';
 
-const HOLDOUT_SALT = murmur3Text('opportune.holdout', 0);
 const RESERVE_TRIES = 8;
 const DISCLOSURE = 'Same price for everyone at this hour.';
 const DISCLOSURE_HELD = 'Your earlier quote still holds.';
 const DISCLOSURE_LIST = 'List price.';
+const DISCLOSURE_PERSONAL =
+  'Your own price: a discount on the price for everyone at this hour, set by an algorithm using your personal data.';
+const DISCLOSURE_PERSONAL_HELD = 'Your earlier personal quote still holds.';
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
@@ -74,6 +73,7 @@ export class DecideTurn {
   readonly #draft = new DecideDraft();
   readonly #seeds = new Uint32Array(2);
   readonly #quoteBytes = new Uint8Array(QUOTE_BYTES_MAX);
+  readonly #context = new MapBytes();
   readonly #actionPool: Mutable<DecidedAction>[] = [];
   readonly #price: Mutable<DecidedPrice>;
   readonly #sendTime: Mutable<DecidedSendTime>;
@@ -149,7 +149,11 @@ export class DecideTurn {
     const { record } = runtime;
     const fault = this.#resolve(request) ?? runtime.open(request, now);
     if (fault !== null) return fault;
+    const { sensitiveNames } = runtime.index;
+    // Before the decision sees it, so that the one computed again from the journal has seen the same.
+    if (sensitiveNames.length > 0) dropSensitive(request, sensitiveNames);
     runtime.expireDue(now);
+    if (!request.isDryRun) settleGivingWay(runtime, Math.max(request.count, 1), now);
     if (request.minStateSeq > record.stateSeq) {
       return runtime.fail(
         FAULT.staleState,
@@ -191,6 +195,19 @@ export class DecideTurn {
     return null;
   }
 
+  /**
+   * What the models would do where a logged decision was made: the probability of each action allowed. Nothing is
+   * held or committed. For a runtime as `recompute` wants it, but with whichever models are to be judged.
+   * @param request as for `recompute`; a dry run, so that no budget is taken
+   */
+  weigh(request: Request, now: number, visit: (action: Action, propensity: number) => void): Fault | null {
+    const fault = this.#resolve(request);
+    if (fault !== null) return fault;
+    this.#consider(request, now, SILENT);
+    this.#pipeline.eachPropensity(this.#draft, visit);
+    return null;
+  }
+
   /** Runs the pipeline on the bound record until the ledger gives what it chose; returns the decision's number. */
   #consider(request: Request, now: number, phases: PhaseClock): number {
     const runtime = this.#runtime;
@@ -200,6 +217,8 @@ export class DecideTurn {
     scope.bind(record, runtime.index, request.context, now, runtime.defaultZone);
     const consent = catalog.traitByName.get('consent');
     scope.hasConsent = !(consent?.type === 'boolean' && record.trait(consent.index) === 0);
+    const personalPrice = catalog.traitByName.get('personalPrice');
+    scope.refusesPersonalPrice = personalPrice?.type === 'boolean' && record.trait(personalPrice.index) === 0;
     scope.isHoldingFull = record.leaseCount >= HOLDING_LEASES_MAX && runtime.holdingLeases() >= HOLDING_LEASES_MAX;
     query.isHeldOut = isHeldOut(record.hashHigh, record.hashLow, HOLDOUT_SALT, catalog.decision.holdoutProbability);
     const decisionSeq = record.decisionSeq + 1;
@@ -321,6 +340,21 @@ export class DecideTurn {
     return standingQuotePrice(record.quotePriceMinor(standing), record.quoteExpiresAt(standing), now, price.priceMinor);
   }
 
+  /** The price had nothing personal been known; a quote that holds is no lower than what it holds back. */
+  #maskedPrice(priceMinor: number): number {
+    return Math.max(priceMinor, this.#draft.price?.maskedPriceMinor ?? priceMinor);
+  }
+
+  /** Whether anything personal is in the price as it is given: in one held back, when it was quoted. */
+  #isPersonal(priceMinor: number): boolean {
+    const { price } = this.#draft;
+    const { product } = this.#query;
+    if (price === null || product === null) return false;
+    if (priceMinor >= price.priceMinor) return price.personalised;
+    const { record } = this.#runtime;
+    return record.quoteIsPersonal(record.findQuote(product.hash));
+  }
+
   /** A held-back rise does not extend the quote that holds it back: it ends when it was promised to. */
   #quoteExpiry(priceMinor: number, now: number): number {
     const { price } = this.#draft;
@@ -353,10 +387,22 @@ export class DecideTurn {
     const hasPrice = draft.price !== null;
     const words = draft.allowedBits.length;
     const hasSubset = query.subset !== null;
-    const context = encodedContext(request.context, options.coldCodec);
+    const context = this.#context;
+    context.take(request.context, request.frame, request.contextStart, request.contextEnd, options.coldCodec);
     const bitmaps = words * (1 + (hasSubset ? 1 : 0) + (this.#lacksBudget ? 1 : 0));
+    const isPersonal = this.#isPersonal(priceMinor);
+    const masked = isPersonal ? MASKED_BYTES : 0;
+    const { hasInputs } = draft;
+    const inputs = hasInputs ? INPUT_BYTES : 0;
     const body =
-      DECISION.chosen - 48 + draft.chosenCount * CHOSEN_BYTES + bitmaps * 4 + features.count * 8 + context.length;
+      DECISION.chosen -
+      48 +
+      draft.chosenCount * CHOSEN_BYTES +
+      bitmaps * 4 +
+      features.count * 8 +
+      inputs +
+      masked +
+      context.length;
     effect.begin(EFFECT.decision, body);
     effect.setU32(DECISION.decisionSeq, decisionSeq);
     effect.setU32(DECISION.modelEpoch, options.models.epoch);
@@ -372,7 +418,9 @@ export class DecideTurn {
       (hasPrice ? DECISION_FLAG.hasPrice : 0) |
       (draft.hasSendTime ? DECISION_FLAG.hasSendTime : 0) |
       (holdsStock ? DECISION_FLAG.holdsStock : 0) |
-      (this.#isOutbid ? DECISION_FLAG.outbid : 0);
+      (this.#isOutbid ? DECISION_FLAG.outbid : 0) |
+      (isPersonal ? DECISION_FLAG.personalPrice : 0) |
+      (hasInputs ? DECISION_FLAG.demandInputs : 0);
     effect.setU16(DECISION.featureCount, features.count);
     effect.setF64(DECISION.priceMinor, priceMinor);
     effect.setF64(DECISION.pricePropensity, this.#pricePropensity(priceMinor) ?? Number.NaN);
@@ -425,7 +473,15 @@ export class DecideTurn {
       word += words;
     }
     if (this.#lacksBudget) for (let i = 0; i < words; i++) effect.u32[word++] = this.#lacking[i] as number;
-    effect.u8.set(context, word * 4);
+    if (hasInputs) {
+      effect.u32[word++] = (query.product as Product).demandInputsHash; // inputs are a product's
+      for (const value of draft.inputs) effect.f32[word++] = value;
+    }
+    if (isPersonal) {
+      effect.setMaskedPriceMinor(this.#maskedPrice(priceMinor));
+      word += MASKED_BYTES >>> 2;
+    }
+    context.copyTo(effect.u8, word * 4);
     for (let k = 0; k < draft.chosenCount; k++) {
       const action = this.#chosen(k);
       if (action.budgetMinor !== null) effect.addLedger(LEDGER.hold, action.hash, action.costMinor);
@@ -493,12 +549,13 @@ export class DecideTurn {
       price.currency = product.currency;
       price.listMinor = product.listMinor;
       price.priceMinor = priceMinor;
-      price.maskedPriceMinor = Math.max(priceMinor, draft.price.maskedPriceMinor);
-      price.personalised = draft.price.personalised;
+      price.maskedPriceMinor = this.#maskedPrice(priceMinor);
+      const isHeld = priceMinor < draft.price.priceMinor;
+      price.personalised = this.#isPersonal(priceMinor);
       price.propensity = this.#pricePropensity(priceMinor);
       price.promotion = draft.price.promotion;
-      price.disclosure =
-        priceMinor < draft.price.priceMinor ? DISCLOSURE_HELD : this.#query.isHeldOut ? DISCLOSURE_LIST : DISCLOSURE;
+      if (price.personalised) price.disclosure = isHeld ? DISCLOSURE_PERSONAL_HELD : DISCLOSURE_PERSONAL;
+      else price.disclosure = isHeld ? DISCLOSURE_HELD : this.#query.isHeldOut ? DISCLOSURE_LIST : DISCLOSURE;
       price.expiresAtEpochMillis = quoteExpiresAt;
       // Without a unit to promise, the price is information and no quote.
       const isQuote = !request.isDryRun && (product.stock === null || holdsStock);
@@ -600,10 +657,4 @@ export class DecideTurn {
     }
     return explanation;
   }
-}
-
-const NO_CONTEXT = new Uint8Array(0);
-
-function encodedContext(context: Properties | null, codec: ColdCodec): Uint8Array {
-  return context === null ? NO_CONTEXT : codec.encodeProperties(context);
 }

@@ -20,6 +20,8 @@
  * Between effects stand marks (`journal-marks.ts`), which change no record. They and a decision's request part
  * are there so that a decision can be computed again from the journal alone.
  */
+import { DEMAND_INPUTS_MAX } from '../decision/demand-inputs.ts';
+
 export const EFFECT = { decision: 1, event: 2, identify: 3, release: 5, expire: 6 } as const;
 /** Types from here on are marks. */
 export const MARK_TYPE_MIN = 16;
@@ -72,7 +74,15 @@ export const DECISION_FLAG = {
   holdsStock: 16,
   /** Other workers took the budget of every choice in turn: nothing was chosen. */
   outbid: 32,
+  /** The price is the person's own: everybody's stands before the context. */
+  personalPrice: 64,
+  /** What moves the product's demand stands before that: see `INPUT_BYTES`. */
+  demandInputs: 128,
 } as const;
+/** Everybody's price beside a personal one: high and low word of 64 bits. */
+export const MASKED_BYTES = 8;
+/** The hash of their declaration, then the values. */
+export const INPUT_BYTES = 4 + 4 * DEMAND_INPUTS_MAX;
 
 /** Offsets of one chosen action inside a decision, from `DECISION.chosen + i * CHOSEN_BYTES`. */
 export const CHOSEN_BYTES = 48;
@@ -98,9 +108,15 @@ export const EVENT = {
   channelHash: 76,
   skuHash: 80,
   flags: 84,
+  /**
+   * u8, the top byte of the flags: what is not learnt yet of the trial, in 1/OWED_UNITS. Of a trial and a step of it what
+   * is left, of a response what there was.
+   */
+  owed: 87,
   amount: 88,
   revenueMinor: 96,
   priceMinor: 104,
+  /** Units of a purchase; of a step of a trial what it teaches, in 1/OWED_UNITS. */
   quantity: 112,
   decisionEpoch: 120,
   decisionStream: 124,
@@ -138,7 +154,13 @@ export const EVENT_FLAG = {
   endsStockHold: 4096,
   /** A purchase that is not part of the one before it: one step of the person's cycle. */
   occasion: 8192,
+  /** Taught the response model one more part of a trial without response, as it grew older. */
+  ripened: 16_384,
+  /** The price quoted or paid was the person's own: it teaches how many ask, and nothing about demand. */
+  personalPrice: 32_768,
 } as const;
+/** A trial is learnt in parts of this size. */
+export const OWED_UNITS = 256;
 
 /** Offsets of identify (a MessagePack map of traits) and of release (a decision). */
 export const IDENTIFY = { traitBytes: 48, traits: 56 } as const;
@@ -285,9 +307,30 @@ export class Effect {
     const isThere = this.getU32(DECISION.requestFlags) & REQUEST_FLAG.hasSubset;
     return this.subsetStart() + (isThere ? this.getU16(DECISION.allowedWords) * 4 : 0);
   }
-  contextStart(): number {
+  inputsStart(): number {
     const isThere = this.getU32(DECISION.requestFlags) & REQUEST_FLAG.lacksBudget;
     return this.lackingStart() + (isThere ? this.getU16(DECISION.allowedWords) * 4 : 0);
+  }
+  get inputsHash(): number {
+    return this.u32[this.inputsStart() >>> 2] as number;
+  }
+  maskedStart(): number {
+    const isThere = (this.u8[DECISION.flags] as number) & DECISION_FLAG.demandInputs;
+    return this.inputsStart() + (isThere ? INPUT_BYTES : 0);
+  }
+  contextStart(): number {
+    const isThere = (this.u8[DECISION.flags] as number) & DECISION_FLAG.personalPrice;
+    return this.maskedStart() + (isThere ? MASKED_BYTES : 0);
+  }
+  /** Of a decision with a personal price: everybody's, a whole number. */
+  get maskedPriceMinor(): number {
+    const at = this.maskedStart() >>> 2;
+    return (this.u32[at] as number) * 0x1_0000_0000 + (this.u32[at + 1] as number);
+  }
+  setMaskedPriceMinor(priceMinor: number): void {
+    const at = this.maskedStart() >>> 2;
+    this.u32[at] = Math.floor(priceMinor / 0x1_0000_0000);
+    this.u32[at + 1] = priceMinor % 0x1_0000_0000;
   }
 }
 

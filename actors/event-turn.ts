@@ -20,8 +20,11 @@ import { type ActorRuntime, textWords } from './actor-runtime.ts';
 import { EVENT_MOMENT_KIND } from './apply-effect.ts';
 import { type DecisionIdParts, parseDecisionId } from './decision-id.ts';
 import { EFFECT, EVENT, EVENT_FLAG, LEASE_EFFECT, LEDGER } from './effect.ts';
+import { MapBytes } from './map-bytes.ts';
 import { stockSubject } from './ports.ts';
 import { FIELD, LEASE, LEASE_FLAG, LEASE_STATE } from './record-layout.ts';
+import { dropSensitive } from './sealed-trait.ts';
+import { owedAt, watchRipening } from './trial-ripening.ts';
 
 /** An event dated further ahead than this is a broken clock and is taken as now. */
 const FUTURE_MILLIS_MAX = 300_000;
@@ -35,14 +38,17 @@ interface EventMeaning {
   readonly flags: number;
   readonly isResponse: boolean;
   readonly isSignal: boolean;
+  /** Nothing will come of it any more: no response is waited for. */
+  readonly isFinal: boolean;
 }
 function meaning(kind: number, isSeen: boolean, isResponse: boolean, isSignal: boolean, flags = 0): EventMeaning {
-  return { kind, flags: flags | (isSeen ? EVENT_FLAG.confirms | EVENT_FLAG.trial : 0), isResponse, isSignal };
+  const seen = isSeen ? EVENT_FLAG.confirms | EVENT_FLAG.trial : 0;
+  return { kind, flags: flags | seen, isResponse, isSignal, isFinal: false };
 }
 const PLAIN = meaning(0, false, false, false);
 const MEANINGS: ReadonlyMap<string, EventMeaning> = new Map([
   ['impression', meaning(MOMENT.impression, true, false, false)],
-  ['dismiss', meaning(0, true, false, false)],
+  ['dismiss', { ...meaning(0, true, false, false), isFinal: true }],
   ['click', meaning(MOMENT.click, true, true, true)],
   ['conversion', meaning(MOMENT.conversion, true, true, true)],
   ['purchase', meaning(MOMENT.conversion, true, true, true)],
@@ -56,10 +62,15 @@ const CONFIRM = meaning(0, true, false, false);
 export class EventTurn {
   /** After `track`: whether the message id was known; then nothing was changed. */
   isDuplicate = false;
+  /** After `track`: whether the event refuses or allows contact. */
+  changesConsent = false;
   readonly #runtime: ActorRuntime;
   readonly #id: DecisionIdParts = { partition: 0, hashLow: 0, hashHigh: 0, decisionSeq: 0 };
   readonly #words = new Uint32Array(2);
   readonly #name = new Uint8Array(EVENT_NAME_BYTES_MAX);
+  readonly #properties = new MapBytes();
+  /** Of the event being filled in, see `EVENT.owed`. */
+  #owed = 0;
 
   constructor(runtime: ActorRuntime) {
     this.#runtime = runtime;
@@ -92,21 +103,24 @@ export class EventTurn {
       }
     }
     runtime.expireDue(now);
+    const { sensitiveNames } = runtime.index;
+    // What is told under the name of a sensitive trait is not kept: properties lie in the journal as they are.
+    if (sensitiveNames.length > 0) dropSensitive(request, sensitiveNames);
     const channel = request.properties?.channel;
     const channelSpec = typeof channel === 'string' ? runtime.index.catalog.channelByKey.get(channel) : undefined;
-    if (
-      typeof channel === 'string' &&
-      channelSpec === undefined &&
-      (MEANINGS.get(request.event) ?? PLAIN).flags >= EVENT_FLAG.contactRefused
-    ) {
+    const what = MEANINGS.get(request.event) ?? PLAIN;
+    this.changesConsent = what.flags >= EVENT_FLAG.contactRefused;
+    if (typeof channel === 'string' && channelSpec === undefined && this.changesConsent) {
       return runtime.fail(FAULT.unknownChannel, 'track.properties.channel: the catalog has no such channel');
     }
+    const { properties, frame, propertiesStart, propertiesEnd } = request;
+    this.#properties.take(properties, frame, propertiesStart, propertiesEnd, runtime.options.coldCodec);
     const ok = this.#apply(
       request.event,
-      MEANINGS.get(request.event) ?? PLAIN,
+      what,
       decision !== 0 ? decision : quote,
       quote,
-      request.properties,
+      properties,
       this.#eventAt(request.atEpochMillis, now),
       hasMessage,
       channelSpec?.hash ?? 0,
@@ -233,6 +247,7 @@ export class EventTurn {
       if (wanted === undefined || record.leaseU32(i, LEASE.actionHash) === wanted.hash) leases.push(i);
     }
     // A response is to one action; being seen is about all of them.
+    let owing = -1;
     const actions = what.isResponse || leases.length === 0 ? 1 : leases.length;
     for (let n = 0; n < actions; n++) {
       const lease = leases[n] ?? -1;
@@ -251,7 +266,10 @@ export class EventTurn {
         now,
       );
       if (!this.#runtime.commit(now)) return false;
+      if (this.#owed !== 0) owing = lease;
     }
+    // One hint a decision: its trials are looked at together.
+    if (owing >= 0) watchRipening(this.#runtime, owing, now);
     return true;
   }
 
@@ -271,11 +289,11 @@ export class EventTurn {
     const runtime = this.#runtime;
     const { record, effect, index, options, stats } = runtime;
     const nameBytes = ENCODER.encodeInto(name, this.#name).written;
-    const propertyBytes = properties === null ? EMPTY : options.coldCodec.encodeProperties(properties);
-    const storedPropertyBytes = propertyBytes.length <= PROPERTY_BYTES_MAX ? propertyBytes.length : 0;
+    const hasBytes = properties !== null && this.#properties.length <= PROPERTY_BYTES_MAX;
+    const storedPropertyBytes = hasBytes ? this.#properties.length : 0;
     effect.begin(EFFECT.event, EVENT.name - 48 + nameBytes + storedPropertyBytes);
     effect.u8.set(this.#name.subarray(0, nameBytes), EVENT.name);
-    effect.u8.set(propertyBytes.subarray(0, storedPropertyBytes), EVENT.name + nameBytes);
+    if (hasBytes) this.#properties.copyTo(effect.u8, EVENT.name + nameBytes);
     effect.setU16(EVENT.nameBytes, nameBytes);
     effect.setU32(EVENT.propertyBytes, storedPropertyBytes);
     const eventHash = murmur3Text(name, 0);
@@ -288,9 +306,11 @@ export class EventTurn {
       effect.setU32(EVENT.messageLow, this.#words[0] as number);
       effect.setU32(EVENT.messageHigh, this.#words[1] as number);
     }
+    this.#owed = 0;
     effect.setF64(EVENT.revenueMinor, numberOf(properties?.revenueMinor));
     effect.setU16(EVENT.hourOfWeek, 0xffff);
     if (lease >= 0) flags |= this.#fillAttribution(what, lease, decisionSeq, isFirst, isPurchase, properties);
+    const owed = this.#owed;
     if (isPurchase) {
       this.#takeStock(properties, flags & EVENT_FLAG.endsStockHold ? effect.getU32(EVENT.skuHash) : 0);
     }
@@ -317,6 +337,8 @@ export class EventTurn {
     const isContact = (flags & (EVENT_FLAG.contactRefused | EVENT_FLAG.contactAllowed)) !== 0;
     if (lease < 0 || isContact) effect.setU32(EVENT.channelHash, channelHash);
     effect.setU32(EVENT.flags, flags);
+    effect.u8[EVENT.owed] = owed;
+    if (flags & EVENT_FLAG.response) this.#owed = 0;
     if (flags & (EVENT_FLAG.trial | EVENT_FLAG.response | EVENT_FLAG.trialWithResponse | EVENT_FLAG.purchase))
       stats.learnUpdates++;
   }
@@ -333,6 +355,7 @@ export class EventTurn {
     const { record, effect, stats, index } = this.#runtime;
     const state = record.leaseU8(lease, LEASE.state);
     const leaseFlags = record.leaseU8(lease, LEASE.flags);
+    const owed = record.leaseU8(lease, LEASE.owed);
     const actionHash = record.leaseU32(lease, LEASE.actionHash);
     const priceMinor = record.leaseF64(lease, LEASE.priceMinor);
     let flags = 0;
@@ -362,7 +385,17 @@ export class EventTurn {
       if (what.isResponse) {
         if ((leaseFlags & LEASE_FLAG.responseLearnt) === 0)
           flags |= isTrial ? EVENT_FLAG.response : EVENT_FLAG.trialWithResponse;
-      } else if (what.flags & EVENT_FLAG.trial && !isTrial) flags |= EVENT_FLAG.trial;
+        this.#owed = owed;
+      } else if (what.flags & EVENT_FLAG.trial) {
+        if (!isTrial) {
+          flags |= EVENT_FLAG.trial;
+          const age = effect.getF64(EVENT.eventAt) - record.leaseF64(lease, LEASE.at);
+          if (!what.isFinal) this.#owed = owedAt(this.#runtime, record.leaseU32(lease, LEASE.channelHash), age);
+        } else if (what.isFinal && owed !== 0) {
+          flags |= EVENT_FLAG.ripened;
+          effect.setF64(EVENT.quantity, owed);
+        }
+      }
       if (what.kind !== 0 && index.keeps(what.kind, actionHash)) {
         flags |= EVENT_FLAG.actionMoment;
         effect.u8[EVENT_MOMENT_KIND] = what.kind;
@@ -371,6 +404,7 @@ export class EventTurn {
     if (!Number.isNaN(priceMinor) && isWithinReward) {
       // A decision has one price, however many actions it has: its quote and its purchase count once.
       const decisionFlags = this.#flagsOfDecision(decisionSeq);
+      if (decisionFlags & LEASE_FLAG.personalPrice) flags |= EVENT_FLAG.personalPrice;
       if (what.flags & EVENT_FLAG.trial && (decisionFlags & LEASE_FLAG.quoteLearnt) === 0) flags |= EVENT_FLAG.quote;
       if (isPurchase && (decisionFlags & LEASE_FLAG.purchaseLearnt) === 0) {
         flags |= EVENT_FLAG.purchase;
@@ -430,8 +464,6 @@ export class EventTurn {
     }
   }
 }
-
-const EMPTY = new Uint8Array(0);
 
 function numberOf(value: unknown): number {
   return typeof value === 'number' && Number.isFinite(value) ? value : 0;

@@ -11,6 +11,7 @@
  * Rounds without news have no marks. Marks have the header of an effect, of which only length, type and, for the
  * order of time, `at` mean anything. Cost: a copy of 64 to 112 bytes a mark, at most 27 marks a second.
  */
+import { DEMAND_INPUTS_MAX } from '../decision/demand-inputs.ts';
 import { PARTITION_COUNT } from '../proto/limits.ts';
 import { EFFECT_HEADER_BYTES, type Effect, MARK_TYPE_MIN } from './effect.ts';
 import type { Store } from './store.ts';
@@ -38,15 +39,24 @@ export const PRICE_MARK = {
   stockLeft: 80,
   previousPriceMinor: 88,
   referencePriceMinor: 96,
+  /** `DEMAND_INPUTS_MAX` doubles, of a product that has such inputs only: the mark is longer then. */
+  inputs: 104,
 } as const;
 
 const MARK_BYTES = EFFECT_HEADER_BYTES + 16;
 const MERGE_MARK_BYTES = EFFECT_HEADER_BYTES + 8 + PARTITION_COUNT / 8;
 const PRICE_MARK_BYTES = EFFECT_HEADER_BYTES + 56;
+const INPUTS_MARK_BYTES = PRICE_MARK_BYTES + 8 * DEMAND_INPUTS_MAX;
 
 /** Whether a merge mark says that the shard had published something. */
 export function hasPublished(mark: Effect, shard: number): boolean {
   return (((mark.u8[MERGE_MARK.shards + (shard >>> 3)] as number) >>> (shard & 7)) & 1) === 1;
+}
+
+/** The inputs a price mark was drawn by, or null. */
+export function markedInputs(mark: Effect): Float64Array | null {
+  const start = PRICE_MARK.inputs >>> 3;
+  return mark.length > PRICE_MARK.inputs ? mark.f64.slice(start, start + DEMAND_INPUTS_MAX) : null;
 }
 
 /** A price as a mark tells it. `basis` is null when another shard drew it. */
@@ -58,12 +68,13 @@ export interface MarkedPrice {
     readonly stockLeft: number;
     readonly previousPriceMinor: number;
     readonly referencePriceMinor: number;
+    readonly inputs: Float64Array | null;
   } | null;
 }
 
 export class JournalMarks {
   readonly #store: Store;
-  readonly #u8 = new Uint8Array(PRICE_MARK_BYTES);
+  readonly #u8 = new Uint8Array(INPUTS_MARK_BYTES);
   readonly #u32 = new Uint32Array(this.#u8.buffer);
   readonly #f64 = new Float64Array(this.#u8.buffer);
 
@@ -104,7 +115,10 @@ export class JournalMarks {
   }
 
   price({ skuHash, atEpochMillis, price, basis }: MarkedPrice): void {
-    this.#begin(MARK.price, PRICE_MARK_BYTES, atEpochMillis);
+    const inputs = basis?.inputs ?? null;
+    const bytes = inputs === null ? PRICE_MARK_BYTES : INPUTS_MARK_BYTES;
+    this.#begin(MARK.price, bytes, atEpochMillis);
+    if (inputs !== null) this.#f64.set(inputs, PRICE_MARK.inputs >>> 3);
     this.#u32[PRICE_MARK.skuHash >>> 2] = skuHash;
     this.#u32[PRICE_MARK.isDrawn >>> 2] = basis === null ? 0 : 1;
     this.#f64[PRICE_MARK.priceMinor >>> 3] = price.priceMinor;
@@ -115,7 +129,7 @@ export class JournalMarks {
       this.#f64[PRICE_MARK.previousPriceMinor >>> 3] = basis.previousPriceMinor;
       this.#f64[PRICE_MARK.referencePriceMinor >>> 3] = basis.referencePriceMinor;
     }
-    this.#append(PRICE_MARK_BYTES);
+    this.#append(bytes);
   }
 
   #begin(type: number, length: number, now: number): void {

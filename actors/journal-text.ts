@@ -109,6 +109,7 @@ function describeDecision(entry: Effect, catalog: Catalog): Record<string, Plain
         ? {
             sku: catalog.productByHash.get(skuHash)?.sku ?? unknown(skuHash),
             priceMinor: entry.getF64(DECISION.priceMinor),
+            ...(flags & DECISION_FLAG.personalPrice ? { maskedPriceMinor: entry.maskedPriceMinor } : {}),
             propensity: finiteOrNull(entry.getF64(DECISION.pricePropensity)),
             expiresAtEpochMillis: entry.getF64(DECISION.quoteExpiresAt),
           }
@@ -148,6 +149,7 @@ function describeEvent(entry: Effect, catalog: Catalog, decoder: PropertyDecoder
 function learntNames(flags: number): string[] {
   const names: string[] = [];
   if (flags & EVENT_FLAG.trial) names.push('trial');
+  if (flags & EVENT_FLAG.ripened) names.push('ripened');
   if (flags & EVENT_FLAG.response) names.push('response');
   if (flags & EVENT_FLAG.trialWithResponse) names.push('trial', 'response');
   if (flags & EVENT_FLAG.quote) names.push('quote');

@@ -19,11 +19,19 @@ export class MailboxLine {
   /** Places of the oldest and the newest message; -1 and anything when none waits. */
   first = -1;
   last = -1;
+  /** How long its message that had its turn last had waited, in microseconds; 0 when none waits. */
+  waitedMicros = 0;
 }
 
-export class Mailboxes<Message> {
+/** What can wait: whatever it is, its bytes are what it holds. */
+interface Queued {
+  readonly bytes: { readonly length: number };
+}
+
+export class Mailboxes<Message extends Queued> {
   readonly depthMax: number;
   readonly depthPerProfileMax: number;
+  readonly bytesMax: number;
   readonly #messages: (Message | undefined)[];
   readonly #owners: Float64Array;
   /** The next place of the same line, or of the free ones. */
@@ -35,10 +43,13 @@ export class Mailboxes<Message> {
   #lineHead = 0;
   #lineCount = 0;
   #depth = 0;
+  #bytes = 0;
 
-  constructor(depthMax: number, depthPerProfileMax: number) {
+  /** @param bytesMax of all messages that wait together: a full queue of the longest frames would fill a machine. */
+  constructor(depthMax: number, depthPerProfileMax: number, bytesMax: number) {
     this.depthMax = depthMax;
     this.depthPerProfileMax = depthPerProfileMax;
+    this.bytesMax = bytesMax;
     this.#messages = new Array<Message | undefined>(depthMax).fill(undefined);
     this.#owners = new Float64Array(depthMax);
     this.#next = Int32Array.from({ length: depthMax }, (_, place) => (place + 1 < depthMax ? place + 1 : -1));
@@ -53,7 +64,8 @@ export class Mailboxes<Message> {
   /** Queues a message of the profile `owner` (any number that stands for it); false when a bound is reached. */
   push(line: MailboxLine, owner: number, message: Message): boolean {
     const place = this.#free;
-    if (place < 0) return false;
+    const { length } = message.bytes;
+    if (place < 0 || this.#bytes + length > this.bytesMax) return false;
     const count = this.#counts.get(owner) ?? 0;
     if (count >= this.depthPerProfileMax) return false;
     this.#counts.set(owner, count + 1);
@@ -67,6 +79,7 @@ export class Mailboxes<Message> {
     } else this.#next[line.last] = place;
     line.last = place;
     this.#depth++;
+    this.#bytes += length;
     return true;
   }
 
@@ -78,13 +91,14 @@ export class Mailboxes<Message> {
     this.#lineHead = (this.#lineHead + 1) % this.depthMax;
     this.#lineCount--;
     const place = line.first;
-    const message = this.#messages[place];
+    const message = this.#messages[place] as Message; // a line's place holds one
     line.first = this.#next[place] as number;
     if (line.first >= 0) this.#enqueue(line);
     this.#messages[place] = undefined;
     this.#next[place] = this.#free;
     this.#free = place;
     this.#depth--;
+    this.#bytes -= message.bytes.length;
     const owner = this.#owners[place] as number;
     const count = (this.#counts.get(owner) ?? 1) - 1;
     if (count === 0) this.#counts.delete(owner);

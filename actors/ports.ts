@@ -4,8 +4,9 @@
  * come as arguments of a turn.
  */
 import type { DecisionModels } from '../decision/pipeline.ts';
-import type { Properties } from '../proto/messages.ts';
+import type { Plain, Properties } from '../proto/messages.ts';
 import type { Effect } from './effect.ts';
+import type { SealedTrait, TraitValue } from './sealed-trait.ts';
 
 /** Budgets and stock, shared by every shard of the node and exact across them. */
 export interface Ledger {
@@ -23,6 +24,9 @@ export interface Models extends DecisionModels {
   readonly epoch: number;
   /** Learns what the event's flags say. A decision that has left the journal is not learnt from. */
   learn(event: Effect): void;
+  /** `decision/response-delay.ts` by what is known of the channel. */
+  negativeWeight(channelHash: number, ageMillis: number, windowMillis: number): number;
+  nextStepAge(channelHash: number, ageMillis: number, weight: number, windowMillis: number): number;
 }
 
 export interface Signer {
@@ -32,13 +36,15 @@ export interface Signer {
 
 /** The cold part of a profile: what does not fit the fixed layout. Stored as one value, read when asked for. */
 export interface ColdRecord {
-  traits: Record<string, string | number | boolean>;
+  traits: Record<string, TraitValue>;
+  /** Every key its sealed traits were ever under, the newest last; absent when there was none. */
+  keyIds?: string[];
 }
 
 export interface ColdCodec {
   encode(record: ColdRecord): Uint8Array;
   decode(bytes: Uint8Array): ColdRecord;
-  encodeProperties(properties: Properties): Uint8Array;
+  encodeProperties(properties: { readonly [key: string]: Plain | SealedTrait }): Uint8Array;
   decodeProperties(bytes: Uint8Array): Properties;
 }
 

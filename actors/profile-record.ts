@@ -22,6 +22,7 @@ import {
   MOMENT_BYTES,
   MOMENTS_MAX,
   migrateRecord,
+  PERSONAL_QUOTE,
   QUOTE_BYTES,
   QUOTES_MAX,
   RECORD_MARKER,
@@ -322,7 +323,10 @@ export class ProfileRecord {
     for (let i = 0; i < this.quoteCount; i++) if (this.quoteSku(i) === sku) return i;
     return -1;
   }
-  setQuote(sku: number, priceMinor: number, expiresAt: number, sequence: number, now: number): void {
+  quoteIsPersonal(i: number): boolean {
+    return this.u32[((this.base + this.quotesStart + i * QUOTE_BYTES) >>> 2) + 5] === PERSONAL_QUOTE;
+  }
+  setQuote(sku: number, priceMinor: number, expiresAt: number, isPersonal: boolean, now: number): void {
     let i = this.findQuote(sku);
     if (i < 0) {
       for (let old = this.quoteCount - 1; old >= 0; old--) {
@@ -342,7 +346,7 @@ export class ProfileRecord {
     this.f64[start >>> 3] = expiresAt;
     this.f64[(start >>> 3) + 1] = priceMinor;
     this.u32[(start >>> 2) + 4] = sku;
-    this.u32[(start >>> 2) + 5] = sequence;
+    this.u32[(start >>> 2) + 5] = isPersonal ? PERSONAL_QUOTE : 0;
   }
   #removeQuote(i: number): void {
     this.#removeBytes(this.quotesStart + i * QUOTE_BYTES, QUOTE_BYTES);
@@ -369,17 +373,16 @@ export class ProfileRecord {
   setLeaseU8(i: number, field: number, value: number): void {
     this.u8[this.base + this.leasesStart + i * LEASE_BYTES + field] = value;
   }
-  /** What the lease holds of its action's budget, in minor units: an integer below 2^48. */
+  /** What the lease holds of its action's budget, in minor units: an integer below 2^40. */
   leaseCostMinor(i: number): number {
     const start = this.base + this.leasesStart + i * LEASE_BYTES;
     return (
-      (this.u16[(start + LEASE.costHigh) >>> 1] as number) * 0x1_0000_0000 +
-      (this.u32[(start + LEASE.costLow) >>> 2] as number)
+      (this.u8[start + LEASE.costHigh] as number) * 0x1_0000_0000 + (this.u32[(start + LEASE.costLow) >>> 2] as number)
     );
   }
   setLeaseCostMinor(i: number, costMinor: number): void {
     const start = this.base + this.leasesStart + i * LEASE_BYTES;
-    this.u16[(start + LEASE.costHigh) >>> 1] = Math.floor(costMinor / 0x1_0000_0000);
+    this.u8[start + LEASE.costHigh] = Math.floor(costMinor / 0x1_0000_0000);
     this.u32[(start + LEASE.costLow) >>> 2] = costMinor % 0x1_0000_0000;
   }
   /** Appends a zeroed lease; returns its position. */

@@ -29,6 +29,7 @@ export class ProfileScope implements ProfileState {
 
   /** Set by the turn that decides. */
   hasConsent = true;
+  refusesPersonalPrice = false;
   isHoldingFull = false;
   atEpochMillis = 0;
   zone = 0;

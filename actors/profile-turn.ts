@@ -16,6 +16,7 @@ import { formatDecisionId } from './decision-id.ts';
 import { EFFECT, Effect, IDENTIFY } from './effect.ts';
 import { describeEntry } from './journal-text.ts';
 import { FIELD, LEASE, LEASE_STATE } from './record-layout.ts';
+import { SealedTrait } from './sealed-trait.ts';
 
 const TIMELINE_MAX = 50;
 const TRAIT_TEXT_MAX = 4096;
@@ -39,13 +40,57 @@ export class ProfileTurn {
     const fault = runtime.open(request, now);
     if (fault !== null) return fault;
     runtime.expireDue(now);
-    const bytes = runtime.options.coldCodec.encodeProperties(traits);
+    const stored = runtime.index.sensitiveNames.length === 0 ? traits : this.#sealed(traits);
+    if (stored === null) {
+      return runtime.fail(FAULT.keysUnavailable, 'identify: no key can be had for a sensitive trait; try again later');
+    }
+    const bytes = runtime.options.coldCodec.encodeProperties(stored);
     runtime.effect.begin(EFFECT.identify, IDENTIFY.traits - 48 + bytes.length);
     runtime.effect.setU32(IDENTIFY.traitBytes, bytes.length);
     runtime.effect.u8.set(bytes, IDENTIFY.traits);
     return runtime.commit(now)
       ? null
       : runtime.fail(FAULT.internal, 'identify: the turn failed and was undone; see the log');
+  }
+
+  /**
+   * The traits as they may lie on disk: sensitive ones sealed, before they enter the effect. Those that the person
+   * has in plain, from before the catalog called them sensitive, are sealed along. Null when no key can be had.
+   */
+  #sealed(traits: Properties): Readonly<Record<string, Plain | SealedTrait>> | null {
+    const runtime = this.#runtime;
+    const { sealer } = runtime.options;
+    const cold = runtime.readCold();
+    const sealed: Record<string, Plain | SealedTrait> = { ...traits };
+    let keyId: string | null | undefined = cold.keyIds?.at(-1);
+    for (const name of runtime.index.sensitiveNames) {
+      const value = traits[name] === undefined ? cold.traits[name] : traits[name];
+      if (value === undefined || value === null || typeof value === 'object') continue;
+      if (sealer === undefined) return null;
+      if (keyId === undefined || keyId === null || !sealer.isUsable(keyId)) keyId = sealer.takeKey();
+      const made = keyId === null ? null : sealer.seal(value, name, runtime.record, keyId);
+      if (made === null) return null;
+      sealed[name] = made;
+    }
+    return sealed;
+  }
+
+  /** Traits as the caller sees them. What is sealed and cannot be opened is left out, and named with the reason. */
+  #describeTraits(out: Record<string, Plain>): void {
+    const runtime = this.#runtime;
+    const shown: Record<string, Plain> = {};
+    const unreadable: Record<string, Plain> = {};
+    for (const [name, value] of Object.entries(runtime.readCold().traits)) {
+      if (!(value instanceof SealedTrait)) {
+        shown[name] = value;
+        continue;
+      }
+      const opened = runtime.options.sealer?.open(value, name, runtime.record) ?? { problem: 'unavailable' as const };
+      if ('value' in opened) shown[name] = opened.value;
+      else unreadable[name] = opened.problem;
+    }
+    out.traits = shown;
+    if (Object.keys(unreadable).length > 0) out.unreadableTraits = unreadable;
   }
 
   /** What is wrong with a trait, or null. Names the field and the bound, never the value. */
@@ -75,7 +120,7 @@ export class ProfileTurn {
     const { record, index, scope } = runtime;
     scope.bind(record, index, null, now, runtime.defaultZone);
     const zone = runtime.options.zones.zoneName(scope.zone);
-    out.traits = runtime.readCold().traits;
+    this.#describeTraits(out);
     out.consent = {
       contactRefusedChannels: index.catalog.channels
         .filter((channel) => refusesChannel(record, channel.hash))

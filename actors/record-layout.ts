@@ -16,7 +16,7 @@
  * 152 f64 last purchase at  160 f64 decaying sum of ln gap between purchases, see `decision/purchase-due.ts`
  * 168 trait slots  (f64 each, NaN absent)
  *     moments      (24 B: f64 at, f64 amount, u32 subject, u8 kind, u8 -, u16 count)
- *     quotes       (24 B: f64 expires at, f64 price, u32 sku, u32 quote sequence)
+ *     quotes       (24 B: f64 expires at, f64 price, u32 sku, u32 PERSONAL_QUOTE for one of the person's own)
  *     leases       (64 B, see LEASE)
  *     message ids  (12 B: u32 low, u32 high, u32 epoch seconds; a ring)
  *
@@ -31,6 +31,8 @@ export const MOMENT_BYTES = 24;
 export const QUOTE_BYTES = 24;
 export const LEASE_BYTES = 64;
 export const MESSAGE_BYTES = 12;
+/** No number of a decision, which stood there once. */
+export const PERSONAL_QUOTE = 0xffff_ffff;
 
 export const FIELD = {
   version: 0,
@@ -83,8 +85,10 @@ export const LEASE = {
   journalOffset: 52,
   state: 56,
   flags: 57,
-  /** Upper 16 of 48 bits; money goes to 10^12. */
+  /** Upper 8 of 40 bits; money goes to 10^12. */
   costHigh: 58,
+  /** What is not learnt yet of the trial, in 1/256; 0 for all of it, and before it was seen. */
+  owed: 59,
   costLow: 60,
 } as const;
 
@@ -99,6 +103,8 @@ export const LEASE_FLAG = {
   responseLearnt: 16,
   quoteLearnt: 32,
   purchaseLearnt: 64,
+  /** Its price was the person's own. */
+  personalPrice: 128,
 } as const;
 
 /** A moment of this kind is a standing refusal of the channel it is about; never trimmed by age. */
@@ -154,6 +160,15 @@ function lengthOf(bytes: Uint8Array): number {
     u16At(bytes, FIELD.quoteCount) * QUOTE_BYTES +
     u16At(bytes, FIELD.leaseCount) * LEASE_BYTES +
     u16At(bytes, FIELD.messageCount) * MESSAGE_BYTES
+  );
+}
+/** Where the leases of a stored record in today's layout begin. */
+export function leasesStartOf(view: DataView): number {
+  return (
+    HEADER_BYTES +
+    view.getUint8(FIELD.traitCount) * TRAIT_BYTES +
+    view.getUint16(FIELD.momentCount, true) * MOMENT_BYTES +
+    view.getUint16(FIELD.quoteCount, true) * QUOTE_BYTES
   );
 }
 function u16At(bytes: Uint8Array, at: number): number {

@@ -26,6 +26,8 @@ export class CatalogIndex {
   readonly categoryOf: Int32Array;
   /** Whether anything is charged for earlier offers, see `fatigue.ts`. */
   readonly hasFatigue: boolean;
+  /** Names that callers may not leave in the journal: those of sensitive traits. */
+  readonly sensitiveNames: readonly string[];
   /** `catalog.counters` indices by event hash. */
   readonly countersByEvent: ReadonlyMap<number, readonly number[]>;
   readonly #retention = new Map<number, Float64Array>();
@@ -35,6 +37,7 @@ export class CatalogIndex {
 
   constructor(catalog: Catalog) {
     this.catalog = catalog;
+    this.sensitiveNames = catalog.traits.filter(({ isSensitive }) => isSensitive).map(({ name }) => name);
     const caps: Cap[] = [];
     this.capStart = new Int32Array(catalog.actions.length + 1);
     for (const action of catalog.actions) {

@@ -5,6 +5,7 @@
  * version; what is stored on disk uses the 32-bit hashes (murmur3 of the key, seed 0), which the
  * compiler checks to be free of collisions.
  */
+import type { DemandInput } from './demand-inputs.ts';
 import type { Promotion } from './promotion.ts';
 import type { Rule } from './rule.ts';
 
@@ -95,6 +96,13 @@ export interface ProductPromotion {
     | { readonly kind: 'bundle'; readonly bundleMinor: number; readonly otherHash: number };
 }
 
+/** For whom the rule holds, off everybody's price; of several the largest, never their sum. */
+export interface PersonalDiscount {
+  readonly when: Rule;
+  /** In 1/10,000 of the price. */
+  readonly basisPoints: number;
+}
+
 export interface Product {
   readonly index: number;
   readonly sku: string;
@@ -122,6 +130,14 @@ export interface Product {
   /** What a unit is worth that was not sold by then. */
   readonly salvageMinor: number;
   readonly promotions: readonly ProductPromotion[];
+  /** Discounts of single people; empty where the product has one price for everybody. */
+  readonly personalDiscounts: readonly PersonalDiscount[];
+  /** Most a personal price may lie below everybody's, in 1/10,000 of it. */
+  readonly groupGapBasisPointsMax: number;
+  /** What moves its demand beside its price; at most six. */
+  readonly demandInputs: readonly DemandInput[];
+  /** Under which what they do is learnt: other inputs, another beginning. */
+  readonly demandInputsHash: number;
   readonly quoteTtlMillis: number;
 }
 

@@ -4,7 +4,11 @@
  * adds people and lowering it only removes them, because each person has one point in (0, 1) a salt.
  * A new salt deals anew, independently. No draw of any decision is used up.
  */
+import { murmur3Text } from '../proto/murmur3.ts';
 import { drawUniform, PURPOSE } from './random.ts';
+
+/** Of the holdout; experiments have salts of their own. */
+export const HOLDOUT_SALT = murmur3Text('opportune.holdout', 0);
 
 /**
  * The person's fixed point in (0, 1) under a salt; experiments cut the same line into arms.

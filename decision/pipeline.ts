@@ -12,8 +12,9 @@
 import type { Contribution, Properties, Rejection, Scalar } from '../proto/messages.ts';
 import { type Action, type Cap, type Catalog, type Channel, MOMENT, type Product, type QuietHours } from './catalog.ts';
 import type { CatalogIndex } from './catalog-index.ts';
-import { ChoiceInput, ChoiceResult, chooseActions } from './choice.ts';
+import { allPropensities, ChoiceInput, ChoiceResult, chooseActions } from './choice.ts';
 import { CapTally, capOpensAt, isQuiet, type LocalNow, type MomentSource, quietEndsAt } from './contact-policy.ts';
+import { DEMAND_INPUTS_MAX, fillDemandInputs } from './demand-inputs.ts';
 import { countBits, setBit } from './eligibility-index.ts';
 import { FatigueTally } from './fatigue.ts';
 import { buildFeatures, FeatureVector } from './features.ts';
@@ -21,6 +22,8 @@ import { GAP_WEIGHT_SCALE } from './inverse-gap.ts';
 import type { LinearModel } from './linear-model.ts';
 import { maturityPoint, reachOf } from './maturity.ts';
 import { PART_KIND, type PartRegister } from './part-register.ts';
+import { personalPrice } from './personal-price.ts';
+import type { PricePoint } from './price-point.ts';
 import { drawUniform, PURPOSE } from './random.ts';
 import { featureEffects } from './response-learning.ts';
 import { positivesLearnt, predictAll, type ResponseModel, responseMoments, trialsLearnt } from './response-model.ts';
@@ -36,6 +39,8 @@ export interface ProfileState extends RuleScope, LocalNow {
   readonly hasConsent: boolean;
   /** Whether the person refused contact on this channel. */
   refusesChannel(channelHash: number): boolean;
+  /** Whether the person said no to prices of their own. */
+  readonly refusesPersonalPrice: boolean;
   /** No room for one more lease that holds something. */
   readonly isHoldingFull: boolean;
   /** Index of the person's time zone in the zone table. */
@@ -50,17 +55,6 @@ export interface BudgetView {
   stockLeft(product: Product): number;
 }
 
-export interface PricePoint {
-  readonly priceMinor: number;
-  readonly maskedPriceMinor: number;
-  readonly personalised: boolean;
-  /** Probability of `priceMinor` among all prices of this hour. */
-  readonly propensity: number;
-  /** Key of the promotion to offer beside it, or null. */
-  readonly promotion: string | null;
-  readonly explain: Properties;
-}
-
 /** The learnt state the pipeline reads. */
 export interface DecisionModels {
   readonly response: ResponseModel;
@@ -68,8 +62,15 @@ export interface DecisionModels {
   readonly linear: LinearModel | null;
   /** Numbers of its parts; every part of the catalog in force has one. */
   readonly parts: PartRegister;
-  /** The price of this hour for everybody. `stockLeft` is read for a product that must be sold by a day. */
-  pricePoint(product: Product, nowEpochMillis: number, stockLeft: number, wantsExplain: boolean): PricePoint;
+  /** The price of this hour for everybody. `stockLeft` is read for a product that must be sold by a day, `inputs` for one that
+   * has `demandInputs`: null for the usual case. */
+  pricePoint(
+    product: Product,
+    nowEpochMillis: number,
+    stockLeft: number,
+    wantsExplain: boolean,
+    inputs: Float64Array | null,
+  ): PricePoint;
   /** Fills week curve of the channel, look-alike tilt of `input.zone` and everybody's gaps between purchases into the input. */
   fillSendTime(input: SendTimeInput, channel: Channel): void;
 }
@@ -119,6 +120,9 @@ export class DecideDraft {
   allowedBits: Uint32Array = new Uint32Array(1);
   readonly features: FeatureVector = new FeatureVector();
   price: PricePoint | null = null;
+  /** Of a product with `demandInputs`. */
+  hasInputs = false;
+  readonly inputs: Float64Array = new Float64Array(DEMAND_INPUTS_MAX);
   sendTime: SendTimeResult = createSendTimeResult();
   hasSendTime = false;
   sendChannel = -1;
@@ -202,14 +206,49 @@ export class Pipeline {
       this.phases.mark(STAGE.score);
     }
     if ((query.wantMask & WANT.price) !== 0 && query.product !== null) {
-      draft.price = isWithheld
-        ? listPrice(query.product)
-        : this.#models.pricePoint(query.product, state.atEpochMillis, this.#stockLeft(query.product), query.isExplain);
+      draft.price = isWithheld ? listPrice(query.product) : this.#price(state, query, query.product, draft);
       this.phases.mark(STAGE.price);
     }
     if ((query.wantMask & WANT.sendTime) !== 0 && !isWithheld) {
       this.#chooseTime(state, query, draft);
       this.phases.mark(STAGE.sendTime);
+    }
+  }
+
+  /** What another product costs this hour; one that is drawn for it is drawn for the usual case. */
+  #otherPrice(atEpochMillis: number): (skuHash: number) => number {
+    return (skuHash) => {
+      const other = this.#catalog.productByHash.get(skuHash);
+      if (other === undefined) return Number.NaN;
+      return this.#models.pricePoint(other, atEpochMillis, this.#stockLeft(other), false, null).priceMinor;
+    };
+  }
+
+  #price(state: ProfileState, query: DecideQuery, product: Product, draft: DecideDraft): PricePoint {
+    const { atEpochMillis } = state;
+    const { inputs } = draft;
+    draft.hasInputs = product.demandInputs.length > 0;
+    if (draft.hasInputs) {
+      fillDemandInputs(product.demandInputs, query.context, atEpochMillis, this.#otherPrice(atEpochMillis), inputs);
+    }
+    const stockLeft = this.#stockLeft(product);
+    const everybody = this.#models.pricePoint(product, atEpochMillis, stockLeft, query.isExplain, inputs);
+    return product.personalDiscounts.length === 0 ? everybody : personalPrice(product, state, everybody);
+  }
+
+  /**
+   * The probability with which each allowed action of the decision just made is chosen: the whole policy at this
+   * state, for judging it on decisions that others made. With several places it is that of being among them.
+   * Cost: the quadrature once an action, so not for the hot path.
+   *
+   * @param draft of that decision, with nothing decided since
+   */
+  eachPropensity(draft: DecideDraft, visit: (action: Action, propensity: number) => void): void {
+    const propensities = new Float64Array(draft.scored);
+    if (draft.scored > 0) allPropensities(this.#choiceInput, this.#choice, propensities);
+    for (let i = 0; i < draft.scored; i++) {
+      const action = this.#catalog.actions[this.#allowedAction[i] as number] as Action; // i < scored = allowed
+      visit(action, propensities[i] as number); // as above
     }
   }
 
@@ -229,6 +268,7 @@ export class Pipeline {
     draft.chosenCount = 0;
     draft.isExplored = false;
     draft.price = null;
+    draft.hasInputs = false;
     draft.hasSendTime = false;
     draft.sendChannel = -1;
     draft.features.reset();

@@ -78,7 +78,7 @@ export interface PriceInput {
   previousPriceMinor: number;
   /** Most the price may move from `previousPriceMinor`, in 1/10,000 of it; negative: any. */
   changeBasisPointsMax: number;
-  /** What people remember having paid, see `nextReferencePrice`; negative when unknown. */
+  /** What people remember having paid, see `reference-price.ts`; negative when unknown. */
   referencePriceMinor: number;
   /** Most the price may lie above `referencePriceMinor`, in 1/10,000 of it; negative: any. */
   referenceBasisPointsMax: number;
@@ -268,16 +268,13 @@ export function finishPrice(input: PriceInput, drawnMinor: number): number {
 }
 
 /**
- * The reference price after one more period at `priceMinor`: exponential smoothing,
- * r' = r + (1 - memory) (p - r). A reference that is no number of at least 0 begins at the price.
- * @param memory in [0, 1): how much of the reference a period keeps; other values count as 0
- * Source: Greenleaf, "The impact of reference price effects on the profitability of price promotions",
- * Marketing Science 1995, equation 2.
+ * One person's price, given everybody's: `personalFactor` of it, then the same bounds and rounding, within the group gap
+ * and never above the twin. The rate of change binds everybody's price, not this. No draws.
+ * @param input without a previous and a reference price
  */
-export function nextReferencePrice(referenceMinor: number, priceMinor: number, memory: number): number {
-  if (!(referenceMinor >= 0 && referenceMinor < Infinity)) return priceMinor;
-  const kept = memory >= 0 && memory < 1 ? memory : 0;
-  return referenceMinor + (1 - kept) * (priceMinor - referenceMinor);
+export function settlePersonal(input: PriceInput, twinMinor: number, out: PriceResult): void {
+  hardBoundsOf(input);
+  settle(input, twinMinor, 1, twinMinor, out);
 }
 
 /** Floor, cost and margin below; ceiling and list above. One object, overwritten by each call. */

@@ -43,6 +43,14 @@ export class Request {
   context: Properties | null = null;
   traits: Properties | null = null;
   properties: Properties | null = null;
+  /**
+   * Where in `frame` `context` and `properties` stand as valid MessagePack, so that what is journalled of them is a
+   * copy of these bytes; both 0 where nobody noted it (JSON, and what the general decoder read).
+   */
+  contextStart = 0;
+  contextEnd = 0;
+  propertiesStart = 0;
+  propertiesEnd = 0;
   isExplain = false;
   isDryRun = false;
   /** -1 when absent. */
@@ -77,6 +85,10 @@ export class Request {
     this.context = null;
     this.traits = null;
     this.properties = null;
+    this.contextStart = 0;
+    this.contextEnd = 0;
+    this.propertiesStart = 0;
+    this.propertiesEnd = 0;
     this.isExplain = false;
     this.isDryRun = false;
     this.minStateSeq = -1;

@@ -121,7 +121,9 @@ export class QuickRequestReader {
         request.channel = this.#text() ?? '';
         return request.channel !== '';
       case FIELD.context:
+        request.contextStart = this.#at;
         request.context = this.#map(this.#contexts);
+        request.contextEnd = this.#at;
         return request.context !== null;
       case FIELD.explain:
         request.isExplain = this.#bytes[this.#at] === 0xc3;
@@ -153,7 +155,9 @@ export class QuickRequestReader {
         request.quoteId = this.#uniqueText() ?? '';
         return request.quoteId !== '' && request.quoteId.length <= ID_CHARACTERS_MAX;
       case FIELD.properties:
+        request.propertiesStart = this.#at;
         request.properties = this.#map(this.#properties);
+        request.propertiesEnd = this.#at;
         return request.properties !== null;
       case FIELD.traits:
         request.traits = this.#map(this.#traits);

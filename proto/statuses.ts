@@ -74,6 +74,10 @@ export const FAULT = {
   writeFailed: fault(1702, 'UNAVAILABLE', 'later', 1000),
   shardRecovering: fault(1703, 'UNAVAILABLE', 'later', 250),
   shuttingDown: fault(1704, 'UNAVAILABLE', 'reconnect'),
+  /** No key can be had for a sensitive trait: the folder of keys cannot be read or written. */
+  keysUnavailable: fault(1705, 'UNAVAILABLE', 'later', 1000),
+  /** The audit log cannot be written, and what must be in it is not done. */
+  auditUnavailable: fault(1706, 'UNAVAILABLE', 'later', 1000),
   unimplemented: fault(1801, 'UNIMPLEMENTED', 'never'),
   /** `op` is missing or not a name this protocol knows. */
   unknownOperation: fault(1802, 'UNIMPLEMENTED', 'never'),

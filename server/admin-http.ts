@@ -32,7 +32,9 @@ export const ADMIN_LIMITS = {
   connectionsMax: 256,
 } as const;
 
-export type Drill = 'worker-error' | 'worker-exit';
+/** Ways to break a worker on purpose: an error nobody catches, an end without warning, an event loop that hangs. */
+export const DRILLS = ['worker-error', 'worker-exit', 'worker-hang'] as const;
+export type Drill = (typeof DRILLS)[number];
 
 export interface AdminSource {
   status(): NodeStatus;
@@ -172,7 +174,7 @@ function routesOf(source: AdminSource): ReadonlyMap<string, Route> {
   });
   const { drill } = source;
   if (drill !== undefined) {
-    for (const name of ['worker-error', 'worker-exit'] as const) {
+    for (const name of DRILLS) {
       routes.set(`/v1/drill/${name}`, {
         method: 'POST',
         about: `break one worker on purpose: ${name}?worker=N`,

@@ -3,7 +3,7 @@
  * (`--admin-port`), the environment variable (`OPPORTUNE_ADMIN_PORT`), the key in the YAML file
  * (`adminPort`), `opportune config`, `--help` and the table in docs/OPERATING.md all come from here.
  */
-import { availableParallelism } from 'node:os';
+import { availableParallelism, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { JWT_ALGORITHMS } from './access/jwt-algorithms.ts';
 import { isTenantName } from './access/principal.ts';
@@ -47,10 +47,16 @@ export interface ConfigValues {
   readonly logLevel: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
   readonly slowMillis: number;
   readonly traceSampleRatio: number;
+  readonly stuckSeconds: number;
+  readonly memoryMegabytes: number;
   readonly drills: boolean;
   readonly timeScale: number;
   /** Keys every seed, salt and signature; null: made once and kept in the data folder. */
   readonly secret: string | null;
+  /** Wraps the keys of sensitive traits; null: made once and kept in the data folder. */
+  readonly masterKey: string | null;
+  /** Prints the master key, instead of `masterKey`. */
+  readonly masterKeyCommand: string | null;
 }
 export type ConfigKey = keyof ConfigValues;
 
@@ -130,6 +136,14 @@ const secret: Check = (value) => {
   if (value.length < 32) return 'must have at least 32 characters';
   return value.length > 1024 ? 'must have at most 1024 characters' : null;
 };
+
+const command: Check = (value) => (value === null ? null : text('a command')(value));
+const masterKey: Check = (value) => (value === null || isText(value) ? null : 'must be a key as text, not empty');
+/** What the kernel lets this process have before it kills it, less a tenth. */
+function memoryMegabytesByDefault(): number {
+  const allowed = Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY);
+  return Math.max(64, Math.floor((allowed * 0.9) / (1024 * 1024)));
+}
 
 export const OPTIONS: { readonly [Key in ConfigKey]: OptionSpec } = {
   host: {
@@ -361,6 +375,20 @@ export const OPTIONS: { readonly [Key in ConfigKey]: OptionSpec } = {
     byDefault: 0.01,
     description: 'Share of other requests traced, when traces are exported; OTEL_TRACES_SAMPLER overrides it.',
   },
+  stuckSeconds: {
+    form: 'number',
+    check: whole(1, 3_600, 'seconds'),
+    byDefault: 30,
+    description:
+      'A worker whose event loop stands still for this long is replaced, or, where the native transport forbids that, the process ends at once for its supervisor to start again; --supervise watches the main thread alike.',
+  },
+  memoryMegabytes: {
+    form: 'number',
+    check: whole(64, 16_777_216, 'megabytes'),
+    byDefault: memoryMegabytesByDefault(),
+    defaultText: '90 % of the machine or of its cgroup',
+    description: 'Resident memory of the process beyond which connections and requests are refused until it falls.',
+  },
   drills: {
     form: 'switch',
     check: onOff,
@@ -380,6 +408,24 @@ export const OPTIONS: { readonly [Key in ConfigKey]: OptionSpec } = {
     byDefault: null,
     defaultText: 'made at the first start and kept in the data folder',
     description: 'Keys the seeds of decisions, the holdout and the signatures of quotes. Change it and quotes end.',
+    isSecret: true,
+  },
+  masterKey: {
+    form: 'text',
+    check: masterKey,
+    byDefault: null,
+    defaultText: 'made at the first start and kept in the data folder',
+    description:
+      "Wraps every person's key for sensitive traits: 32 bytes, as 64 hexadecimal digits or base64. Change it with `opportune keys rotate` only.",
+    isSecret: true,
+  },
+  masterKeyCommand: {
+    form: 'text',
+    check: command,
+    byDefault: null,
+    defaultText: '(none)',
+    description: "Command that prints the master key at each start, such as a key service's client; run by `sh -c`.",
+    // What it is called with may open the key service.
     isSecret: true,
   },
 };

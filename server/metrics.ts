@@ -174,9 +174,10 @@ function observeNode(provider: MeterProvider, status: () => NodeStatus): void {
   };
   gauge(NODE_GAUGES.ready, (node) => (isReady(node) ? 1 : 0));
   gauge(NODE_GAUGES.draining, (node) => (node.isDraining ? 1 : 0));
+  gauge(NODE_GAUGES.auditWritable, (node) => (node.isAuditWritable === false ? 0 : 1));
   gauge(NODE_GAUGES.startTime, (node) => node.startedAtEpochMillis / 1000);
   gauge(NODE_GAUGES.catalogActions, (node) => node.catalog.actions);
-  gauge(NODE_GAUGES.residentMemory, () => process.memoryUsage.rss());
+  gauge(NODE_GAUGES.residentMemory, residentMemoryBytes);
   meter.createObservableGauge(NODE_GAUGES.shardReady.name, NODE_GAUGES.shardReady).addCallback((result) => {
     for (const shard of status().shards) result.observe(shard.state === 'ready' ? 1 : 0, { shard: shard.index });
   });
@@ -253,4 +254,16 @@ function histogramData(info: MetricInfo, dataPoints: HistogramMetricData['dataPo
 function toHrTime(epochMillisValue: number): HrTime {
   const seconds = Math.floor(epochMillisValue / 1000);
   return [seconds, Math.round((epochMillisValue - seconds * 1000) * 1e6)];
+}
+
+let lastResidentBytes = 0;
+
+/** Reading it opens a file; without a descriptor left the value is the one before. */
+function residentMemoryBytes(): number {
+  try {
+    lastResidentBytes = process.memoryUsage.rss();
+  } catch {
+    // As said above.
+  }
+  return lastResidentBytes;
 }

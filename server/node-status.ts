@@ -34,6 +34,8 @@ export interface NodeStatus {
   readonly version: string;
   readonly startedAtEpochMillis: number;
   readonly isDraining: boolean;
+  /** False while the audit log cannot be written, and no person's data is shown. */
+  readonly isAuditWritable?: boolean;
   readonly shards: readonly ShardStatus[];
   readonly catalog: CatalogStatus;
 }

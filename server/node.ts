@@ -14,6 +14,7 @@ import type { Catalog } from '../decision/catalog.ts';
 import type { ZoneData } from '../decision/local-time.ts';
 import { dealParts, type PartKeys } from '../decision/part-register.ts';
 import type { ShardAddress } from '../proto/messages.ts';
+import { createAuditMemory } from '../workers/audit/audit-gate.ts';
 import { CatalogError } from '../workers/catalog/catalog-error.ts';
 import { type CatalogSource, compileCatalogSource } from '../workers/catalog/catalog-source.ts';
 import { catalogVersion, readCatalogText } from '../workers/catalog/catalog-text.ts';
@@ -21,6 +22,10 @@ import { type KeptCatalog, keep, readKept } from '../workers/catalog/checked-cat
 import { epochMillis, monotonicMillis, scaleClock } from '../workers/clock.ts';
 import { MetricsReader } from '../workers/metrics-layout.ts';
 import { dealSlots, type LedgerSubject } from '../workers/shared-ledger.ts';
+import { missingBytes } from '../workers/store/data-file.ts';
+import type { DataFolder } from '../workers/store/data-folder.ts';
+import { fingerprintOf } from '../workers/vault/master-key.ts';
+import { KEYS_AT_A_TIME } from '../workers/vault/trait-vault.ts';
 import { tenantsOf } from './access/access-options.ts';
 import { NodeAccess } from './access/node-access.ts';
 import { type AdminHttp, type Drill, startAdminHttp } from './admin-http.ts';
@@ -28,7 +33,9 @@ import type { ResolvedConfig } from './config.ts';
 import { assertPortFree } from './listen-port.ts';
 import { createLog, type Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
+import { NodeAudit } from './node-audit.ts';
 import type { NodeAddresses, NodeStatus, RunningNode, ShardState, ShardStatus, TransportNote } from './node-status.ts';
+import { NodeWatch } from './node-watch.ts';
 import { OperatorError } from './operator-error.ts';
 import { type OtelSettings, readOtelEnvironment } from './otel-environment.ts';
 import { packageVersion } from './package-version.ts';
@@ -97,6 +104,8 @@ class Node implements RunningNode {
   readonly #waiters: { matches: (shard: number, message: FromShard) => boolean; resolve: () => void }[] = [];
   readonly #tenants: readonly TenantEstate[];
   #access: NodeAccess | null = null;
+  #audit: NodeAudit | null = null;
+  readonly #auditMemory;
   #canSharePort = false;
   #catalog: CatalogSource | null = null;
   #zones: readonly ZoneData[] = [];
@@ -110,6 +119,7 @@ class Node implements RunningNode {
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #crew: ShardCrew;
   #spareTimer: NodeJS.Timeout | undefined;
+  #watch: NodeWatch | null = null;
   #sharedPort = 0;
   #isDraining = false;
   #isStopping = false;
@@ -121,6 +131,7 @@ class Node implements RunningNode {
     scaleClock(config.timeScale, this.#startedAt);
     this.#log = createLog(config.logLevel);
     this.#otel = readOtelEnvironment(process.env, config.traceSampleRatio);
+    this.#auditMemory = createAuditMemory(config.workers);
     this.#tenants = tenantsOf(config).map((name) => new TenantEstate(name, config.workers));
     this.failed = new Promise((resolve) => {
       this.#fail = resolve;
@@ -135,8 +146,8 @@ class Node implements RunningNode {
     this.#takeCatalog(kept);
     if (config.port !== 0) await assertPortFree(config.host, config.port);
     this.#access = await NodeAccess.open(config, this.#log);
-    // One after the other, the default one first: its folder holds the others'.
-    for (const tenant of this.#tenants) await tenant.open(config.data, this.#log);
+    // One after the other, the default one first: its folder holds the others', and the audit log of all.
+    for (const tenant of this.#tenants) await this.#openTenant(tenant);
     this.isFirstStart = this.#tenants[0]?.isNew ?? false;
     this.#admin = await startAdminHttp(
       {
@@ -157,6 +168,7 @@ class Node implements RunningNode {
     await Promise.all(this.#shards.map((shard) => this.#until(shard.index, (message) => message.kind === 'recovered')));
     this.#linkAll();
     await this.#listenAll();
+    await this.#giveKeys();
     this.#serve();
     await Promise.all(
       this.#shards.map((shard) =>
@@ -168,6 +180,7 @@ class Node implements RunningNode {
     this.#timers.push(
       setInterval(() => this.#tell(0, { kind: 'trim', keepBytes: config.journalKeepGigabytes * 1e9 }), TRIM_MILLIS),
     );
+    this.#watch = this.#beginWatch();
     for (const [tenant, estate] of this.#tenants.entries())
       estate.beginSnapshots(() => this.#tell(0, { kind: 'snapshot', tenant }));
     this.#access.watch(
@@ -182,6 +195,24 @@ class Node implements RunningNode {
     this.#keepSpareSoon();
     if (this.#otel.traces.isEnabled) this.#tracing = this.#loadTracing();
     if (this.#otel.metrics !== null) void this.#loadMetrics();
+  }
+
+  /** A data file shorter than its head says is healthy or cut off: read whole by a process that may die of it. */
+  async #assertWhole(storePath: string): Promise<void> {
+    const { readStore } = await import('../workers/backup/store-reader.ts');
+    let finding = '';
+    await readStore({
+      storePath,
+      isLive: true,
+      onFinding: ({ what, where }) => {
+        if (finding === '') finding = `${where}: ${what}`;
+      },
+    });
+    if (finding === '') return;
+    const bytes = missingBytes(storePath);
+    throw new OperatorError('DATA_DAMAGED', `the data file lacks its last ${bytes} bytes; ${finding}`, {
+      advice: 'See what else is damaged with `opportune verify`, and restore a backup with `opportune restore`.',
+    });
   }
 
   // ── shards ─────────────────────────────────────────────────────────────────────────────────────
@@ -214,6 +245,7 @@ class Node implements RunningNode {
       tenants: this.#tenants.map((tenant) =>
         tenant.dataFor(index, tenant.partsWith(this.#parts), secret, memoryBytesMax),
       ),
+      auditMemory: this.#auditMemory,
       catalog: this.#catalog as CatalogSource, // read before any worker
       ledgerSubjects: this.#subjects,
       zones: this.#zones,
@@ -284,6 +316,12 @@ class Node implements RunningNode {
       case 'traces':
         void this.#tracing?.then((tracing) => tracing.export(message.records));
         break;
+      case 'audit':
+        this.#audit?.take(shard.index, message.event);
+        break;
+      case 'needDataKeys':
+        void this.#makeKeys(shard.index, message.tenant);
+        break;
       case 'checkpointed':
         if (this.#tenants[message.tenant]?.noteCheckpoint(shard.index) === true)
           this.#tell(0, { kind: 'adoptBase', tenant: message.tenant });
@@ -329,6 +367,7 @@ class Node implements RunningNode {
       this.#settleWaiters(shard.index, { kind: 'stopped', isWritten: [] });
       return;
     }
+    this.#audit?.forgetShard(shard.index);
     for (const other of this.#shards)
       if (other !== shard) this.#tell(other.index, { kind: 'unlink', peer: shard.index });
     const now = monotonicMillis();
@@ -367,6 +406,7 @@ class Node implements RunningNode {
       isShared: this.#isShared(),
     });
     await this.#until(shard.index, (message) => message.kind === 'listening');
+    if (this.#hasSensitive) await this.#makeKeys(shard.index);
     this.#serve(shard.index);
     this.#keepSpareSoon();
   }
@@ -385,6 +425,40 @@ class Node implements RunningNode {
     );
     for (const tenant of this.#tenants.keys()) this.#tell(shard, { kind: 'snapshot', tenant });
     await Promise.all(told);
+  }
+
+  #beginWatch(): NodeWatch {
+    const { stuckSeconds, memoryMegabytes } = this.#config;
+    const watch = new NodeWatch({
+      metrics: new MetricsReader(this.#tenants[0]?.metricsBuffers ?? []), // of the default tenant, which is always there
+      stuckSeconds,
+      memoryBytesMax: memoryMegabytes * 1024 * 1024,
+      residentBytes: () => process.memoryUsage.rss(),
+      isAtWork: (shard) => this.#shards[shard]?.state === 'ready' && !this.#isStopping,
+      onStuck: (shard) => this.#endStuck(shard),
+      onMemory: (isFull, residentBytes) => {
+        const facts = { residentMegabytes: Math.round(residentBytes / (1024 * 1024)), memoryMegabytes };
+        if (isFull) this.#log.error(facts, 'memory is full: connections and requests are refused until it falls');
+        else this.#log.info(facts, 'memory has fallen; everything is taken again');
+        for (const shard of this.#shards) this.#tell(shard.index, { kind: 'memory', isFull });
+      },
+    });
+    watch.begin();
+    return watch;
+  }
+
+  /** What was acknowledged is on disk; what hangs cannot be talked to, so it is ended. */
+  #endStuck(index: number): void {
+    const shard = this.#shards[index] as ShardHandle; // one of those looked at
+    shard.problem = `its event loop stood still for ${this.#config.stuckSeconds} s`;
+    this.#log.error({ shard: index, code: 'WORKER_STUCK', stuckSeconds: this.#config.stuckSeconds }, 'worker is stuck');
+    if (this.transport.name === 'ws') {
+      void shard.worker.terminate();
+      return;
+    }
+    // A thread that is ended while its native transport is open takes the process with it, so it is the process that ends.
+    const advice = 'run under --supervise or systemd, which start it again; look at what the worker did (perf, core)';
+    this.#fail(new OperatorError('WORKER_STUCK', `worker ${index}: ${shard.problem}`, { advice }));
   }
 
   #rejectStart: (error: Error) => void = () => {};
@@ -463,8 +537,67 @@ class Node implements RunningNode {
     if (this.#shards[worker] === undefined) return null;
     return () => {
       this.#log.warn({ shard: worker, drill }, 'fault drill');
+      this.#audit?.record('drill', { drill, worker });
       this.#tell(worker, { kind: 'drill', drill });
     };
+  }
+
+  #secretOf(folder: DataFolder): Uint8Array {
+    const { secret } = this.#config;
+    return secret === null ? folder.secret : new TextEncoder().encode(secret);
+  }
+
+  async #openAudit(folder: DataFolder): Promise<void> {
+    this.#audit = await NodeAudit.open({
+      dataFolder: folder.path,
+      secret: this.#secretOf(folder),
+      memory: this.#auditMemory,
+      log: this.#log,
+    });
+    const catalog = this.#catalog?.version ?? '';
+    this.#audit.begin(this.#config, { program: PROGRAM, catalog }, folder.isNew);
+  }
+
+  // ── keys of sensitive traits ───────────────────────────────────────────────────────────────────
+
+  async #openTenant(tenant: TenantEstate): Promise<void> {
+    const { masterKey, masterKeyCommand } = this.#config;
+    const folder = await tenant.open(this.#config.data);
+    if (missingBytes(folder.storePath) > 0) await this.#assertWhole(folder.storePath);
+    if (this.#audit === null) await this.#openAudit(folder);
+    const { keys, master } = await tenant.openVault({ text: masterKey, command: masterKeyCommand });
+    if (master.origin === 'made') {
+      this.#audit?.record('keysMade', { masterKey: fingerprintOf(master.key), keys: keys.path });
+      this.#log.info(
+        { file: join(folder.path, 'master-key') },
+        'made a master key for sensitive traits and keep it in the data folder: who has the whole folder can read them; keep it out of backups, or give one (OPPORTUNE_MASTER_KEY_FILE)',
+      );
+    }
+    this.#hasSensitive = hasSensitive(this.#catalog);
+    await tenant.begin(this.#log);
+  }
+
+  #hasSensitive = false;
+
+  /** Keys ahead of need, on disk before a worker serves: a turn never waits for one. */
+  async #giveKeys(): Promise<void> {
+    if (this.#hasSensitive) await Promise.all(this.#shards.map(({ index }) => this.#makeKeys(index)));
+  }
+
+  /** Of every tenant, or of one that has none left. */
+  async #makeKeys(shard: number, only?: number): Promise<void> {
+    for (const [tenant, estate] of this.#tenants.entries()) {
+      if (only !== undefined && only !== tenant) continue;
+      let first = 0;
+      let count = 0;
+      try {
+        first = await estate.makeKeys(KEYS_AT_A_TIME);
+        count = KEYS_AT_A_TIME;
+      } catch (error) {
+        this.#log.error({ shard, reason: (error as Error).message }, 'no data keys can be made'); // a VaultError
+      }
+      this.#tell(shard, { kind: 'dataKeys', tenant, first, count });
+    }
   }
 
   // ── catalog ────────────────────────────────────────────────────────────────────────────────────
@@ -538,10 +671,15 @@ class Node implements RunningNode {
       }
       const kept = await this.#checkCatalog(text);
       const { source } = kept;
+      const before = this.#catalog?.version ?? '';
       this.#takeCatalog(kept);
       keep(this.#keptPath, kept, PROGRAM);
       this.#catalogRefused = null;
       for (const tenant of this.#tenants) tenant.clearPrices();
+      if (!this.#hasSensitive && hasSensitive(source)) {
+        this.#hasSensitive = true;
+        await this.#giveKeys();
+      }
       for (const shard of this.#shards)
         this.#tell(shard.index, {
           kind: 'catalog',
@@ -550,11 +688,13 @@ class Node implements RunningNode {
           parts: this.#tenants.map((tenant) => tenant.partsWith(this.#parts)),
         });
       this.#log.info({ catalog: source.fileName, version: source.version }, 'catalog reloaded');
+      this.#audit?.record('catalog', { file: source.fileName, version: source.version, before });
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       if (reason !== this.#catalogRefused) {
         const code = error instanceof CatalogError || error instanceof OperatorError ? error.code : 'CATALOG_INVALID';
         this.#log.error({ code, reason }, 'catalog refused; the one before stays in force');
+        this.#audit?.record('catalogRefused', { file: basename(this.#config.catalog), code });
         this.#tell(0, { kind: 'catalogRefused' });
       }
       this.#catalogRefused = reason;
@@ -605,6 +745,7 @@ class Node implements RunningNode {
       version: packageVersion(),
       startedAtEpochMillis: this.#startedAt,
       isDraining: this.#isDraining,
+      isAuditWritable: this.#audit === null || this.#audit.problem === null,
       shards: this.#shards.map(
         ({ index, state, restarts, readOnly, problem }): ShardStatus => ({
           index,
@@ -650,6 +791,7 @@ class Node implements RunningNode {
 
   async #stop(): Promise<void> {
     this.#watcher?.close();
+    this.#watch?.close();
     for (const timer of this.#timers) clearInterval(timer);
     clearTimeout(this.#spareTimer);
     this.#access?.close();
@@ -676,9 +818,14 @@ class Node implements RunningNode {
     await within(Promise.all(telemetry), TELEMETRY_STOP_MILLIS);
     await this.#crew.close();
     await this.#admin?.close();
+    await this.#audit?.close();
     // The default tenant's folder last: it holds the others'.
     for (const tenant of [...this.#tenants].reverse()) await tenant.close();
   }
+}
+
+function hasSensitive(catalog: CatalogSource | null): boolean {
+  return catalog?.traits.some(({ isSensitive }) => isSensitive) === true;
 }
 
 /** Waits for the promise, but not longer than `millis`. */

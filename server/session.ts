@@ -73,6 +73,14 @@ export class SessionHost implements LinkHost {
   addresses: readonly ShardAddress[] = [];
   mapEpoch = 1;
   isDraining = false;
+  /** The process has as much memory as it may: requests are refused. */
+  isMemoryFull = false;
+  /** Why no connection is taken at the moment, or null. */
+  get closedBecause(): string | null {
+    if (this.isDraining) return 'the server is stopping';
+    return this.isMemoryFull ? 'the server has no memory left; try later' : null;
+  }
+
   /** Sessions with answers kept for the end of a burst. */
   readonly #burst: Session[] = [];
   isBursting = false;
@@ -162,6 +170,7 @@ export class Session implements Responder, FrameSink {
   /** Who it is, for whoever records who did what; settled for the connection's life. */
   readonly login: Login;
   readonly limits: SessionLimits;
+  readonly actor: string;
   readonly #operations: number;
   readonly #requests: RequestRunner;
   /** The tenant's. */
@@ -180,6 +189,7 @@ export class Session implements Responder, FrameSink {
     this.#host = host;
     this.login = login;
     this.limits = limits;
+    this.actor = login.principal.id;
     this.#operations = login.operations;
     this.tenant = host.tenants.findIndex(({ name }) => name === login.principal.tenant);
     const tenant = host.tenants[this.tenant];
@@ -251,6 +261,11 @@ export class Session implements Responder, FrameSink {
       this.#refuse(request, FAULT.shuttingDown, 'connection: the server is stopping; ask again on a new one');
       return;
     }
+    if (host.isMemoryFull) {
+      host.metrics.add(COUNTER.shedMemory, 1);
+      this.#refuse(request, FAULT.memoryFull, 'memory: the process has as much as it may; try again later');
+      return;
+    }
     if (this.#open.size >= LIMITS.inFlightMax) {
       this.metrics.add(COUNTER.shedInFlight, 1);
       this.#refuse(request, FAULT.tooManyInFlight, `in flight: at most ${LIMITS.inFlightMax} requests a connection`);
@@ -265,6 +280,7 @@ export class Session implements Responder, FrameSink {
     } else {
       const link = host.links[owner];
       if (link === undefined) {
+        if (this.#requests.answerUnreached(request, this, this.#arrivedMicros)) return;
         this.#refuse(request, FAULT.shardRecovering, "shard: the partition's worker is restarting");
         return;
       }

@@ -15,6 +15,7 @@ import { strict as assert } from 'node:assert';
 import type { MessagePort } from 'node:worker_threads';
 import { MailboxLine } from '../actors/mailbox.ts';
 import { LIMITS } from '../proto/limits.ts';
+import { OP } from '../proto/messages.ts';
 import type { DocumentWriter, Encoding } from '../proto/reply.ts';
 import type { FrameDecoder, FrameSink, Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
@@ -22,12 +23,16 @@ import { epochMicrosOf, monotonicMicros, monotonicMicrosOf } from '../workers/cl
 import { COUNTER, HISTOGRAM, type MetricsWriter } from '../workers/metrics-layout.ts';
 import type { RequestRunner } from '../workers/request-runner.ts';
 import type { Responder } from '../workers/responder.ts';
+import { ANONYMOUS } from './access/principal.ts';
 import { TENANTS_MAX } from './config-options.ts';
 import { createRingMemory, RING_RECORD_BYTES_MAX, RingReader, RingWriter } from './shared-ring.ts';
 
 const FORWARDED_MAX = 16_384;
+const ENCODER = new TextEncoder();
+const DECODER = new TextDecoder();
 
-/** Tag of a record: the slot, the tenant, and whether it is an answer and which encoding it has. */
+/** Tag of a record: the slot, the tenant, whether it is an answer or an actor's name, and which encoding it has. */
+const TAG_ACTOR = 1 << 28;
 const TAG_JSON = 1 << 29;
 const TAG_ANSWER = 1 << 30;
 const SLOT_MASK = FORWARDED_MAX - 1;
@@ -35,6 +40,9 @@ const TENANT_SHIFT = 14;
 const TENANT_MASK = 0xff;
 assert(FORWARDED_MAX === 1 << TENANT_SHIFT && TENANTS_MAX < TENANT_MASK, 'a tenant is the bits between slot and flags');
 assert(FORWARDED_MAX <= TAG_JSON && (FORWARDED_MAX & SLOT_MASK) === 0, 'a slot is the low bits of a tag');
+assert(TENANT_MASK << TENANT_SHIFT < TAG_ACTOR, 'flags are above the tenant');
+/** Actors with a responder of their own on a link; beyond it they are all forgotten, and met anew. */
+const ACTORS_MAX = 256;
 assert(LIMITS.frameBytesMax <= RING_RECORD_BYTES_MAX, 'a request always fits into a ring');
 
 /** The ring this worker writes to: the first message on a port. */
@@ -57,6 +65,8 @@ export interface ForwardOrigin {
   readonly encoding: Encoding;
   /** Number of the tenant whose request it is, the same on every worker. */
   readonly tenant: number;
+  /** Who asks, as the audit log names it. */
+  readonly actor: string;
   sendBytes(id: number, bytes: Uint8Array): void;
   failForwarded(id: number, fault: Fault, message: string): void;
 }
@@ -93,8 +103,12 @@ export class ShardLink {
   readonly #freeSlots: number[] = [];
   #waiting = 0;
   readonly #kept: Kept[] = [];
-  /** By tenant: each has mailboxes of its own, and a line stands in those of one only. */
+  /** By tenant: each has mailboxes of its own, and a line stands in those of one only. Of whoever is not named. */
   readonly #responders: readonly Record<Encoding, Responder>[];
+  /** Those of actors that were named, by tenant and name. */
+  readonly #named = new Map<string, Record<Encoding, Responder>>();
+  /** Who the next request is from; '' when it was not said. */
+  #takenActor = '';
   /** The forwarded request being decoded; for one at a time. */
   #takenSlot = 0;
   #takenMicros = 0;
@@ -118,7 +132,7 @@ export class ShardLink {
   constructor(port: MessagePort, host: LinkHost) {
     this.#port = port;
     this.#host = host;
-    this.#responders = host.tenants.map(() => ({ msgpack: this.#responder('msgpack'), json: this.#responder('json') }));
+    this.#responders = host.tenants.map(() => this.#respondersOf(ANONYMOUS.principal.id));
     const [first] = host.tenants;
     const [responders] = this.#responders;
     assert(first !== undefined && responders !== undefined, 'there is always the default tenant');
@@ -143,6 +157,11 @@ export class ShardLink {
     this.#ids[slot] = request.id;
     this.#sentMicros[slot] = monotonicMicros();
     const tag = slot | (origin.tenant << TENANT_SHIFT) | (origin.encoding === 'json' ? TAG_JSON : 0);
+    // A decision is recorded nowhere by who asked for it; the little else that is, says so first.
+    if (request.op !== OP.decide && origin.actor !== ANONYMOUS.principal.id) {
+      const name = ENCODER.encode(origin.actor);
+      this.#put(TAG_ACTOR, 0, name, 0, name.length);
+    }
     // The instant is the wall clock's: deadlines and durations count from there, and each thread has its own.
     this.#put(tag, epochMicrosOf(arrivedMicros), request.frame, request.rawStart, request.rawEnd);
     this.#host.metrics.add(COUNTER.forwardsSent, 1);
@@ -189,11 +208,15 @@ export class ShardLink {
       this.#takeAnswer(tag & SLOT_MASK, bytes);
       return;
     }
+    if (tag & TAG_ACTOR) {
+      this.#takenActor = DECODER.decode(bytes);
+      return;
+    }
     this.#host.metrics.add(COUNTER.forwardsReceived, 1);
     this.#takenSlot = tag & SLOT_MASK;
     this.#takenMicros = monotonicMicrosOf(number);
     const tenant = (tag >>> TENANT_SHIFT) & TENANT_MASK;
-    const responders = this.#responders[tenant] as Record<Encoding, Responder>; // every worker has every tenant
+    const responders = this.#takenActor === '' ? this.#unnamed(tenant) : this.#namedResponders(tenant);
     this.#takenRequests = (this.#host.tenants[tenant] as { requests: RequestRunner }).requests; // likewise
     this.#takenResponder = tag & TAG_JSON ? responders.json : responders.msgpack;
     this.#takenResponder.decoder.decode(bytes, this.#sink);
@@ -210,9 +233,30 @@ export class ShardLink {
     origin.sendBytes(this.#ids[slot] as number, bytes); // likewise
   }
 
-  #responder(encoding: Encoding): Responder {
+  #unnamed(tenant: number): Record<Encoding, Responder> {
+    return this.#responders[tenant] as Record<Encoding, Responder>; // every worker has every tenant
+  }
+
+  #namedResponders(tenant: number): Record<Encoding, Responder> {
+    const key = `${tenant} ${this.#takenActor}`;
+    let responders = this.#named.get(key);
+    if (responders === undefined) {
+      if (this.#named.size >= ACTORS_MAX) this.#named.clear();
+      responders = this.#respondersOf(this.#takenActor);
+      this.#named.set(key, responders);
+    }
+    this.#takenActor = '';
+    return responders;
+  }
+
+  #respondersOf(actor: string): Record<Encoding, Responder> {
+    return { msgpack: this.#responder('msgpack', actor), json: this.#responder('json', actor) };
+  }
+
+  #responder(encoding: Encoding, actor: string): Responder {
     const writer: DocumentWriter = this.#host.writer(encoding);
     return {
+      actor,
       writer,
       line: new MailboxLine(),
       decoder: this.#host.decoder(encoding),

@@ -8,6 +8,8 @@ import type { MessagePort } from 'node:worker_threads';
 import type { ZoneData } from '../decision/local-time.ts';
 import type { PartKeys } from '../decision/part-register.ts';
 import type { ShardAddress } from '../proto/messages.ts';
+import type { AuditMemory } from '../workers/audit/audit-gate.ts';
+import type { AuditEvent } from '../workers/audit/audit-record.ts';
 import type { CatalogSource } from '../workers/catalog/catalog-source.ts';
 import type { ModelSnapshot } from '../workers/jobs/model-snapshot-file.ts';
 import type { LearningMemory } from '../workers/learning-exchange.ts';
@@ -16,6 +18,7 @@ import type { LedgerMemory, LedgerSubject } from '../workers/shared-ledger.ts';
 import type { TraceRecord } from '../workers/trace-record.ts';
 import type { AccessOptions } from './access/access-options.ts';
 import type { DoorOptions } from './access/doorkeeper.ts';
+import type { Drill } from './admin-http.ts';
 import type { TransportNote } from './node-status.ts';
 import type { TraceGate } from './otel-environment.ts';
 import type { TransportNeeds, TransportPreference } from './select-transport.ts';
@@ -33,6 +36,9 @@ export interface TenantData {
   readonly epoch: number;
   readonly storePath: string;
   readonly secret: Uint8Array;
+  /** The master key of the sensitive traits, and the file of the keys under it. */
+  readonly masterKey: Uint8Array;
+  readonly keysPath: string;
   readonly ledgerMemory: LedgerMemory;
   readonly learningMemory: LearningMemory;
   readonly parts: PartKeys;
@@ -49,6 +55,7 @@ export interface ShardThreadData {
   readonly shards: number;
   /** The default tenant first; a tenant's place here is its number in every message and on every worker. */
   readonly tenants: readonly TenantData[];
+  readonly auditMemory: AuditMemory;
   readonly catalog: CatalogSource;
   /** Zones to know before the first request, read once for all workers. */
   readonly zones: readonly ZoneData[];
@@ -81,6 +88,8 @@ export type ToShard =
       readonly parts: readonly PartKeys[];
     }
   | { readonly kind: 'catalogRefused' }
+  /** Keys of a tenant that this worker alone may use; `count` 0: none could be made. */
+  | { readonly kind: 'dataKeys'; readonly tenant: number; readonly first: number; readonly count: number }
   | { readonly kind: 'snapshot'; readonly tenant: number }
   | { readonly kind: 'trim'; readonly keepBytes: number }
   | { readonly kind: 'adoptBase'; readonly tenant: number }
@@ -90,7 +99,9 @@ export type ToShard =
   | { readonly kind: 'refreshAccess' }
   | { readonly kind: 'drain'; readonly seconds: number }
   | { readonly kind: 'stop' }
-  | { readonly kind: 'drill'; readonly drill: 'worker-error' | 'worker-exit' };
+  | { readonly kind: 'drill'; readonly drill: Drill }
+  /** The process has as much memory as it may: no more connections and requests until it has less. */
+  | { readonly kind: 'memory'; readonly isFull: boolean };
 
 export type FromShard =
   | {
@@ -111,6 +122,8 @@ export type FromShard =
     }
   | { readonly kind: 'turnFailed'; readonly reason: string; readonly effectType: number; readonly profileHash: string }
   | { readonly kind: 'traces'; readonly records: readonly TraceRecord[] }
+  | { readonly kind: 'audit'; readonly event: AuditEvent }
+  | { readonly kind: 'needDataKeys'; readonly tenant: number }
   | { readonly kind: 'checkpointed'; readonly tenant: number }
   | { readonly kind: 'snapshot'; readonly tenant: number; readonly snapshot: ModelSnapshot | null }
   | { readonly kind: 'catalogApplied'; readonly version: string; readonly reason: string | null }

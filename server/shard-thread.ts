@@ -9,6 +9,8 @@ import { isMainThread, parentPort, workerData } from 'node:worker_threads';
 import type { PartKeys } from '../decision/part-register.ts';
 import { CLOSE_CODE, LIMITS } from '../proto/limits.ts';
 import { textHash } from '../proto/murmur3.ts';
+import { AuditOutlet } from '../workers/audit/audit-gate.ts';
+import type { AuditEvent } from '../workers/audit/audit-record.ts';
 import { compileCatalogSource } from '../workers/catalog/catalog-source.ts';
 import { monotonicMillis, scaleClock } from '../workers/clock.ts';
 import { batchAfterPublished } from '../workers/learning-exchange.ts';
@@ -18,9 +20,12 @@ import { PriceTable } from '../workers/price-table.ts';
 import { Shard } from '../workers/shard.ts';
 import { SharedLedger } from '../workers/shared-ledger.ts';
 import { LmdbStore } from '../workers/store/lmdb-store.ts';
+import { DataKeys } from '../workers/vault/data-keys.ts';
+import { TraitVault } from '../workers/vault/trait-vault.ts';
 import { createZoneTable, prebuildZones } from '../workers/zone-table.ts';
 import { isAuthenticated } from './access/access-options.ts';
 import { Doorkeeper } from './access/doorkeeper.ts';
+import { DEFAULT_TENANT } from './access/principal.ts';
 import { OperatorError } from './operator-error.ts';
 import { selectTransport } from './select-transport.ts';
 import { type Admission, Session, SessionHost, type TenantHost } from './session.ts';
@@ -74,8 +79,18 @@ const owners = ownersOf(data.shards);
 const zones = createZoneTable(textHash, data.zones);
 prebuildZones(zones, [...data.zones.map((zone) => zone.name), 'UTC']);
 
-/** One tenant's shard, with a store and metrics of its own. */
-function createTenant(tenant: TenantData, index: number): TenantHost & { readonly shard: Shard } {
+interface Tenant extends TenantHost {
+  readonly shard: Shard;
+  readonly vault: TraitVault;
+}
+
+/** The audit log is the node's: whose data it is about is said where it is not the default tenant's. */
+function ofTenant(event: AuditEvent, tenant: string): AuditEvent {
+  return tenant === DEFAULT_TENANT ? event : { ...event, detail: { ...event.detail, tenant } };
+}
+
+/** One tenant's shard, with a store, keys and metrics of its own. */
+function createTenant(tenant: TenantData, index: number): Tenant {
   const metrics = new MetricsWriter(tenant.metrics);
   metrics.clearGauges();
   const store = LmdbStore.open({
@@ -84,6 +99,9 @@ function createTenant(tenant: TenantData, index: number): TenantHost & { readonl
     stream: data.shard,
     openBatchMin: batchAfterPublished(tenant.learningMemory, data.shard),
   });
+  const vault = new TraitVault(DataKeys.open(tenant.keysPath, tenant.masterKey, false), () =>
+    tell({ kind: 'needDataKeys', tenant: index }),
+  );
   const shard = new Shard({
     shard: data.shard,
     shards: data.shards,
@@ -92,6 +110,10 @@ function createTenant(tenant: TenantData, index: number): TenantHost & { readonl
     catalog: compileCatalogSource(data.catalog),
     catalogText: data.catalog.text,
     secret: deriveSecret(tenant.secret),
+    sealer: vault,
+    audit: new AuditOutlet(data.auditMemory, data.shard, (event) =>
+      tell({ kind: 'audit', event: ofTenant(event, tenant.name) }),
+    ),
     zones,
     ledger: new SharedLedger(tenant.ledgerMemory, data.shard),
     learningMemory: tenant.learningMemory,
@@ -118,7 +140,7 @@ function createTenant(tenant: TenantData, index: number): TenantHost & { readonl
       checkpointed: () => tell({ kind: 'checkpointed', tenant: index }),
     },
   });
-  return { name: tenant.name, requests: shard.requests, metrics, shard };
+  return { name: tenant.name, requests: shard.requests, metrics, shard, vault };
 }
 
 const tenants = data.tenants.map(createTenant);
@@ -127,7 +149,7 @@ const host = new SessionHost(tenants, data.shard, owners, metrics, data.serverNa
 const authenticator = isAuthenticated(data.access)
   ? await (await import('./access/authenticator.ts')).Authenticator.open(data.access)
   : null;
-const door = new Doorkeeper(data.access, authenticator, metrics, () => host.isDraining);
+const door = new Doorkeeper(data.access, authenticator, metrics, () => host.closedBecause);
 
 const handler: TransportHandler = {
   onUpgrade: (request) => door.judge(request),
@@ -272,6 +294,9 @@ main.on('message', (message: ToShard) => {
     case 'catalogRefused':
       metrics.add(COUNTER.catalogRefusals, 1);
       return;
+    case 'dataKeys':
+      tenants[message.tenant]?.vault.offer(message.first, message.count);
+      return;
     case 'snapshot':
       tell({
         kind: 'snapshot',
@@ -298,10 +323,14 @@ main.on('message', (message: ToShard) => {
     case 'stop':
       void stop();
       return;
+    case 'memory':
+      host.isMemoryFull = message.isFull;
+      return;
     case 'begin':
       return; // read above, once
     case 'drill':
       if (message.drill === 'worker-exit') process.exit(1);
+      if (message.drill === 'worker-hang') for (;;);
       setImmediate(() => {
         throw new Error('fault drill: the operator asked this worker to fail');
       });

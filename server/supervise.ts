@@ -7,12 +7,15 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { monotonicMillis } from '../workers/clock.ts';
+import { StuckWatch } from './stuck-watch.ts';
 
 export const SUPERVISE = {
   /** A child that lived at least this long was well; the next restart has no pause again. */
   wellAfterMillis: 10_000,
   firstPauseMillis: 100,
   pauseMillisMax: 5000,
+  /** Between two looks at whether the child's main thread still beats; it does so once a second from its start on. */
+  lookMillis: 1_000,
 } as const;
 
 export interface SuperviseOptions {
@@ -20,6 +23,8 @@ export interface SuperviseOptions {
   readonly words: readonly string[];
   /** Exit codes after which trying again is useless. */
   readonly finalCodes: readonly number[];
+  /** A child whose main thread has not beaten for this long is killed. */
+  readonly stuckSeconds: number;
   readonly write: (line: string) => void;
 }
 
@@ -93,8 +98,21 @@ function runOnce(options: SuperviseOptions, started: (child: ChildProcess) => vo
       detached: true,
     });
     started(child);
-    child.once('error', (error) => resolve({ code: null, text: error.message }));
+    const watch = new StuckWatch(Math.max(2, Math.ceil((options.stuckSeconds * 1000) / SUPERVISE.lookMillis)));
+    let beats = 0;
+    child.on('message', () => beats++);
+    const looking = setInterval(() => {
+      // A start takes as long as it takes: only who has beaten can have stopped.
+      if (beats === 0 || !watch.isStuck(0, beats)) return;
+      options.write(`supervisor: the server's main thread stood still for ${options.stuckSeconds} s; killing it`);
+      child.kill('SIGKILL');
+    }, SUPERVISE.lookMillis);
+    child.once('error', (error) => {
+      clearInterval(looking);
+      resolve({ code: null, text: error.message });
+    });
     child.once('exit', (code, signal) => {
+      clearInterval(looking);
       resolve({ code, text: signal === null ? `exit code ${code}` : `signal ${signal}` });
     });
   });

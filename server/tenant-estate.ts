@@ -14,6 +14,8 @@ import { adoptStopped } from '../workers/recovery.ts';
 import { createLedgerMemory, type LedgerMemory } from '../workers/shared-ledger.ts';
 import { type DataFolder, openDataFolder } from '../workers/store/data-folder.ts';
 import { claimEpoch } from '../workers/store/node-epoch.ts';
+import type { MasterKeySource } from '../workers/vault/master-key.ts';
+import { openVault, type Vault } from '../workers/vault/open-vault.ts';
 import { DEFAULT_TENANT } from './access/principal.ts';
 import type { Log } from './log.ts';
 import { ModelKeeper } from './model-keeper.ts';
@@ -30,6 +32,9 @@ export class TenantEstate {
   readonly #learningMemory: LearningMemory;
   readonly #priceMemory: PriceMemory = createPriceMemory();
   #folder: DataFolder | null = null;
+  #vault: Vault | null = null;
+  /** Data keys are made for one worker after the other. */
+  #keysMade: Promise<void> = Promise.resolve();
   #epoch = 0;
   #models: ModelKeeper | null = null;
 
@@ -41,12 +46,38 @@ export class TenantEstate {
     this.metricsBuffers = Array.from({ length: workers }, createMetricsBuffer);
   }
 
-  /** Takes the folder, counts the start, reads what was learnt. Rejects with DataFolderError. */
-  async open(data: string, log: Log): Promise<void> {
+  /** Takes the folder. Rejects with DataFolderError. */
+  async open(data: string): Promise<DataFolder> {
     this.#folder = await openDataFolder(this.name === DEFAULT_TENANT ? data : join(data, 'tenants', this.name));
-    this.#epoch = await claimEpoch(this.#folder.storePath);
-    this.#models = new ModelKeeper(join(this.#folder.path, 'models'), log);
+    return this.#folder;
+  }
+
+  /** Opens the keys of sensitive traits; returns the master key and where it came from. Rejects with VaultError. */
+  async openVault(source: MasterKeySource): Promise<Vault> {
+    this.#vault = await openVault(this.#opened.path, source);
+    return this.#vault;
+  }
+
+  /** Counts the start, reads what was learnt. */
+  async begin(log: Log): Promise<void> {
+    this.#epoch = await claimEpoch(this.#opened.storePath);
+    this.#models = new ModelKeeper(join(this.#opened.path, 'models'), log);
     this.#models.load(this.#epoch);
+  }
+
+  get #opened(): DataFolder {
+    return this.#folder as DataFolder; // opened before anything else
+  }
+
+  /** Makes data keys that one worker alone may use. Rejects with VaultError. */
+  makeKeys(count: number): Promise<number> {
+    const { keys } = this.#vault as Vault; // opened before any worker
+    const made = this.#keysMade.then(() => keys.append(count));
+    this.#keysMade = made.then(
+      () => undefined,
+      () => undefined, // whoever asked is told
+    );
+    return made;
   }
 
   get epoch(): number {
@@ -67,12 +98,15 @@ export class TenantEstate {
    * @param secret given by option instead of the folder's own; only ever with the default tenant alone.
    */
   dataFor(shard: number, parts: PartKeys, secret: Uint8Array | null, memoryBytesMax: number): TenantData {
-    const folder = this.#folder as DataFolder; // opened before any worker
+    const folder = this.#opened;
+    const vault = this.#vault as Vault; // opened before any worker
     return {
       name: this.name,
       epoch: this.#epoch,
       storePath: folder.storePath,
       secret: secret ?? folder.secret,
+      masterKey: vault.master.key,
+      keysPath: vault.keys.path,
       ledgerMemory: this.#ledgerMemory,
       learningMemory: this.#learningMemory,
       parts,
@@ -115,6 +149,8 @@ export class TenantEstate {
 
   async close(): Promise<void> {
     await this.#models?.close();
+    await this.#keysMade;
+    this.#vault?.keys.close();
     await this.#folder?.close();
   }
 }

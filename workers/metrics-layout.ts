@@ -54,6 +54,7 @@ function info(name: string, unit: string, description: string, labels?: Readonly
 }
 
 const SHED = 'Requests refused because a bound was reached.';
+const FALLBACK = "Decides with a deadline answered with the catalog's fallback.";
 const LOGIN = 'Upgrades refused for their token.';
 const LEASE = 'Decisions as leases: opened = confirmed + released + expired + open.';
 
@@ -96,6 +97,9 @@ export const COUNTERS = {
   decisionsHeldOut: info('opportune_decisions_held_out', '{decision}', 'Decisions answered empty for the holdout.'),
   decisionsExplored: info('opportune_decisions_explored', '{decision}', 'Decisions in which the policy explored.'),
   decisionsEmpty: info('opportune_decisions_empty', '{decision}', 'Decisions that chose no action.'),
+  fallbacksLate: info('opportune_fallbacks', '{decision}', FALLBACK, { because: 'deadline_passed' }),
+  fallbacksExpected: info('opportune_fallbacks', '{decision}', FALLBACK, { because: 'deadline_hopeless' }),
+  fallbacksRefused: info('opportune_fallbacks', '{decision}', FALLBACK, { because: 'refused' }),
   quotesIssued: info('opportune_quotes_issued', '{quote}', 'Signed price quotes issued.'),
   leasesOpened: info('opportune_leases', '{lease}', LEASE, { event: 'opened' }),
   leasesConfirmed: info('opportune_leases', '{lease}', LEASE, { event: 'confirmed' }),
@@ -103,6 +107,11 @@ export const COUNTERS = {
   leasesExpired: info('opportune_leases', '{lease}', LEASE, { event: 'expired' }),
   catalogReloads: info('opportune_catalog_reloads', '{reload}', 'Catalog files offered.', { result: 'accepted' }),
   catalogRefusals: info('opportune_catalog_reloads', '{reload}', 'Catalog files offered.', { result: 'refused' }),
+  ticks: info(
+    'opportune_ticks',
+    '{tick}',
+    'Looks of the worker at its timers; standing still, its event loop is stuck.',
+  ),
   tracesRecorded: info('opportune_traces_recorded', '{request}', 'Requests kept for tracing.'),
   tracesDropped: info('opportune_traces_dropped', '{request}', 'Requests not traced because the batch was full.'),
 } as const satisfies Record<string, MetricInfo>;
@@ -149,6 +158,11 @@ export const RPC_SYSTEM = 'opportune';
 export const NODE_GAUGES = {
   ready: info('opportune_ready', '1', '1 while the node takes every kind of request.'),
   draining: info('opportune_draining', '1', '1 while the node drains.'),
+  auditWritable: info(
+    'opportune_audit_writable',
+    '1',
+    "1 while the audit log can be written; else no person's data is shown.",
+  ),
   shardReady: info('opportune_shard_ready', '1', '1 while the shard is ready.'),
   startTime: info('opportune_start_time_seconds', 's', 'When the node started, in seconds since 1970.'),
   residentMemory: info('opportune_resident_memory_bytes', 'By', 'Resident memory of the process.'),

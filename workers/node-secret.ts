@@ -4,11 +4,12 @@
  * does not give away another.
  */
 import { hkdfSync } from 'node:crypto';
+import { HASH_SEED_WORDS } from '../actors/key-hash.ts';
 import type { Signer } from '../actors/ports.ts';
 import { QuoteSigner } from './quote-signer.ts';
 
 export interface NodeSecret {
-  /** Three words. */
+  /** `HASH_SEED_WORDS` words. */
   readonly hashSeeds: Uint32Array;
   /** Two words. */
   readonly seedSecret: Uint32Array;
@@ -17,7 +18,7 @@ export interface NodeSecret {
 
 export function deriveSecret(secret: Uint8Array): NodeSecret {
   return {
-    hashSeeds: words(secret, 'opportune profile hash', 3),
+    hashSeeds: words(secret, 'opportune profile hash', HASH_SEED_WORDS),
     seedSecret: words(secret, 'opportune decision seed', 2),
     signer: new QuoteSigner(derive(secret, 'opportune quote signature', 32)),
   };

@@ -6,7 +6,7 @@
  *
  *   slot: claimed hour | ready hour (Int32, atomic) | price | reference price | propensity | promotion (Float64)
  */
-import { nextReferencePrice } from '../decision/price.ts';
+import { nextReferencePrice } from '../decision/reference-price.ts';
 
 const SLOTS = 16_384;
 const SPINS_MAX = 10_000;

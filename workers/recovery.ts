@@ -27,7 +27,10 @@ export interface Base {
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-function readJson<T>(store: Store, name: string): T | undefined {
+/** What reading checkpoints takes of a store: a reader in another process has it too. */
+export type NamedValues = Pick<Store, 'getMeta'>;
+
+function readJson<T>(store: NamedValues, name: string): T | undefined {
   const bytes = store.getMeta(name);
   return bytes === undefined ? undefined : (JSON.parse(decoder.decode(bytes)) as T); // written by `writeJson` only, behind a checksum
 }
@@ -35,13 +38,13 @@ function writeJson(store: Store, name: string, value: unknown): void {
   store.putMeta(name, encoder.encode(JSON.stringify(value)));
 }
 
-export function readBase(store: Store): Base | undefined {
+export function readBase(store: NamedValues): Base | undefined {
   return readJson<Base>(store, 'base');
 }
 export function writeBase(store: Store, base: Base): void {
   writeJson(store, 'base', base);
 }
-export function readCheckpoint(store: Store, epoch: number, stream: number): Checkpoint | undefined {
+export function readCheckpoint(store: NamedValues, epoch: number, stream: number): Checkpoint | undefined {
   return readJson<Checkpoint>(store, `checkpoint:${epoch}:${stream}`);
 }
 export function writeCheckpoint(store: Store, epoch: number, stream: number, checkpoint: Checkpoint): void {
@@ -74,7 +77,7 @@ export async function adoptStopped(storePath: string, base: Base): Promise<void>
 }
 
 /** Checkpoints of every stream of the base, as positions in the journal. */
-export function basePositions(store: Store, base: Base | undefined): JournalPosition[] {
+export function basePositions(store: NamedValues, base: Base | undefined): JournalPosition[] {
   const positions: JournalPosition[] = [];
   if (base === undefined) return positions;
   for (let stream = 0; stream < base.streams; stream++) {

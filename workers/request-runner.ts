@@ -17,7 +17,10 @@ import { OP, type OpNumber, type Plain } from '../proto/messages.ts';
 import { type DocumentWriter, writeDecide, writeError, writeProfile, writeState, writeTrack } from '../proto/reply.ts';
 import { DURABILITY, type FrameSink, type Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
+import type { AuditOutlet } from './audit/audit-gate.ts';
+import { type AuditDetail, personName } from './audit/audit-record.ts';
 import { epochMicrosOf, epochMillis, monotonicMicros } from './clock.ts';
+import { fallbackReply, hasFallback } from './fallback-answer.ts';
 import { HeldAnswer, type HeldAnswerOwner } from './held-answer.ts';
 import { COUNTER, HISTOGRAM, type MetricsWriter, STATUS_INDEX } from './metrics-layout.ts';
 import { PassBudget } from './pass-budget.ts';
@@ -30,6 +33,7 @@ import { TurnPhases } from './turn-phases.ts';
 
 const MAILBOX_DEPTH_MAX = 32_768;
 const MAILBOX_DEPTH_PER_PROFILE_MAX = 1_024;
+const MAILBOX_BYTES_MAX = 64 * 1024 * 1024;
 const TRACES_PENDING_MAX = 1_000;
 
 export interface TraceSettings {
@@ -57,6 +61,8 @@ export interface RequestRunnerOptions {
   readonly decideTurn: DecideTurn;
   readonly eventTurn: EventTurn;
   readonly profileTurn: ProfileTurn;
+  /** Where accesses to a person's data and changes of consent are told; absent where nobody keeps a log. */
+  readonly audit?: AuditOutlet;
   /** Many answers follow until `false`. */
   burst(isOn: boolean): void;
 }
@@ -69,7 +75,8 @@ export class RequestRunner implements HeldAnswerOwner {
   readonly #decideTurn: DecideTurn;
   readonly #eventTurn: EventTurn;
   readonly #profileTurn: ProfileTurn;
-  readonly #mailboxes = new Mailboxes<Message>(MAILBOX_DEPTH_MAX, MAILBOX_DEPTH_PER_PROFILE_MAX);
+  readonly #audit: AuditOutlet | undefined;
+  readonly #mailboxes = new Mailboxes<Message>(MAILBOX_DEPTH_MAX, MAILBOX_DEPTH_PER_PROFILE_MAX, MAILBOX_BYTES_MAX);
   readonly #phases: TurnPhases;
   #traces: TraceRecord[] = [];
   #traceCount = 0;
@@ -95,6 +102,7 @@ export class RequestRunner implements HeldAnswerOwner {
     this.#decideTurn = options.decideTurn;
     this.#eventTurn = options.eventTurn;
     this.#profileTurn = options.profileTurn;
+    this.#audit = options.audit;
     this.#phases = new TurnPhases(options.traces.isEnabled);
   }
 
@@ -119,6 +127,12 @@ export class RequestRunner implements HeldAnswerOwner {
       return;
     }
     if (this.#mailboxes.depth === 0) this.#delay.noteEmpty(monotonicMicros());
+    // Who would be served too late anyhow does not wait in line for that: those behind come sooner.
+    const isHopeless = request.deadlineMillis > 0 && responder.line.waitedMicros > request.deadlineMillis * 1000;
+    if (isHopeless && hasFallback(this.#runtime.index.catalog, request, FAULT.deadlineExceeded)) {
+      this.#answerFallback(request, responder, slot, arrivedMicros, COUNTER.fallbacksExpected);
+      return;
+    }
     const owner = this.#mailboxOwner(request);
     const message = { bytes: request.copyRaw(), responder, slot, arrivedMicros, isForwarded };
     if (!this.#mailboxes.push(responder.line, owner, message)) {
@@ -183,6 +197,7 @@ export class RequestRunner implements HeldAnswerOwner {
     const { responder, slot, arrivedMicros, isForwarded } = this.#late;
     const nowMicros = monotonicMicros();
     const waitedMicros = nowMicros - arrivedMicros;
+    responder.line.waitedMicros = responder.line.first < 0 ? 0 : waitedMicros;
     this.#metrics.recordHistogram(HISTOGRAM.mailboxWait, waitedMicros);
     if (request.deadlineMillis > 0 && waitedMicros > request.deadlineMillis * 1000) {
       this.#metrics.add(COUNTER.shedDeadline, 1);
@@ -231,6 +246,11 @@ export class RequestRunner implements HeldAnswerOwner {
       );
       return;
     }
+    if (request.op === OP.profile && this.#audit?.mayAccess() === false) {
+      const text = "audit: the log of accesses cannot be written, so no person's data is shown; try again later";
+      this.#answerFault(request, responder, slot, arrivedMicros, FAULT.auditUnavailable, text, isForwarded);
+      return;
+    }
     let fault: Fault | null;
     try {
       fault = this.#turn(request, now, phases);
@@ -243,9 +263,29 @@ export class RequestRunner implements HeldAnswerOwner {
       this.#answerFault(request, responder, slot, arrivedMicros, fault, this.#runtime.message, isForwarded);
       return;
     }
+    if (this.#audit !== undefined && request.op !== OP.decide) this.#recordAudit(request, responder, now);
     const waits = this.#waitsForDisk(request);
     if (waits >= 0) this.#hold(request, responder, slot, arrivedMicros, waits, isForwarded);
     else this.#answer(request, responder, slot, arrivedMicros, isForwarded);
+  }
+
+  /** Told before the answer leaves, waiting for nothing. */
+  #recordAudit(request: Request, responder: Responder, now: number): void {
+    if (request.op === OP.profile) this.#tellAudit('access', responder, now, { operation: 'profile' });
+    else if (request.op === OP.track && this.#eventTurn.changesConsent && !this.#eventTurn.isDuplicate) {
+      const channel = request.properties?.channel;
+      this.#tellAudit('consent', responder, now, {
+        event: request.event,
+        channel: typeof channel === 'string' ? channel : null,
+      });
+    } else if (request.op === OP.identify && typeof request.traits?.consent === 'boolean') {
+      this.#tellAudit('consent', responder, now, { personalisation: request.traits.consent });
+    }
+  }
+
+  #tellAudit(kind: 'access' | 'consent', responder: Responder, now: number, detail: AuditDetail): void {
+    const { record } = this.#runtime;
+    this.#audit?.record(kind, responder.actor, personName(record.hashHigh, record.hashLow), now, detail);
   }
 
   #turn(request: Request, now: number, phases: PhaseClock): Fault | null {
@@ -394,6 +434,7 @@ export class RequestRunner implements HeldAnswerOwner {
     message: string,
     isForwarded = false,
   ): void {
+    if (this.#answersInstead(request, responder, slot, arrivedMicros, fault)) return;
     this.#send(responder, slot, request.id, fault, message);
     this.#finish(
       request.op,
@@ -404,6 +445,40 @@ export class RequestRunner implements HeldAnswerOwner {
       request.traceparent,
       isForwarded,
     );
+  }
+
+  /** Whether the fallback was answered in place of a refusal. */
+  #answersInstead(request: Request, responder: Responder, slot: number, arrivedMicros: number, fault: Fault): boolean {
+    if (!hasFallback(this.#runtime.index.catalog, request, fault)) return false;
+    const isLate = fault === FAULT.deadlineExceeded;
+    this.#answerFallback(
+      request,
+      responder,
+      slot,
+      arrivedMicros,
+      isLate ? COUNTER.fallbacksLate : COUNTER.fallbacksRefused,
+    );
+    return true;
+  }
+
+  #answerFallback(request: Request, responder: Responder, slot: number, arrivedMicros: number, counter: number): void {
+    const { options, index } = this.#runtime;
+    const { writer } = responder;
+    const micros = monotonicMicros() - arrivedMicros;
+    const serverMicros = Math.round(micros);
+    writer.reset();
+    writeDecide(
+      writer,
+      fallbackReply(index.catalog, request, options.hashSeeds, this.#options.models.epoch, serverMicros),
+    );
+    responder.send(slot);
+    this.#metrics.add(counter, 1);
+    this.#metrics.recordDuration(request.op, STATUS_INDEX.OK, micros);
+  }
+
+  /** The fallback for a request whose own worker cannot be reached; false where it gets none. */
+  answerUnreached(request: Request, responder: Responder, arrivedMicros: number): boolean {
+    return this.#answersInstead(request, responder, request.id, arrivedMicros, FAULT.shardRecovering);
   }
 
   #send(responder: Responder, slot: number, id: number | null, fault: Fault, message: string): void {

@@ -8,6 +8,8 @@ import type { FrameDecoder } from '../proto/request.ts';
 
 /** Somebody to answer. Lives as long as the connection (or the forwarding link) it stands for. */
 export interface Responder {
+  /** Who asks, as the audit log names it. */
+  readonly actor: string;
   /** Writer of the encoding the answer must have; shared, so fill and send it in one go. */
   readonly writer: DocumentWriter;
   /** Sends what the writer holds; `slot` is what the caller of `handle` gave. */

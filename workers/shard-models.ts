@@ -8,43 +8,58 @@
  * One thread owns one instance. `epoch` is the version of what is known, named at each commit and merge,
  * and logged with every decision.
  */
-import { DECISION, Effect, EVENT, EVENT_FLAG } from '../actors/effect.ts';
+import { DECISION, DECISION_FLAG, Effect, EVENT, EVENT_FLAG, OWED_UNITS } from '../actors/effect.ts';
 import type { Models } from '../actors/ports.ts';
 import type { Store } from '../actors/store.ts';
 import type { Catalog, Channel, Product } from '../decision/catalog.ts';
 import {
+  addCrossPrior,
+  CROSS_INPUTS_MAX,
+  crossSlots,
+  fillInputs,
+  learnCrossPurchase,
+  learnCrossQuote,
+} from '../decision/cross-demand.ts';
+import { DEMAND_INPUTS_MAX } from '../decision/demand-inputs.ts';
+import {
+  BASE_PRIOR_MEAN,
+  BASE_PRIOR_SD,
   DEMAND_SLOTS,
-  type Demand,
+  ELASTICITY_PRIOR_MEAN,
+  ELASTICITY_PRIOR_SD,
   learnPurchase,
   learnQuote,
   setDemandPrior,
-  summariseDemand,
 } from '../decision/demand-model.ts';
 import { FeatureVector } from '../decision/features.ts';
 import { LINEAR_DIMENSIONS, LINEAR_PRIORS, LINEAR_SUMS, LinearModel } from '../decision/linear-model.ts';
 import { applyDelta, ModelDelta, rebase } from '../decision/model-delta.ts';
 import { dealParts, PART_KIND, type PartKeys, PartRegister } from '../decision/part-register.ts';
-import type { PricePoint } from '../decision/pipeline.ts';
-import { choosePrice, createPriceInput, createPriceResult } from '../decision/price.ts';
-import { pricePropensity } from '../decision/price-propensity.ts';
-import { choosePromotion, type PromotedProduct, type Promotion } from '../decision/promotion.ts';
+import type { PricePoint } from '../decision/price-point.ts';
 import { GAP_SLOTS } from '../decision/purchase-due.ts';
-import { learnTraffic, quotesPerHour, TRAFFIC_SLOTS } from '../decision/quote-traffic.ts';
-import { seedFrom } from '../decision/random.ts';
+import { learnTraffic, TRAFFIC_SLOTS } from '../decision/quote-traffic.ts';
+import { DELAY_SLOTS, delayBin, negativeWeight, nextStepAge } from '../decision/response-delay.ts';
 import { learnResponse, learnTrial } from '../decision/response-learning.ts';
 import { GLOBAL_PART, RESPONSE_MODEL_BYTES, ResponseModel } from '../decision/response-model.ts';
 import { addSendPrior, type SendTimeInput, TILT_SLOTS, WEEK_SLOTS } from '../decision/send-time.ts';
 import { murmur3Text } from '../proto/murmur3.ts';
 import { AdditiveTable } from './additive-table.ts';
+import { HourPrices, type PriceBasis, type SeenPrice } from './hour-prices.ts';
 import type { LearningBox, PublishedLearning, SharedModels } from './learning-exchange.ts';
 import type { HourPrice, PriceTable } from './price-table.ts';
 
-const HOUR_MILLIS = 3_600_000;
+const CROSS_SLOTS = crossSlots(CROSS_INPUTS_MAX);
+/** Base and elasticity as without inputs; a unit of an input moves demand by a factor of about e, up or down. */
+const CROSS_MEANS = [BASE_PRIOR_MEAN, ELASTICITY_PRIOR_MEAN, 0, 0, 0, 0, 0, 0];
+const CROSS_DEVIATIONS = [BASE_PRIOR_SD, ELASTICITY_PRIOR_SD, 1, 1, 1, 1, 1, 1];
 /** What is known of one product: its demand, then its traffic. */
 const PRODUCT_SLOTS = DEMAND_SLOTS + TRAFFIC_SLOTS;
+/** What is known of one channel: its week curve, then how long responses take. */
+const CHANNEL_SLOTS = WEEK_SLOTS + DELAY_SLOTS;
 /** Flags of an event that teaches some model. */
 export const TEACHING =
   EVENT_FLAG.trial |
+  EVENT_FLAG.ripened |
   EVENT_FLAG.response |
   EVENT_FLAG.trialWithResponse |
   EVENT_FLAG.quote |
@@ -52,34 +67,21 @@ export const TEACHING =
   EVENT_FLAG.sendTime |
   EVENT_FLAG.occasion;
 
-/** What the price of an hour was drawn from beside the model; negative previous and reference prices stand for none. */
-export interface PriceBasis {
-  readonly stockLeft: number;
-  readonly previousPriceMinor: number;
-  readonly referencePriceMinor: number;
-}
-
-/** The price of a product and hour, as a shard came to know it. */
-export interface SeenPrice {
-  readonly skuHash: number;
-  readonly atEpochMillis: number;
-  readonly price: HourPrice;
-  /** Null when another shard drew it. */
-  readonly basis: PriceBasis | null;
-}
-
 /** A whole model as plain data; `response` may be shared memory. */
 export interface ModelState {
   readonly response: ArrayBuffer | SharedArrayBuffer;
   /** Under which numbers `response` holds its parts. */
   readonly parts: PartKeys;
   readonly demand: ReadonlyMap<number, Float64Array>;
+  /** Of a channel its week curve, and behind it how long responses take. */
   readonly weeks: ReadonlyMap<number, Float64Array>;
   readonly zones: ReadonlyMap<number, Float64Array>;
   /** Gaps between purchases, by tenant; 0 is the only one. */
   readonly gaps: ReadonlyMap<number, Float64Array>;
   /** Sums of the linear model by part; empty where no catalog has asked for it. */
   readonly linear: ReadonlyMap<number, Float64Array>;
+  /** Demand with inputs, by the hash of their declaration. */
+  readonly cross: ReadonlyMap<number, Float64Array>;
 }
 
 export class ShardModels implements Models, SharedModels {
@@ -93,6 +95,8 @@ export class ShardModels implements Models, SharedModels {
   /** What this shard has learnt and not published; nothing where there is only one. */
   readonly #open: ModelDelta | null;
   readonly #demand: AdditiveTable;
+  /** Demand by more than the price, of products that a catalog declares inputs for. */
+  readonly #cross: AdditiveTable;
   readonly #weeks: AdditiveTable;
   readonly #zones: AdditiveTable;
   readonly #gaps: AdditiveTable;
@@ -104,17 +108,11 @@ export class ShardModels implements Models, SharedModels {
   readonly #linearBefore = Array.from({ length: 3 }, () => new Float64Array(LINEAR_SUMS));
   readonly #emptyZone = new Float64Array(TILT_SLOTS);
   readonly #store: Pick<Store, 'readJournal'>;
-  readonly #seedSecret: Uint32Array;
-  readonly #prices: Pick<PriceTable, 'priceOf'>;
   readonly #zoneName: (zone: number) => string;
   readonly #decision = new Effect();
   readonly #features = new FeatureVector();
-  readonly #seeds = new Uint32Array(2);
-  readonly #priceResult = createPriceResult();
-  readonly #priceInput = createPriceInput();
-  readonly #promotionChoice = { promotion: -1, expectedMargin: 0, plainMargin: 0 };
-  readonly #summary = { baseMean: 0, elasticityMean: 0, baseSd: 0, elasticitySd: 0, correlation: 0 };
-  readonly #points = new Map<number, { hour: number; point: PricePoint }>();
+  readonly #hourPrices: HourPrices;
+  readonly #crossInputs = new Float64Array(CROSS_INPUTS_MAX);
   readonly #zoneHashes: number[] = [];
   #catalog: Catalog;
   #hasUnnamed = false;
@@ -133,18 +131,26 @@ export class ShardModels implements Models, SharedModels {
   ) {
     this.#catalog = catalog;
     this.#store = store;
-    this.#prices = prices;
-    this.#seedSecret = seedSecret;
     this.#zoneName = zoneName;
     this.response = new ResponseModel();
     this.#base = hasPeers ? new ResponseModel() : null;
     this.#open = hasPeers ? new ModelDelta() : null;
     this.#demand = new AdditiveTable(PRODUCT_SLOTS, hasPeers, (row) => setDemandPrior(row, 0));
-    this.#weeks = new AdditiveTable(WEEK_SLOTS, hasPeers, (row) => addSendPrior(row, 0));
+    this.#hourPrices = new HourPrices(
+      catalog,
+      prices,
+      seedSecret,
+      (skuHash) => this.#demand.of(skuHash),
+      (hash) => this.#cross.of(hash),
+    );
+    this.#weeks = new AdditiveTable(CHANNEL_SLOTS, hasPeers, (row) => addSendPrior(row, 0));
     this.#zones = new AdditiveTable(TILT_SLOTS, hasPeers, () => {});
     this.#gaps = new AdditiveTable(GAP_SLOTS, hasPeers, () => {});
     this.#linearSums = new AdditiveTable(LINEAR_SUMS, hasPeers, () => {});
-    this.#tables = [this.#demand, this.#weeks, this.#zones, this.#gaps, this.#linearSums];
+    this.#cross = new AdditiveTable(CROSS_SLOTS, hasPeers, (row) =>
+      addCrossPrior(row, 0, CROSS_MEANS, CROSS_DEVIATIONS),
+    );
+    this.#tables = [this.#demand, this.#weeks, this.#zones, this.#gaps, this.#linearSums, this.#cross];
     this.load(state, parts);
   }
 
@@ -161,6 +167,7 @@ export class ShardModels implements Models, SharedModels {
     this.#zones.load(state?.zones);
     this.#gaps.load(state?.gaps);
     this.#linearSums.load(state?.linear);
+    this.#cross.load(state?.cross);
     this.linear = null;
     this.setCatalog(this.#catalog, parts);
     this.settle();
@@ -177,122 +184,31 @@ export class ShardModels implements Models, SharedModels {
       this.linear = new LinearModel(LINEAR_DIMENSIONS, LINEAR_PRIORS, (part) => this.#linearSums.of(part));
       this.linear.adopt(this.#linearSums.working.keys());
     }
-    this.#points.clear();
+    this.#hourPrices.setCatalog(catalog);
     for (const product of catalog.products) this.#demand.of(product.hash);
     for (const channel of catalog.channels) this.#weeks.of(channel.hash);
   }
 
   // ── reading ────────────────────────────────────────────────────────────────────────────────────
 
-  pricePoint(product: Product, nowEpochMillis: number, stockLeft: number, wantsExplain: boolean): PricePoint {
-    const hour = Math.floor(nowEpochMillis / HOUR_MILLIS);
-    const known = this.#points.get(product.hash);
-    if (known !== undefined && known.hour === hour && !wantsExplain) return known.point;
-    let basis: PriceBasis | null = null;
-    const price = this.#prices.priceOf(product.index, hour, (previousPriceMinor, referencePriceMinor) => {
-      basis = { stockLeft, previousPriceMinor, referencePriceMinor };
-      return this.drawPrice(product, nowEpochMillis, basis);
-    });
-    const { priceMinor, propensity, promotion } = price;
-    if (known?.hour !== hour || known.point.priceMinor !== priceMinor) {
-      this.onPrice({ skuHash: product.hash, atEpochMillis: nowEpochMillis, price, basis });
-    }
-    const point = {
-      priceMinor,
-      maskedPriceMinor: priceMinor,
-      personalised: false,
-      propensity,
-      promotion: product.promotions[promotion]?.key ?? null,
-      explain: wantsExplain ? this.#explainPrice(product, nowEpochMillis, stockLeft) : {},
-    };
-    this.#points.set(product.hash, { hour, point });
-    return point;
+  pricePoint(
+    product: Product,
+    nowEpochMillis: number,
+    stockLeft: number,
+    wantsExplain: boolean,
+    inputs: Float64Array | null,
+  ): PricePoint {
+    return this.#hourPrices.pricePoint(product, nowEpochMillis, stockLeft, wantsExplain, inputs);
   }
 
   /** Told of each price of a product and hour that is new here. */
-  onPrice: (seen: SeenPrice) => void = () => {};
+  set onPrice(tell: (seen: SeenPrice) => void) {
+    this.#hourPrices.onPrice = tell;
+  }
 
   /** The price of the hour by what is known now. */
   drawPrice(product: Product, nowEpochMillis: number, basis: PriceBasis): HourPrice {
-    const { stockLeft, previousPriceMinor, referencePriceMinor } = basis;
-    const hour = Math.floor(nowEpochMillis / HOUR_MILLIS);
-    seedFrom(this.#seedSecret, product.hash, 0, hour, this.#seeds);
-    const input = this.#priceInput;
-    input.state = this.#demand.of(product.hash);
-    input.listMinor = product.listMinor;
-    input.floorMinor = product.floorMinor;
-    input.ceilingMinor = product.ceilingMinor;
-    input.costMinor = product.costMinor;
-    input.stepMinor = product.stepMinor;
-    input.endingsMinor = product.endingsMinor;
-    input.marginBasisPointsMin = product.marginBasisPointsMin;
-    input.isCappedAtList = product.isCappedAtList;
-    input.previousPriceMinor = previousPriceMinor < 0 ? product.listMinor : previousPriceMinor;
-    input.changeBasisPointsMax = product.changeBasisPointsMax ?? -1;
-    input.referencePriceMinor = referencePriceMinor < 0 ? product.listMinor : referencePriceMinor;
-    input.referenceBasisPointsMax = product.referenceBasisPointsMax ?? -1;
-    this.#fillInventory(product, nowEpochMillis, stockLeft);
-    input.seed0 = this.#seeds[0] as number;
-    input.seed1 = this.#seeds[1] as number;
-    input.subjectHash = product.hash;
-    choosePrice(input, this.#priceResult);
-    const { priceMinor } = this.#priceResult;
-    const propensity = pricePropensity(input, priceMinor);
-    return { priceMinor, propensity, promotion: this.#choosePromotion(product) };
-  }
-
-  /** By the curve that was just drawn for the price; of a bundle's other product by what is known on average. */
-  #choosePromotion(product: Product): number {
-    if (product.promotions.length === 0) return -1;
-    const { priceMinor, base, elasticity, unitValueMinor } = this.#priceResult;
-    // Of a stock to be sold by a day the cost is spent: a unit costs what it would bring otherwise.
-    const isStock = product.sellByEpochMillis !== null;
-    const costMinor = isStock ? product.salvageMinor + unitValueMinor : product.costMinor;
-    const offers = product.promotions.map(({ offer }): Promotion => {
-      if (offer.kind !== 'bundle') return offer;
-      const other = this.#catalog.productByHash.get(offer.otherHash) as Product; // the catalog check knows it
-      summariseDemand(this.#demand.of(other.hash), 0, this.#summary);
-      const demand = { base: this.#summary.baseMean, elasticity: this.#summary.elasticityMean };
-      return {
-        kind: 'bundle',
-        bundleMinor: offer.bundleMinor,
-        other: promotedAt(other, other.listMinor, other.costMinor, demand),
-      };
-    });
-    choosePromotion(promotedAt(product, priceMinor, costMinor, { base, elasticity }), offers, this.#promotionChoice);
-    return this.#promotionChoice.promotion;
-  }
-
-  #fillInventory(product: Product, nowEpochMillis: number, stockLeft: number): void {
-    const input = this.#priceInput;
-    input.unitsLeft = -1;
-    if (product.sellByEpochMillis === null) return;
-    const hoursLeft = Math.max(product.sellByEpochMillis - nowEpochMillis, 0) / HOUR_MILLIS;
-    input.unitsLeft = Math.max(stockLeft, 0);
-    input.quotesLeft = quotesPerHour(this.#demand.of(product.hash), DEMAND_SLOTS, nowEpochMillis) * hoursLeft;
-    input.salvageMinor = product.salvageMinor;
-  }
-
-  #explainPrice(product: Product, nowEpochMillis: number, stockLeft: number): PricePoint['explain'] {
-    this.drawPrice(product, nowEpochMillis, { stockLeft, previousPriceMinor: -1, referencePriceMinor: -1 });
-    const hour = Math.floor(nowEpochMillis / HOUR_MILLIS);
-    const { unitsLeft, quotesLeft } = this.#priceInput;
-    const drawn = this.#priceResult;
-    const { plainMargin, expectedMargin } = this.#promotionChoice;
-    const summary = this.#summary;
-    summariseDemand(this.#demand.of(product.hash), 0, summary);
-    return {
-      policy: 'one price a product and hour, for everyone',
-      hourStartEpochMillis: hour * HOUR_MILLIS,
-      elasticityMean: summary.elasticityMean,
-      elasticitySd: summary.elasticitySd,
-      elasticityDrawn: drawn.elasticity,
-      modelPriceMinor: drawn.modelPriceMinor,
-      expectedDemand: drawn.expectedDemand,
-      dispersed: drawn.dispersed,
-      ...(product.promotions.length === 0 ? {} : { plainMargin, promotionMargin: expectedMargin }),
-      ...(unitsLeft < 0 ? {} : { unitsLeft, quotesLeft, unitValueMinor: drawn.unitValueMinor }),
-    };
+    return this.#hourPrices.drawPrice(product, nowEpochMillis, basis);
   }
 
   fillSendTime(input: SendTimeInput, channel: Channel): void {
@@ -301,6 +217,14 @@ export class ShardModels implements Models, SharedModels {
     input.zoneTilt = this.#zones.working.get(this.#zoneHash(input.zone)) ?? this.#emptyZone;
     input.zoneTiltOffset = 0;
     input.gapTotals = this.#gaps.of(0);
+  }
+
+  negativeWeight(channelHash: number, ageMillis: number, windowMillis: number): number {
+    return negativeWeight(this.#weeks.of(channelHash), WEEK_SLOTS, ageMillis, windowMillis);
+  }
+
+  nextStepAge(channelHash: number, ageMillis: number, weight: number, windowMillis: number): number {
+    return nextStepAge(this.#weeks.of(channelHash), WEEK_SLOTS, ageMillis, weight, windowMillis);
   }
 
   #zoneHash(zone: number): number {
@@ -324,7 +248,7 @@ export class ShardModels implements Models, SharedModels {
   learn(event: Effect): void {
     const flags = event.getU32(EVENT.flags);
     if (flags & TEACHING) this.#hasUnnamed = true;
-    if (flags & (EVENT_FLAG.trial | EVENT_FLAG.response | EVENT_FLAG.trialWithResponse))
+    if (flags & (EVENT_FLAG.trial | EVENT_FLAG.ripened | EVENT_FLAG.response | EVENT_FLAG.trialWithResponse))
       this.#learnResponse(event, flags);
     if (flags & (EVENT_FLAG.quote | EVENT_FLAG.purchase)) this.#learnDemand(event, flags);
     if (flags & EVENT_FLAG.occasion) {
@@ -345,15 +269,21 @@ export class ShardModels implements Models, SharedModels {
     this.hasNews = true;
   }
 
-  #learnResponse(event: Effect, flags: number): void {
+  /** The decision that an event is about, or null when it has left the journal. */
+  #decisionOf(event: Effect): Effect | null {
     const bytes = this.#store.readJournal({
       epoch: event.getU32(EVENT.decisionEpoch),
       stream: event.getU32(EVENT.decisionStream),
       batch: event.getU32(EVENT.decisionBatch),
     });
-    if (bytes === undefined) return;
+    if (bytes === undefined) return null;
     const decision = this.#decision;
-    if (decision.load(bytes, event.getU32(EVENT.decisionOffset)) < 0) return;
+    return decision.load(bytes, event.getU32(EVENT.decisionOffset)) < 0 ? null : decision;
+  }
+
+  #learnResponse(event: Effect, flags: number): void {
+    const decision = this.#decisionOf(event);
+    if (decision === null) return;
     const features = this.#features;
     features.reset();
     for (let i = 1; i < decision.getU16(DECISION.featureCount); i++)
@@ -366,18 +296,34 @@ export class ShardModels implements Models, SharedModels {
     const channel = parts.numberOf(PART_KIND.channel, event.getU32(EVENT.channelHash));
     // Of a catalog that neither this run nor the snapshot knows: there is nobody to learn it for.
     if (action === 0 || channel === 0) return;
-    if (flags & EVENT_FLAG.response) learnResponse(this.response, features, action, category, channel, 1, this.#open);
-    else {
-      const response = flags & EVENT_FLAG.trial ? 0 : 1;
-      learnTrial(this.response, features, action, category, channel, response, 1, this.#open);
+    const isAnswered = (flags & (EVENT_FLAG.response | EVENT_FLAG.trialWithResponse)) !== 0;
+    const owed = (event.u8[EVENT.owed] as number) / OWED_UNITS; // inside the entry
+    /** What is learnt now of the trial: of a response, whatever was still owed. */
+    let trials = 1;
+    if (flags & EVENT_FLAG.response) trials = owed;
+    else if (flags & EVENT_FLAG.ripened) trials = event.getF64(EVENT.quantity) / OWED_UNITS;
+    else if (flags & EVENT_FLAG.trial) trials = 1 - owed;
+    // The negative learnt so far is turned into a positive of the same weight; the rest is one from the first.
+    if (flags & EVENT_FLAG.response)
+      learnResponse(this.response, features, action, category, channel, 1 - owed, this.#open);
+    if (trials > 0)
+      learnTrial(this.response, features, action, category, channel, isAnswered ? 1 : 0, trials, this.#open);
+    if (isAnswered) {
+      const delay = delayBin(event.getF64(EVENT.eventAt) - decision.at);
+      this.#weeks.add(event.getU32(EVENT.channelHash), WEEK_SLOTS + delay, 1);
     }
-    if (this.linear !== null) this.#learnLinear(this.linear, features, action, category, flags);
+    if (this.linear !== null) this.#learnLinear(this.linear, features, action, category, trials, isAnswered ? 1 : 0);
     this.hasNews = true;
   }
 
-  #learnLinear(linear: LinearModel, features: FeatureVector, action: number, category: number, flags: number): void {
-    const trials = flags & EVENT_FLAG.response ? 0 : 1;
-    const responses = flags & EVENT_FLAG.trial ? 0 : 1;
+  #learnLinear(
+    linear: LinearModel,
+    features: FeatureVector,
+    action: number,
+    category: number,
+    trials: number,
+    responses: number,
+  ): void {
     const parts = category === 0 ? [GLOBAL_PART, action] : [GLOBAL_PART, category, action];
     parts.forEach((part, i) => {
       this.#linearBefore[i]?.set(this.#linearSums.of(part));
@@ -395,14 +341,33 @@ export class ShardModels implements Models, SharedModels {
     const state = this.#demand.of(product.hash);
     const before = Float64Array.from(state);
     const priceMinor = event.getF64(EVENT.priceMinor);
+    // Who gets a price of their own is no accident: what they buy says nothing about what others would.
+    const isPersonal = (flags & EVENT_FLAG.personalPrice) !== 0;
     if (flags & EVENT_FLAG.quote) {
-      learnQuote(state, 0, priceMinor, product.listMinor);
+      if (!isPersonal) learnQuote(state, 0, priceMinor, product.listMinor);
       learnTraffic(state, DEMAND_SLOTS, event.getF64(EVENT.eventAt));
     }
-    if (flags & EVENT_FLAG.purchase)
+    if (flags & EVENT_FLAG.purchase && !isPersonal)
       learnPurchase(state, 0, priceMinor, product.listMinor, event.getF64(EVENT.quantity));
     this.#demand.addChange(product.hash, before);
+    if (product.demandInputs.length > 0 && !isPersonal) this.#learnCross(event, product, flags);
     this.hasNews = true;
+  }
+
+  /** What moved demand when the price was quoted stands in the decision. */
+  #learnCross(event: Effect, product: Product, flags: number): void {
+    const decision = this.#decisionOf(event);
+    if (decision === null || ((decision.u8[DECISION.flags] as number) & DECISION_FLAG.demandInputs) === 0) return;
+    // Inputs of another declaration have the same places and another meaning.
+    if (decision.inputsHash !== product.demandInputsHash) return;
+    const start = (decision.inputsStart() >>> 2) + 1;
+    const inputs = decision.f32.subarray(start, start + DEMAND_INPUTS_MAX);
+    fillInputs(event.getF64(EVENT.priceMinor), product.listMinor, inputs, this.#crossInputs);
+    const state = this.#cross.of(product.demandInputsHash);
+    const before = Float64Array.from(state);
+    if (flags & EVENT_FLAG.quote) learnCrossQuote(state, 0, this.#crossInputs);
+    if (flags & EVENT_FLAG.purchase) learnCrossPurchase(state, 0, this.#crossInputs, event.getF64(EVENT.quantity));
+    this.#cross.addChange(product.demandInputsHash, before);
   }
 
   /** A signal without a channel counts for every channel. */
@@ -470,15 +435,9 @@ export class ShardModels implements Models, SharedModels {
       zones: this.#zones.shared,
       gaps: this.#gaps.shared,
       linear: this.#linearSums.shared,
+      cross: this.#cross.shared,
     };
   }
-}
-
-/** `costMinor` is what giving a unit away costs now; the floor stays that of the unit's price of purchase. */
-function promotedAt(product: Product, priceMinor: number, costMinor: number, demand: Demand): PromotedProduct {
-  const { listMinor, floorMinor, marginBasisPointsMin } = product;
-  const withMargin = Math.ceil((product.costMinor * (10_000 + marginBasisPointsMin)) / 10_000);
-  return { priceMinor, listMinor, costMinor, floorMinor: Math.max(floorMinor, withMargin), demand };
 }
 
 function copyOf(buffer: ArrayBuffer | SharedArrayBuffer): ArrayBuffer {

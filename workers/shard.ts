@@ -6,17 +6,21 @@
  *   requests ─▸ RequestRunner ─▸ turns ─▸ ActorRuntime ─▸ journal ─▸ ShardWriter ─▸ LMDB
  *                                  └─▸ ShardModels ◂─▸ other shards
  */
+import { getHeapStatistics } from 'node:v8';
 import { ActorRuntime, type RuntimeStats } from '../actors/actor-runtime.ts';
 import { DecideTurn } from '../actors/decide-turn.ts';
 import { EFFECT, Effect, EVENT } from '../actors/effect.ts';
 import { EventTurn } from '../actors/event-turn.ts';
 import { JournalMarks } from '../actors/journal-marks.ts';
 import { ProfileTurn } from '../actors/profile-turn.ts';
+import type { TraitSealer } from '../actors/sealed-trait.ts';
 import { type JournalPosition, STORE_KEY_BYTES } from '../actors/store.ts';
+import { advanceRipening } from '../actors/trial-ripening.ts';
 import type { Catalog } from '../decision/catalog.ts';
 import { CatalogIndex } from '../decision/catalog-index.ts';
 import type { ZoneTable } from '../decision/local-time.ts';
 import type { PartKeys } from '../decision/part-register.ts';
+import type { AuditOutlet } from './audit/audit-gate.ts';
 import { epochMillis, eventLoopUtilisation } from './clock.ts';
 import { coldCodec } from './cold-codec.ts';
 import type { ModelSnapshot } from './jobs/model-snapshot-file.ts';
@@ -49,6 +53,8 @@ const SLOW_GAUGES_TICKS = 10;
 /** Journal batches without anything learnt after which a snapshot is taken all the same. */
 const SNAPSHOT_BATCHES_MAX = 64;
 const TIMERS_A_TICK = 20_000;
+/** Each may read a record and a decision: a millisecond in all. */
+const RIPENING_A_TICK = 50;
 const STORED_LEASES_A_STEP = 256;
 
 export interface ShardOptions {
@@ -59,6 +65,9 @@ export interface ShardOptions {
   readonly catalog: Catalog;
   readonly catalogText: string;
   readonly secret: NodeSecret;
+  readonly audit?: AuditOutlet;
+  /** Keys of sensitive traits; without it none can be told or shown. */
+  readonly sealer?: TraitSealer;
   readonly zones: ZoneTable;
   readonly ledger: SharedLedger;
   /** Where the shards publish what they learn. */
@@ -142,6 +151,7 @@ export class Shard {
         models: this.models,
         signer: options.secret.signer,
         coldCodec,
+        ...(options.sealer === undefined ? {} : { sealer: options.sealer }),
         memoryBytesMax: options.memoryBytesMax,
         idleMillis: options.idleMillis,
         ownsPartition: options.ownsPartition,
@@ -173,6 +183,7 @@ export class Shard {
       decideTurn: this.#decideTurn,
       eventTurn: new EventTurn(this.runtime),
       profileTurn: new ProfileTurn(this.runtime),
+      ...(options.audit === undefined ? {} : { audit: options.audit }),
       burst: options.events.burst,
     });
   }
@@ -329,6 +340,7 @@ export class Shard {
     const now = epochMillis();
     if (!this.writer.isReadOnly) {
       this.runtime.advanceTimers(now, TIMERS_A_TICK);
+      advanceRipening(this.runtime, now, RIPENING_A_TICK);
       this.runtime.sweep(now);
     }
     this.#options.ledger.refreshHints();
@@ -352,6 +364,7 @@ export class Shard {
 
   publishMetrics(): void {
     const metrics = this.#metrics;
+    metrics.add(COUNTER.ticks, 1);
     const { stats, slab, profiles, wheel } = this.runtime;
     for (const name of STAT_NAMES) {
       const value = stats[name];
@@ -374,7 +387,8 @@ export class Shard {
       stats.leasesOpened - stats.leasesConfirmed - stats.leasesReleased - stats.leasesExpired,
     );
     if (++this.#ticks % SLOW_GAUGES_TICKS !== 0) return;
-    metrics.set(GAUGE.heapUsedBytes, process.memoryUsage().heapUsed);
+    // Not `process.memoryUsage`, which opens a file: without a descriptor left it would end this worker.
+    metrics.set(GAUGE.heapUsedBytes, getHeapStatistics().used_heap_size);
     metrics.set(GAUGE.storeBytes, this.#options.shard === 0 ? this.#store.sizeBytes() : 0);
     metrics.set(GAUGE.eventLoopUtilisation, eventLoopUtilisation());
   }

@@ -138,10 +138,22 @@ export class SharedLedger implements Ledger {
 
   apply(kind: number, subjectHash: number, amount: number): void {
     const slot = this.#slots.get(subjectHash);
-    if (slot === undefined) return;
+    if (slot === undefined) {
+      this.#applyAbsent(kind, subjectHash, amount);
+      return;
+    }
     if (kind === LEDGER.free) this.#take(slot, -amount);
     else if (kind === LEDGER.take) this.#take(slot, amount);
     moveOwn(this.#own, slot, kind, amount);
+  }
+
+  /** A lease of an action or product that left the catalog before this start ends: its part must not stay held. */
+  #applyAbsent(kind: number, subjectHash: number, amount: number): void {
+    const row = this.#absent.get(subjectHash);
+    if (row === undefined) return;
+    const own = Float64Array.of(row.held, row.spent);
+    moveOwn(own, 0, kind, amount);
+    this.#absent.set(subjectHash, { subjectHash, held: own[0] as number, spent: own[1] as number }); // two numbers
   }
 
   #take(slot: number, amount: number): void {

@@ -22,7 +22,6 @@ decision:
   holdoutProbability: 0
   rewardWindow: 7d
   leaseMillis: 120000
-  fallback: ${world.offers[0]?.key ?? ''}
 profile:
   additionalTraits: refuse
   traits:

@@ -6,6 +6,7 @@ import { ActorRuntime } from '../../actors/actor-runtime.ts';
 import { DecideTurn } from '../../actors/decide-turn.ts';
 import { EventTurn } from '../../actors/event-turn.ts';
 import { ProfileTurn } from '../../actors/profile-turn.ts';
+import { advanceRipening } from '../../actors/trial-ripening.ts';
 import { CatalogIndex } from '../../decision/catalog-index.ts';
 import type { DecideReply, Properties } from '../../proto/messages.ts';
 import { Request } from '../../proto/request.ts';
@@ -86,6 +87,7 @@ export class MarketShard {
     request.sku = sku;
     request.channel = channel;
     request.wantMask = wantMask;
+    advanceRipening(this.#runtime, now, Number.POSITIVE_INFINITY);
     this.#expectFine(this.#decideTurn.run(request, now, SILENT));
     return this.#decideTurn.outcome;
   }

@@ -79,6 +79,8 @@ export class TurnBench {
       request.slot = 'home';
       request.sku = 'bench-product';
       request.context = segment === null ? defaultContext(n % 8) : { ...defaultContext(n % 8), segment };
+      request.frame = coldCodec.encodeProperties(request.context);
+      request.contextEnd = request.frame.length;
       request.traits = traits;
       this.#requests.push(request);
       if (areNew) continue;

@@ -2,15 +2,16 @@
  * Prices: a stock under a known demand, demand fitted to two public data sets, and what fairness costs. The season is
  * that of Ferreira, Simchi-Levi and Wang; everything drawn in it is a function of the season's seed.
  */
+
+import { gapLimitedPrices } from '../../decision/batch/group-prices.ts';
+import { fitLinear } from '../../decision/batch/least-squares.ts';
 import {
   addCrossPrior,
   crossSlots,
   drawCross,
   learnCrossPurchase,
   learnCrossQuote,
-} from '../../decision/batch/cross-demand.ts';
-import { gapLimitedPrices } from '../../decision/batch/group-prices.ts';
-import { fitLinear } from '../../decision/batch/least-squares.ts';
+} from '../../decision/cross-demand.ts';
 import { BASE_PRIOR_SD } from '../../decision/demand-model.ts';
 import { createInventoryMix, SELL_NOTHING, solveInventory } from '../../decision/inventory.ts';
 import { drawUniform } from '../../decision/random.ts';

@@ -1,6 +1,6 @@
 /**
  * The door of one worker thread: which upgrade becomes a connection, with what rights and limits, and when
- * an open connection has to go. Transports ask it; sessions get what it settled. Order of refusal: stopping,
+ * an open connection has to go. Transports ask it; sessions get what it settled. Order of refusal: closed,
  * Origin, subprotocol, limits of the address, and the token last, because it is the dearest to judge.
  *
  *   upgrade ─▸ judge ─▸ admission ─▸ admit (limits held) ─▸ session … ─▸ leave
@@ -46,17 +46,23 @@ export class Doorkeeper {
   readonly #options: DoorOptions;
   readonly #judge: LoginJudge | null;
   readonly #metrics: MetricsWriter;
-  readonly #isDraining: () => boolean;
+  readonly #closedBecause: () => string | null;
   readonly #perToken: RateLimit;
   readonly #perAddress: RateLimit;
   /** Open connections by address; kept only where they are limited. */
   readonly #connections = new Map<string, number>();
 
-  constructor(options: DoorOptions, judge: LoginJudge | null, metrics: MetricsWriter, isDraining: () => boolean) {
+  /** @param closedBecause why nobody is let in at the moment, or null */
+  constructor(
+    options: DoorOptions,
+    judge: LoginJudge | null,
+    metrics: MetricsWriter,
+    closedBecause: () => string | null,
+  ) {
     this.#options = options;
     this.#judge = judge;
     this.#metrics = metrics;
-    this.#isDraining = isDraining;
+    this.#closedBecause = closedBecause;
     this.#perToken = new RateLimit(options.requestsPerSecondPerToken, CALLERS_MAX);
     this.#perAddress = new RateLimit(options.requestsPerSecondPerAddress, CALLERS_MAX);
   }
@@ -75,7 +81,8 @@ export class Doorkeeper {
   }
 
   #refusalBefore(request: UpgradeRequest, subprotocol: string | null, address: string): Refused | null {
-    if (this.#isDraining()) return [503, 'the server is stopping'];
+    const closed = this.#closedBecause();
+    if (closed !== null) return [503, closed];
     if (request.origin !== '' && !this.#isOriginAllowed(request.origin))
       return [403, 'Origin is not one of the pages that may connect'];
     if (subprotocol === null) return [400, 'offer the subprotocol opportune.v1.msgpack or opportune.v1.json'];
@@ -91,7 +98,8 @@ export class Doorkeeper {
       return this.#refuse([401, LOGIN_REFUSED]);
     }
     // Asked again: judging a token may have taken a moment.
-    if (this.#isDraining()) return this.#refuse([503, 'the server is stopping']);
+    const closed = this.#closedBecause();
+    if (closed !== null) return this.#refuse([503, closed]);
     return { accept: true, subprotocol, admission: { login: verdict.login, address } satisfies Admission };
   }
 

@@ -14,6 +14,10 @@ const URL_OPTION: CommandOption = {
 const TIMEOUT_OPTION: CommandOption = { flags: '--timeout <millis>', description: 'longest wait (default 5000)' };
 const ASKING: readonly CommandOption[] = [URL_OPTION, TIMEOUT_OPTION, JSON_OPTION];
 
+const DATA_OPTIONS: readonly CommandOption[] = [
+  { flags: '--data <folder>', description: 'data folder of the node (OPPORTUNE_DATA, default ./data)' },
+  { flags: '--config <file>', description: 'YAML file of the options of the node (OPPORTUNE_CONFIG)' },
+];
 const KEY_FILE_OPTIONS: readonly CommandOption[] = [
   { flags: '--key-file <file>', description: 'file of API keys (OPPORTUNE_API_KEY_FILE)' },
   { flags: '--config <file>', description: 'YAML file of the options of the node (OPPORTUNE_CONFIG)' },
@@ -31,6 +35,11 @@ const CONFIG_OPTIONS: readonly CommandOption[] = [
       description: `${description} ${form === 'switch' ? '' : `[${shown}]`}`.trim(),
     };
   }),
+];
+
+const FOLDER_OPTIONS: readonly CommandOption[] = [
+  { flags: '--data <folder>', description: 'data folder of the node (OPPORTUNE_DATA, default ./data)' },
+  { flags: '--config <file>', description: 'YAML file of the options of the node (OPPORTUNE_CONFIG)' },
 ];
 
 export const COMMANDS: readonly CommandSpec[] = [
@@ -91,8 +100,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     usage: '',
     summary: 'print the decision log as NDJSON, also while the server runs',
     options: [
-      { flags: '--data <folder>', description: 'data folder of the node (OPPORTUNE_DATA, default ./data)' },
-      { flags: '--config <file>', description: 'YAML file of the options of the node (OPPORTUNE_CONFIG)' },
+      ...DATA_OPTIONS,
       { flags: '--follow', description: 'go on with what is logged later' },
       { flags: '--since <time>', description: 'an age such as 15m, epoch milliseconds or ISO 8601' },
       { flags: '--type <list>', description: 'any of decision,event,identify,release,expire (all)' },
@@ -122,7 +130,10 @@ export const COMMANDS: readonly CommandSpec[] = [
     usage: '<log>',
     summary: 'judge another policy on logged decisions, without trying it',
     options: [
-      { flags: '--policy <policy>', description: 'logged, random, greedy or action:KEY' },
+      { flags: '--policy <policy>', description: 'logged, random, greedy, action:KEY or current' },
+      { flags: '--data <folder>', description: 'for current: data folder of the node that wrote the log' },
+      { flags: '--models <file>', description: 'for current: model snapshot to judge (the newest of the folder)' },
+      { flags: '--unseen', description: 'for current: only decisions made after that snapshot' },
       { flags: '--mapping <file>', description: 'for a CSV log: what its columns mean' },
       {
         flags: '--reward <name>',
@@ -141,12 +152,41 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: 'compute a logged decision again, bit for bit, and say what differs',
     options: [
       { flags: '--all', description: 'every decision of the log' },
-      { flags: '--data <folder>', description: 'data folder of the node (OPPORTUNE_DATA, default ./data)' },
-      { flags: '--config <file>', description: 'YAML file of the options of the node (OPPORTUNE_CONFIG)' },
+      ...DATA_OPTIONS,
       { flags: '--differences <number>', description: 'differences shown in full (20)' },
       { flags: '--json', description: 'print the result as JSON' },
     ],
     load: () => import('./replay-decision.ts'),
+  },
+  {
+    name: 'backup',
+    usage: '<folder>',
+    summary: 'copy the data folder as of this moment, also while the server runs',
+    options: [
+      ...DATA_OPTIONS,
+      { flags: '--without-secret', description: 'leave the secret out; a restore then asks for it' },
+      { flags: '--json', description: 'print the result as JSON' },
+    ],
+    load: () => import('./backup.ts'),
+  },
+  {
+    name: 'restore',
+    usage: '<backup>',
+    summary: 'put a backup where a server can start on it',
+    options: [
+      ...DATA_OPTIONS,
+      { flags: '--replace', description: 'move a folder that is there aside; it is kept' },
+      { flags: '--secret-file <file>', description: 'for a backup without the secret: the file that holds it' },
+      { flags: '--json', description: 'print the result as JSON' },
+    ],
+    load: () => import('./restore.ts'),
+  },
+  {
+    name: 'verify',
+    usage: '[backup]',
+    summary: 'check every record, the log and the budgets of a data folder or a backup',
+    options: [...DATA_OPTIONS, { flags: '--json', description: 'print the result as JSON' }],
+    load: () => import('./verify.ts'),
   },
   {
     name: 'bench',
@@ -196,6 +236,49 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: 'print every option, its value and where it came from',
     options: [...CONFIG_OPTIONS, { flags: '--json', description: 'print as JSON' }],
     load: () => import('./config.ts'),
+  },
+  {
+    name: 'audit list',
+    usage: '',
+    summary: 'print records of the audit log: who changed what, and who saw whose data',
+    options: [
+      ...FOLDER_OPTIONS,
+      { flags: '--kind <list>', description: 'any of access,consent,catalog,start,… (all)' },
+      { flags: '--profile <key>', description: 'only those about this person' },
+      { flags: '--since <time>', description: 'an age such as 15m, epoch milliseconds or ISO 8601' },
+      { flags: '--limit <number>', description: 'the newest so many (50)' },
+      { flags: '--json', description: 'print the records as NDJSON' },
+    ],
+    load: () => import('./audit-list.ts'),
+  },
+  {
+    name: 'audit verify',
+    usage: '',
+    summary: 'check that the audit log is what was written, byte for byte',
+    options: [
+      ...FOLDER_OPTIONS,
+      { flags: '--head <hash>', description: 'a head kept elsewhere, which must be in the log' },
+      { flags: '--json', description: 'print the result as JSON' },
+    ],
+    load: () => import('./audit-verify.ts'),
+  },
+  {
+    name: 'keys rotate',
+    usage: '',
+    summary: 'put the keys of sensitive traits under a new master key (server stopped)',
+    options: [
+      ...FOLDER_OPTIONS,
+      { flags: '--new-key-file <file>', description: 'the new master key, where it is not kept in the data folder' },
+      { flags: '--new-key-command <command>', description: 'a command that prints the new master key' },
+    ],
+    load: () => import('./keys-rotate.ts'),
+  },
+  {
+    name: 'keys erase',
+    usage: '<profile>',
+    summary: "erase a person's keys: sensitive traits are unreadable in every copy, backups included",
+    options: FOLDER_OPTIONS,
+    load: () => import('./keys-erase.ts'),
   },
   {
     name: 'catalog check',

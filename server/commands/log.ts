@@ -9,9 +9,10 @@ import { epochMillis } from '../../workers/clock.ts';
 import { JobPool } from '../../workers/jobs/job-pool.ts';
 import { ENTRY_TYPES, type EntryFilter, type EntryType, JournalLines } from '../../workers/jobs/journal-lines.ts';
 import { JournalReader } from '../../workers/store/journal-reader.ts';
-import { readConfigFile, resolveConfig } from '../config.ts';
+import type { ResolvedConfig } from '../config.ts';
 import { OperatorError } from '../operator-error.ts';
 import { type CommandCall, type CommandOptions, EXIT, textOption } from './command.ts';
+import { configOfFolder, recordCommand } from './command-audit.ts';
 import { wholeOption } from './connection.ts';
 import { formatBytes, formatCount } from './terminal-text.ts';
 
@@ -20,7 +21,8 @@ const LIMIT_MAX = 1_000_000_000_000;
 
 export async function run(call: CommandCall, signal?: AbortSignal): Promise<number> {
   const { options, io } = call;
-  const storePath = join(dataFolderOf(call), 'store');
+  const config = configOfFolder(call);
+  const storePath = join(config.data, 'store');
   const filter = readFilter(options, epochMillis());
   const limit = wholeOption(options, 'limit', 0, LIMIT_MAX);
   const outPath = textOption(options, 'out');
@@ -30,9 +32,10 @@ export async function run(call: CommandCall, signal?: AbortSignal): Promise<numb
         advice: 'To keep a growing file write `opportune log --follow > FILE`.',
       });
     }
-    return exportTo(call, outPath, { storePath, ...filter, ...(limit === undefined ? {} : { limit }) });
+    return exportTo(call, config, outPath, { storePath, ...filter, ...(limit === undefined ? {} : { limit }) });
   }
   const reader = openLog(storePath);
+  await recordRead(config, reader, options.follow === true ? 'follow' : 'print');
   const stop = stopSignal(options.follow === true, signal);
   try {
     const lines = new JournalLines(reader, filter);
@@ -52,20 +55,25 @@ export async function run(call: CommandCall, signal?: AbortSignal): Promise<numb
   }
 }
 
-/** The node's own option, with its environment variable, file and default. */
-function dataFolderOf({ options, io }: CommandCall): string {
-  const file = readConfigFile(textOption(options, 'config'), io.environment);
-  const flag = textOption(options, 'data');
-  return resolveConfig(flag === undefined ? {} : { data: flag }, io.environment, file).data;
+/** A log that may not be read is not left open. */
+async function recordRead(config: ResolvedConfig, reader: JournalReader, how: string): Promise<void> {
+  try {
+    await recordCommand(config, { kind: 'access', detail: { command: 'log', how } });
+  } catch (error) {
+    await reader.close();
+    throw error;
+  }
 }
 
 async function exportTo(
   call: CommandCall,
+  config: ResolvedConfig,
   outPath: string,
   input: EntryFilter & { readonly storePath: string; readonly limit?: number },
 ): Promise<number> {
   // Opened here first: what is wrong with the folder is then said with advice, and no thread is started.
   await openLog(input.storePath).close();
+  await recordCommand(config, { kind: 'access', detail: { command: 'log', how: 'export' } });
   const pool = new JobPool({ threads: 1 });
   try {
     const { lines, fileBytes } = await pool.run('exportLog', { ...input, outPath });

@@ -14,3 +14,10 @@ export function configOf(call: CommandCall): ResolvedConfig {
   const file = readConfigFile(textOption(call.options, 'config'), call.io.environment);
   return resolveConfig(flags satisfies FlagValues, call.io.environment, file);
 }
+
+/** The data folder alone: the node's own option, with its environment variable, file and default. */
+export function dataFolderOf({ options, io }: CommandCall): string {
+  const file = readConfigFile(textOption(options, 'config'), io.environment);
+  const flag = textOption(options, 'data');
+  return resolveConfig(flag === undefined ? {} : { data: flag }, io.environment, file).data;
+}

@@ -16,11 +16,10 @@ import {
   type RecomputeTotals,
   recomputeDecisions,
 } from '../../workers/recompute/recompute-decisions.ts';
-import { readKeptSecret } from '../../workers/store/data-folder.ts';
 import { createZoneTable } from '../../workers/zone-table.ts';
-import { readConfigFile, resolveConfig } from '../config.ts';
 import { OperatorError } from '../operator-error.ts';
-import { type CommandCall, type CommandIo, EXIT, textOption } from './command.ts';
+import { type CommandCall, type CommandIo, EXIT } from './command.ts';
+import { configOfFolder, recordCommand, secretOf } from './command-audit.ts';
 import { wholeOption } from './connection.ts';
 import { openLog } from './log.ts';
 import { createPaint, formatCount, formatTable } from './terminal-text.ts';
@@ -38,12 +37,11 @@ export async function run(call: CommandCall): Promise<number> {
     });
   }
   const only = id === undefined ? undefined : readId(id);
-  const file = readConfigFile(textOption(options, 'config'), io.environment);
-  const flag = textOption(options, 'data');
-  const config = resolveConfig(flag === undefined ? {} : { data: flag }, io.environment, file);
+  const config = configOfFolder(call);
   const reader = openLog(join(config.data, 'store'));
   try {
-    const secret = config.secret === null ? await readKeptSecret(config.data) : new TextEncoder().encode(config.secret);
+    const secret = await secretOf(config);
+    await recordCommand(config, { kind: 'access', detail: { command: 'replay-decision', decision: id ?? 'all' } });
     const report = new Report(io, options.json === true, wholeOption(options, 'differences', 0, 1e9));
     const startedMillis = monotonicMillis();
     let decision: Plain = null;

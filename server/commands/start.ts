@@ -8,6 +8,7 @@ import { monotonicMillis } from '../../workers/clock.ts';
 import { isAuthenticated, transportNeeds } from '../access/access-options.ts';
 import { bannerLines } from '../banner.ts';
 import type { RunningNode } from '../node-status.ts';
+import { OperatorError } from '../operator-error.ts';
 import { ShardCrew } from '../shard-crew.ts';
 import { supervise } from '../supervise.ts';
 import { type CommandCall, EXIT } from './command.ts';
@@ -15,6 +16,7 @@ import { configOf } from './node-options.ts';
 
 const ECHO_MILLIS = 300;
 const THREADPOOL_MIN = 4;
+const BEAT_MILLIS = 1_000;
 
 export async function run(call: CommandCall): Promise<number> {
   const config = configOf(call); // before supervising, so that a wrong option is said once
@@ -24,6 +26,7 @@ export async function run(call: CommandCall): Promise<number> {
       command: process.execPath,
       words: [...process.execArgv, ...script],
       finalCodes: [EXIT.usage],
+      stuckSeconds: config.stuckSeconds,
       write: (line) => call.io.err(`${line}\n`),
     });
   }
@@ -45,6 +48,8 @@ export async function run(call: CommandCall): Promise<number> {
     program: programOf(call),
   });
   call.io.out(`${lines.join('\n')}\n`);
+  // A supervisor hears that this thread's event loop turns.
+  if (process.send !== undefined) setInterval(() => process.send?.('beat'), BEAT_MILLIS).unref();
   return untilStopped(node, stop, call);
 }
 
@@ -52,6 +57,8 @@ async function untilStopped(node: RunningNode, stop: Promise<string>, call: Comm
   const ending = await Promise.race([stop, node.failed]);
   if (ending instanceof Error) {
     call.io.err(`opportune: the node cannot go on: ${ending.message}\n`);
+    // A worker that hangs would only be waited for; what was acknowledged is on disk.
+    if (ending instanceof OperatorError && ending.code === 'WORKER_STUCK') process.kill(process.pid, 'SIGKILL');
     await node.stop();
     return EXIT.failed;
   }

@@ -36,6 +36,8 @@ export interface DecisionTable {
   readonly dimensions: number;
   /** Rows left out, by reason. */
   readonly skipped: ReadonlyMap<string, number>;
+  /** Rows by the id of their decision; empty for a CSV log. */
+  readonly rowOf: ReadonlyMap<string, number>;
 }
 
 /** Gathers rows, and makes columns of them at the end. */
@@ -86,7 +88,7 @@ class TableBuilder {
     this.#rewards[row] = change(this.#rewards[row] ?? 0);
   }
 
-  table(): DecisionTable {
+  table(rowOf: ReadonlyMap<string, number> = new Map()): DecisionTable {
     const columns = columnsOf(this.#contexts);
     const contexts = new Float64Array(this.rows * columns.length);
     for (const [c, column] of columns.entries()) {
@@ -103,6 +105,7 @@ class TableBuilder {
       contexts,
       dimensions: columns.length,
       skipped: this.#skipped,
+      rowOf,
     };
   }
 }
@@ -244,7 +247,7 @@ export async function readLogTable(path: string, reward: string, rowsMax: number
       },
     );
   }
-  return builder.table();
+  return builder.table(rowOf);
 }
 
 function parseLine(text: string, path: string, number: number): LoggedLine {

@@ -7,6 +7,7 @@
  *   action:KEY   always this one; decisions in which it was not allowed are left out, and counted
  *   greedy       the allowed action of which the cross-fitted reward model expects most: learnt from this very log,
  *                but never from the person it is judged on
+ *   current      what the server's models would do: `current-policy.ts` works its probabilities out beforehand
  *
  * A claim is refused when the effective sample or the rewarded rows are too few (`off-policy.ts`), and flagged
  * where the data leave something open: actions the log never chose, weights that do not average 1.
@@ -24,8 +25,15 @@ import { OperatorError } from '../operator-error.ts';
 import type { DecisionTable } from './decision-table.ts';
 
 export type Policy =
-  | { readonly kind: 'logged' | 'random' | 'greedy' }
+  | { readonly kind: 'logged' | 'random' | 'greedy' | 'current' }
   | { readonly kind: 'action'; readonly key: string };
+
+/** A policy as the probability of each action at a row; other actions have none. */
+export interface TargetRow {
+  /** By index of the table's action keys, and one probability each; both may be empty. */
+  readonly actions: Int32Array;
+  readonly probabilities: Float64Array;
+}
 
 /** Two-sided 95 %. */
 const NORMAL_95 = 1.959963984540054;
@@ -47,20 +55,24 @@ export interface PolicyReport {
 }
 
 export function parsePolicy(text: string): Policy {
-  if (text === 'logged' || text === 'random' || text === 'greedy') return { kind: text };
+  if (text === 'logged' || text === 'random' || text === 'greedy' || text === 'current') return { kind: text };
   if (text.startsWith('action:') && text.length > 7) return { kind: 'action', key: text.slice(7) };
-  if (text === 'current') {
-    throw new OperatorError('NO_SUPPORT', "a log does not say what the server's model would choose today", {
-      advice: 'Judge the running server with `opportune replay`, or a policy learnt from the log with --policy greedy.',
-    });
-  }
   throw new OperatorError('USAGE', `--policy knows no ${JSON.stringify(text)}`, {
-    advice: 'It is logged, random, greedy or action:KEY.',
+    advice: 'It is logged, random, greedy, current or action:KEY.',
   });
 }
 
-/** @param weightLimit larger weights are cut to it; Infinity for none */
-export function evaluateTable(whole: DecisionTable, policy: Policy, reward: string, weightLimit: number): PolicyReport {
+/**
+ * @param weightLimit larger weights are cut to it; Infinity for none
+ * @param targets with `current`: what it does at each row of the table
+ */
+export function evaluateTable(
+  whole: DecisionTable,
+  policy: Policy,
+  reward: string,
+  weightLimit: number,
+  targets: readonly TargetRow[] = [],
+): PolicyReport {
   const skipped: Record<string, number> = Object.fromEntries(whole.skipped);
   const flags: string[] = [];
   let table = whole;
@@ -91,6 +103,8 @@ export function evaluateTable(whole: DecisionTable, policy: Policy, reward: stri
     });
   }
   const { rows, actions, actionKeys, propensities, rewards, clusters } = table;
+  if (policy.kind === 'current' && targets.length !== rows)
+    throw new RangeError(`targets of ${targets.length} rows, the table has ${rows}`);
   const everything = Int32Array.from(actionKeys.keys());
   const allowedOf = (row: number): Int32Array => table.allowed[row] ?? everything;
   const model = fitModel(table, flags);
@@ -117,6 +131,15 @@ export function evaluateTable(whole: DecisionTable, policy: Policy, reward: stri
         wants[other] = 1;
         if (model !== null)
           targetPredictions[row] = (targetPredictions[row] as number) + model.predict(row, other) / allowed.length; // row < rows
+      }
+    } else if (policy.kind === 'current') {
+      const target = targets[row] as TargetRow; // one a row
+      for (const [i, probability] of target.probabilities.entries()) {
+        const other = target.actions[i] as number; // as long as the probabilities
+        if (other === action) targetProbabilities[row] = probability;
+        wants[other] = 1;
+        if (model !== null)
+          targetPredictions[row] = (targetPredictions[row] as number) + probability * model.predict(row, other); // row < rows
       }
     } else {
       const chosen = policy.kind === 'action' ? wanted : bestOf(allowedOf(row), row, model as CrossFittedRewards); // greedy has one
@@ -212,7 +235,8 @@ function refusalsOf({ effectiveSampleSize, rewardedClusters }: PolicyEvaluation)
   return refusals;
 }
 
-function keepWhere(table: DecisionTable, isKept: (row: number) => boolean): DecisionTable {
+/** Those rows; `rowOf` then means nothing any more and is empty. */
+export function keepWhere(table: DecisionTable, isKept: (row: number) => boolean): DecisionTable {
   const kept: number[] = [];
   for (let row = 0; row < table.rows; row += 1) if (isKept(row)) kept.push(row);
   const { dimensions } = table;
@@ -236,6 +260,7 @@ function keepWhere(table: DecisionTable, isKept: (row: number) => boolean): Deci
     rewards: Float64Array.from(kept, (row) => table.rewards[row] as number),
     clusters,
     contexts,
+    rowOf: new Map(),
   };
 }
 

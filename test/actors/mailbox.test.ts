@@ -31,24 +31,28 @@ describe('mailboxes', () => {
       fc.property(
         fc.integer({ min: 1, max: 9 }),
         fc.integer({ min: 1, max: 4 }),
+        fc.integer({ min: 1, max: 30 }),
         fc.array(step, { maxLength: 60 }),
-        (all, each, steps) => {
-          const boxes = new Mailboxes<string>(all, each);
+        (all, each, bytesMax, steps) => {
+          const boxes = new Mailboxes<{ bytes: string }>(all, each, bytesMax);
           const lines = [0, 1, 2, 3].map(() => new MailboxLine());
           const model = new PlainMailboxes();
           steps.forEach((pushed, n) => {
             if (pushed === null) {
-              expect(boxes.shift()).toBe(model.shift());
+              expect(boxes.shift()?.bytes).toBe(model.shift());
             } else {
               const { line, owner } = pushed;
               const { waiting } = model;
-              const isTaken = waiting.length < all && waiting.filter((one) => one.owner === owner).length < each;
-              expect(boxes.push(lines[line] ?? new MailboxLine(), owner, `m${n}`)).toBe(isTaken);
+              const bytes = `m${n}`;
+              const held = waiting.reduce((sum, one) => sum + one.message.length, 0);
+              const isOwnersShare = waiting.filter((one) => one.owner === owner).length < each;
+              const isTaken = waiting.length < all && isOwnersShare && held + bytes.length <= bytesMax;
+              expect(boxes.push(lines[line] ?? new MailboxLine(), owner, { bytes })).toBe(isTaken);
               if (isTaken) model.push(line, owner, `m${n}`);
             }
             expect(boxes.depth).toBe(model.waiting.length);
           });
-          while (boxes.depth > 0) expect(boxes.shift()).toBe(model.shift());
+          while (boxes.depth > 0) expect(boxes.shift()?.bytes).toBe(model.shift());
           expect(boxes.shift()).toBeUndefined();
           expect(model.shift()).toBeUndefined();
         },
@@ -57,25 +61,28 @@ describe('mailboxes', () => {
   });
 
   it('shift: one message of a second line comes second, however many the first has', () => {
-    const boxes = new Mailboxes<string>(2_000, 2_000);
+    const boxes = new Mailboxes<{ bytes: string }>(2_000, 2_000, 1e6);
     const [many, one] = [new MailboxLine(), new MailboxLine()];
-    for (let n = 0; n < 1_000; n++) boxes.push(many, n, `many ${n}`);
-    boxes.push(one, 5_000, 'one');
-    expect([boxes.shift(), boxes.shift(), boxes.shift()]).toEqual(['many 0', 'one', 'many 1']);
+    for (let n = 0; n < 1_000; n++) boxes.push(many, n, { bytes: `many ${n}` });
+    boxes.push(one, 5_000, { bytes: 'one' });
+    const first = [boxes.shift(), boxes.shift(), boxes.shift()].map((message) => message?.bytes);
+    expect(first).toEqual(['many 0', 'one', 'many 1']);
   });
 
   it('push: refuses everything when there is no room at all', () => {
-    expect(new Mailboxes<number>(0, 5).push(new MailboxLine(), 1, 1)).toBe(false);
-    expect(new Mailboxes<number>(5, 0).push(new MailboxLine(), 1, 1)).toBe(false);
-    expect(new Mailboxes<number>(0, 5).shift()).toBeUndefined();
+    const message = { bytes: 'x' };
+    expect(new Mailboxes<typeof message>(0, 5, 9).push(new MailboxLine(), 1, message)).toBe(false);
+    expect(new Mailboxes<typeof message>(5, 0, 9).push(new MailboxLine(), 1, message)).toBe(false);
+    expect(new Mailboxes<typeof message>(5, 5, 0).push(new MailboxLine(), 1, message)).toBe(false);
+    expect(new Mailboxes<typeof message>(0, 5, 9).shift()).toBeUndefined();
   });
 
   it('push: one profile at its bound leaves room for the others', () => {
-    const boxes = new Mailboxes<number>(4, 2);
+    const boxes = new Mailboxes<{ bytes: string }>(4, 2, 9);
     const line = new MailboxLine();
-    const taken = [1, 1, 1, 2, 2, 3].map((owner) => boxes.push(line, owner, owner));
+    const taken = [1, 1, 1, 2, 2, 3].map((owner) => boxes.push(line, owner, { bytes: 'x' }));
     expect(taken).toEqual([true, true, false, true, true, false]);
     boxes.shift();
-    expect(boxes.push(line, 1, 1)).toBe(true);
+    expect(boxes.push(line, 1, { bytes: 'x' })).toBe(true);
   });
 });

@@ -10,6 +10,7 @@ import { EventTurn } from '../../actors/event-turn.ts';
 import type { Models } from '../../actors/ports.ts';
 import { ProfileTurn } from '../../actors/profile-turn.ts';
 import { FIELD } from '../../actors/record-layout.ts';
+import type { TraitSealer } from '../../actors/sealed-trait.ts';
 import type { JournalPosition } from '../../actors/store.ts';
 import { CatalogIndex } from '../../decision/catalog-index.ts';
 import type { DecideReply, Plain } from '../../proto/messages.ts';
@@ -69,6 +70,7 @@ export interface OneShardOptions {
   readonly priceMemory?: PriceMemory;
   readonly memoryBytesMax?: number;
   readonly idleMillis?: number;
+  readonly sealer?: TraitSealer;
   /** Puts something else in the models' place, to make them fail. */
   readonly wrapModels?: (models: ShardModels) => Models;
 }
@@ -116,6 +118,7 @@ export class OneShard {
         models: options.wrapModels?.(this.models) ?? this.models,
         signer: SECRET.signer,
         coldCodec,
+        ...(options.sealer === undefined ? {} : { sealer: options.sealer }),
         memoryBytesMax: options.memoryBytesMax ?? 256 * 1024 * 1024,
         idleMillis: options.idleMillis ?? 3_600_000,
         ownsPartition: (partition) => partition % shards === shard,

@@ -165,13 +165,13 @@ describe('profile record', () => {
               if (model.quotes.size >= QUOTES_MAX) {
                 const soonest = Math.min(...[...model.quotes.values()].map((q) => q.expiresAt));
                 const victims = [...model.quotes].filter(([, q]) => q.expiresAt === soonest).map(([sku]) => sku);
-                record.setQuote(s.sku, s.priceMinor, now + s.ttl, n, now);
+                record.setQuote(s.sku, s.priceMinor, now + s.ttl, n % 2 === 0, now);
                 const gone = victims.filter((sku) => record.findQuote(sku) < 0);
                 expect(gone).toHaveLength(1);
                 model.quotes.delete(gone[0] as number);
               }
             }
-            record.setQuote(s.sku, s.priceMinor, now + s.ttl, n, now);
+            record.setQuote(s.sku, s.priceMinor, now + s.ttl, n % 2 === 0, now);
             model.quotes.set(s.sku, { priceMinor: s.priceMinor, expiresAt: now + s.ttl });
           } else if (s.kind === 'lease') {
             const i = record.addLease();
@@ -391,7 +391,7 @@ describe('record layout', () => {
     const record = newRecord(2);
     record.setTrait(1, 42);
     record.addMoment(MOMENT.event, 5, NOW, 1, NOW, keepAll);
-    record.setQuote(6, 700, NOW + 1, 1, NOW);
+    record.setQuote(6, 700, NOW + 1, false, NOW);
     record.setLeaseU32(record.addLease(), LEASE.decisionSeq, 3);
     record.addMessage(8, 9, NOW);
     return bytesOf(record);

@@ -35,6 +35,8 @@ class Fragile implements Models {
   get parts(): ShardModels['parts'] {
     return this.#models.parts;
   }
+  negativeWeight: ShardModels['negativeWeight'] = (...words) => this.#models.negativeWeight(...words);
+  nextStepAge: ShardModels['nextStepAge'] = (...words) => this.#models.nextStepAge(...words);
   pricePoint: ShardModels['pricePoint'] = (...words) => this.#models.pricePoint(...words);
   fillSendTime: ShardModels['fillSendTime'] = (...words) => this.#models.fillSendTime(...words);
   learn(event: Effect): void {

@@ -6,7 +6,6 @@ import {
   choosePrice,
   createPriceInput,
   createPriceResult,
-  nextReferencePrice,
   PRICE_BOUND,
   PRICE_MINOR_MAX,
   type PriceInput,
@@ -377,18 +376,6 @@ describe('a personal price', () => {
     choosePrice(input, out);
     expect(out.priceMinor).toBe(out.maskedPriceMinor - Math.floor(out.maskedPriceMinor * 0.05));
     expect(out.bounds & PRICE_BOUND.groupGap).not.toBe(0);
-  });
-});
-
-describe('nextReferencePrice', () => {
-  it.each([
-    [1000, 1200, 0.9, 1020],
-    [-1, 1200, 0.9, 1200],
-    [Number.NaN, 1200, 0.9, 1200],
-    [1000, 1200, 2, 1200],
-    [1000, 1200, Number.NaN, 1200],
-  ])('nextReferencePrice: from %d at %d with memory %d it is %d', (reference, price, memory, next) => {
-    expect(nextReferencePrice(reference, price, memory)).toBeCloseTo(next, 9);
   });
 });
 

@@ -6,8 +6,10 @@ import fc from 'fast-check';
 import { Packr } from 'msgpackr';
 import { expect, test } from 'vitest';
 import { MessagePackReader } from '../../proto/messagepack.ts';
+import type { Properties } from '../../proto/messages.ts';
 import { QuickRequestReader } from '../../proto/quick-request.ts';
 import { FrameDecoder, Request } from '../../proto/request.ts';
+import { coldCodec } from '../../workers/cold-codec.ts';
 
 const packr = new Packr({ useRecords: false, variableMapSize: true });
 const quick = new FrameDecoder('msgpack');
@@ -19,6 +21,8 @@ function record(decoder: FrameDecoder, frame: Uint8Array): unknown[] {
   const isDecoded = decoder.decode(frame, {
     onRequest: (request) => {
       const { context, traits, properties } = request;
+      expectSameMap(context, frame.slice(request.contextStart, request.contextEnd));
+      expectSameMap(properties, frame.slice(request.propertiesStart, request.propertiesEnd));
       told.push({
         ...request,
         maps: [context, traits, properties].map((map) => ({
@@ -33,6 +37,11 @@ function record(decoder: FrameDecoder, frame: Uint8Array): unknown[] {
         // Which buffer holds the key is the decoder's business.
         keyBytes: null,
         keyStart: null,
+        // Only the quick reader notes where these stand.
+        contextStart: 0,
+        contextEnd: 0,
+        propertiesStart: 0,
+        propertiesEnd: 0,
         profile: request.keyLength === 0 ? '' : request.profileKey(),
         raw: [...request.copyRaw()],
       });
@@ -40,6 +49,14 @@ function record(decoder: FrameDecoder, frame: Uint8Array): unknown[] {
     onInvalid: (id, fault, message) => told.push({ id, fault, message }),
   });
   return [...told, isDecoded];
+}
+
+/** The bytes noted for a map, which the journal keeps, read back as the journal is: they mean the map. */
+function expectSameMap(map: Properties | null, bytes: Uint8Array): void {
+  if (bytes.length === 0) return;
+  // Two things the journal's reader does to names are its own: no prototype is null, and `__proto__` is another name.
+  const read = JSON.stringify(coldCodec.decodeProperties(bytes)).replaceAll('"__proto_":', '"__proto__":');
+  expect(read).toBe(JSON.stringify(map));
 }
 
 function expectSame(frame: Uint8Array): void {

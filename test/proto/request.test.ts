@@ -45,7 +45,8 @@ function decode(encoding: Encoding, frame: Uint8Array): Decoded {
 /** What a request means, without where its bytes lie. */
 function meaning(snapshot: Snapshot | undefined): unknown {
   if (snapshot === undefined) return undefined;
-  return { ...snapshot, frame: null, rawStart: 0, rawEnd: 0, keyBytes: null, keyStart: 0, raw: null };
+  const places = { rawStart: 0, rawEnd: 0, keyStart: 0, contextStart: 0, contextEnd: 0, propertiesStart: 0 };
+  return { ...snapshot, ...places, propertiesEnd: 0, frame: null, keyBytes: null, raw: null };
 }
 
 const full = {

@@ -40,7 +40,9 @@ const JOBS: Readonly<Record<string, readonly string[]>> = {
   'workers/jobs/model-snapshot-file.ts': [
     'workers/jobs/job-thread.ts',
     'server/model-keeper.ts',
-    'workers/recompute/start-models.ts', // runs in a process of the command line, where no shard is
+    'server/evaluate/current-policy.ts', // this and the next two run in a process of the command line, where no shard is
+    'workers/recompute/start-models.ts',
+    'workers/backup/verify-folder.ts',
   ],
 };
 
@@ -108,6 +110,9 @@ const PORTS: readonly PortRule[] = [
     allowed: [
       'client/random.ts', // message ids, jitter
       'workers/store/data-folder.ts', // the node's secret, once
+      'workers/vault/master-key.ts', // the master key, once
+      'workers/vault/data-keys.ts', // keys of persons, and nonces
+      'workers/vault/trait-vault.ts', // nonces
       'workers/store/folder-lock.ts', // tells two lock files apart
       'server/access/api-keys.ts', // keys, once each
       'server/doctor-checks.ts', // name of a file that is tried out

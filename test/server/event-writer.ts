@@ -10,6 +10,16 @@ interface SentEvent {
   readonly messageId: string;
 }
 
+/** Which decisions are asked for between the events. */
+interface Asking {
+  /** In turn. */
+  readonly slots: readonly string[];
+  /** For how many of the profiles: few meet their caps soon. */
+  readonly deciders: number;
+  /** One decision in so many turns of a connection's first lane. */
+  readonly everyTurns: number;
+}
+
 export class EventWriter {
   readonly profiles: readonly string[];
   /** Number of acknowledged events by profile. */
@@ -22,10 +32,15 @@ export class EventWriter {
   readonly refusals = new Map<number, number>();
   /** The newest decision of each profile whose confirm was acknowledged. */
   readonly confirmed = new Map<string, string>();
+  /** Slot → profile → decisions acknowledged as committed that granted something. */
+  readonly granted = new Map<string, Map<string, number>>();
+  readonly #asking: Asking;
   #nextEvent = 0;
+  #nextDecide = 0;
   #isStopping = false;
 
-  constructor(profileCount: number, prefix = 'person') {
+  constructor(profileCount: number, prefix = 'person', asking: Partial<Asking> = {}) {
+    this.#asking = { slots: ['home'], deciders: profileCount, everyTurns: 16, ...asking };
     this.profiles = Array.from({ length: profileCount }, (_, n) => `${prefix}-${n}`);
   }
 
@@ -38,6 +53,7 @@ export class EventWriter {
    * Resolves when everything in flight is answered or lost.
    */
   async write(peer: WirePeer, depth: number): Promise<void> {
+    this.#isStopping = false;
     await Promise.all(Array.from({ length: depth }, (_, lane) => this.#lane(peer, lane)));
   }
 
@@ -48,7 +64,7 @@ export class EventWriter {
   async #lane(peer: WirePeer, lane: number): Promise<void> {
     try {
       for (let turn = 0; !this.#isStopping; turn++) {
-        if (lane === 0 && turn % 16 === 15) await this.#decide(peer);
+        if (lane === 0 && turn % this.#asking.everyTurns === this.#asking.everyTurns - 1) await this.#decide(peer);
         else await this.#track(peer, this.#newEvent());
       }
     } catch {
@@ -77,10 +93,16 @@ export class EventWriter {
   }
 
   async #decide(peer: WirePeer): Promise<void> {
-    const profile = this.profiles[this.#nextEvent % this.profiles.length] as string;
-    const reply = await peer.ask({ op: 'decide', profile, slot: 'home', durability: 'committed' });
+    const profile = this.profiles[this.#nextDecide % this.#asking.deciders] as string; // no more than there are
+    const { slots } = this.#asking;
+    const slot = slots[Math.floor(this.#nextDecide++ / this.#asking.deciders) % slots.length] as string; // at least one
+    const reply = await peer.ask({ op: 'decide', profile, slot, durability: 'committed' });
     if (!reply.ok) return;
     const { decisionId } = reply;
+    if (reply.actions.length > 0) {
+      const bySlot = this.granted.get(slot) ?? new Map<string, number>();
+      this.granted.set(slot, bySlot.set(profile, (bySlot.get(profile) ?? 0) + 1));
+    }
     if ((await peer.ask({ op: 'confirm', decisionId })).ok) this.confirmed.set(profile, decisionId);
   }
 

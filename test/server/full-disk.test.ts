@@ -8,7 +8,9 @@ import { closeSync, ftruncateSync, mkdirSync, openSync, rmSync, statfsSync, writ
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { FAULT } from '../../proto/statuses.ts';
-import { auditViews, EventWriter } from './event-writer.ts';
+import { monotonicMillis } from '../../workers/clock.ts';
+import { Audit, findingsIn, report } from '../crash/crash-run.ts';
+import { EventWriter } from './event-writer.ts';
 import { RunningNode, temporaryFolder, until } from './running-node.ts';
 import { catalogText, writeCatalog } from './test-catalogs.ts';
 import { WirePeer } from './wire-peer.ts';
@@ -52,6 +54,7 @@ describe('full disk', () => {
     const catalog = writeCatalog(catalogText());
     node = await RunningNode.start({ catalog, data });
     const running = node;
+    const audit = new Audit();
     const writer = new EventWriter(16);
     const peers = await Promise.all([1, 2].map(() => WirePeer.connect(running.url)));
     const [peer] = peers as [WirePeer];
@@ -96,21 +99,34 @@ describe('full disk', () => {
     expect(await running.metric('opportune_ready')).toBe(0);
     expect(await running.metric('opportune_commit_failures_total')).toBeGreaterThan(0);
     expect(running.logLines().some((line) => line.level === 50 && line.msg.includes('cannot write'))).toBe(true);
-    expect(await auditViews(peer, writer)).toEqual({ missing: 0, surplus: 0 });
+    await audit.look(peer, writer);
 
     rmSync(ballast);
+    const roomMillis = monotonicMillis();
     await until(async () => (await running.get('/readyz')).status === 200);
     await until(async () => (await running.metric('opportune_store_read_only')) === 0);
+    const recoveredMillis = monotonicMillis() - roomMillis;
     expect(running.logLines().some((line) => line.msg.includes('writes again'))).toBe(true);
-    expect(await auditViews(peer, writer)).toEqual({ missing: 0, surplus: 0 });
+    await audit.look(peer, writer);
     await writer.resend(peer);
     expect(writer.open.size).toBe(0);
-    expect(await auditViews(peer, writer)).toEqual({ missing: 0, surplus: 0 });
+    await audit.look(peer, writer);
     await running.kill();
 
     node = await RunningNode.start({ catalog, data });
     const again = await WirePeer.connect(node.url);
-    expect(await auditViews(again, writer)).toEqual({ missing: 0, surplus: 0 });
+    await audit.look(again, writer);
     expect(await node.stop()).toBe(0);
+    expect(await findingsIn(data)).toEqual([]);
+    report({
+      mode: 'full disk',
+      rounds: 1,
+      acknowledged: writer.acknowledgedCount,
+      lost: audit.lost,
+      duplicated: audit.duplicated,
+      recoveryMillis: [recoveredMillis],
+      note: 'from room on the disk until it writes again; read-only meanwhile, and killed afterwards',
+    });
+    expect(audit).toMatchObject({ lost: 0, duplicated: 0 });
   });
 });

@@ -12,6 +12,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll } from 'vitest';
+import type { Drill } from '../../server/admin-http.ts';
 import { monotonicMillis } from '../../workers/clock.ts';
 
 const PROGRAM = resolve('dist/server/cli.js');
@@ -165,7 +166,7 @@ export class RunningNode extends StartedProgram {
     return JSON.parse((await this.get(path)).text) as T; // the caller names the shape of its own route
   }
 
-  async drill(name: 'worker-error' | 'worker-exit', worker: number): Promise<void> {
+  async drill(name: Drill, worker: number): Promise<void> {
     const response = await fetch(`${this.admin}/v1/drill/${name}?worker=${worker}`, { method: 'POST' });
     if (response.status !== 202) throw new Error(`drill refused: ${await response.text()}`);
   }

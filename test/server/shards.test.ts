@@ -146,37 +146,42 @@ describe.each(['uws', 'ws'] as const)('shards over %s', (transport) => {
     expect(await node.stop()).toBe(0);
   });
 
-  it('worker-exit: the worker is replaced, or a supervised process serves again, and nothing is lost', async () => {
-    node = await RunningNode.start({ transport, catalog, workers: 2, words: ['--drills', '--supervise'] });
-    const writer = new EventWriter(16);
-    const peer = await WirePeer.connect(node.url);
-    const urls = await shardUrls(peer);
-    const direct = await WirePeer.connect(urls[1] ?? '');
-    const writing = writer.write(direct, 16);
-    await until(() => writer.acknowledgedCount > 200);
-    const starts = node.stdout.split('Opportune ').length;
-    const startMillis = monotonicMillis();
-    await node.drill('worker-exit', 1);
-    await writing;
-    const serving = node;
-    let how = 'the worker was replaced';
-    await until(async () => {
-      if (serving.stdout.split('Opportune ').length > starts) {
-        how = 'the process was restarted by its supervisor';
-        return serving.readBanner();
-      }
-      const status = await serving.get('/readyz').catch(() => undefined);
-      return status?.status === 200 && status.text.includes('"restarts":1');
-    });
-    const again = await WirePeer.connect(node.url);
-    const servedMillis = monotonicMillis() - startMillis;
-    expect(servedMillis).toBeLessThan(8000);
-    expect(await auditViews(again, writer)).toEqual({ missing: 0, surplus: 0 });
-    await writer.resend(again);
-    expect(await auditViews(again, writer)).toEqual({ missing: 0, surplus: 0 });
-    console.log(`MEASURED worker-exit over ${transport}: ${how}, serving again after ${Math.round(servedMillis)} ms`);
-    expect(await node.stop(), node.stderr).toBe(0);
-  });
+  it.each(['worker-exit', 'worker-hang'] as const)(
+    '%s: the worker is replaced, or a supervised process serves again, and nothing is lost',
+    async (drill) => {
+      const words = ['--drills', '--supervise', '--stuck-seconds', '2'];
+      node = await RunningNode.start({ transport, catalog, workers: 2, words });
+      const writer = new EventWriter(16);
+      const peer = await WirePeer.connect(node.url);
+      const urls = await shardUrls(peer);
+      const direct = await WirePeer.connect(urls[1] ?? '');
+      const writing = writer.write(direct, 16);
+      await until(() => writer.acknowledgedCount > 200);
+      const starts = node.stdout.split('Opportune ').length;
+      const startMillis = monotonicMillis();
+      await node.drill(drill, 1);
+      await writing;
+      const serving = node;
+      let how = 'the worker was replaced';
+      await until(async () => {
+        if (serving.stdout.split('Opportune ').length > starts) {
+          how = 'the process was restarted by its supervisor';
+          return serving.readBanner();
+        }
+        const status = await serving.get('/readyz').catch(() => undefined);
+        return status?.status === 200 && status.text.includes('"restarts":1');
+      });
+      const again = await WirePeer.connect(node.url);
+      const servedMillis = monotonicMillis() - startMillis;
+      expect(servedMillis).toBeLessThan(8000);
+      expect(await auditViews(again, writer)).toEqual({ missing: 0, surplus: 0 });
+      await writer.resend(again);
+      expect(await auditViews(again, writer)).toEqual({ missing: 0, surplus: 0 });
+      if (drill === 'worker-hang') expect(node.stderr).toContain('WORKER_STUCK');
+      console.log(`MEASURED ${drill} over ${transport}: ${how}, serving again after ${Math.round(servedMillis)} ms`);
+      expect(await node.stop(), node.stderr).toBe(0);
+    },
+  );
 });
 
 describe('shards over the same data', () => {

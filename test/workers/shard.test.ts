@@ -18,13 +18,19 @@ import { createLedgerMemory, dealSlots, SharedLedger } from '../../workers/share
 import { LmdbStore } from '../../workers/store/lmdb-store.ts';
 import { MemoryDisk, MemoryStore } from '../actors/memory-store.ts';
 import { SECRET_BYTES, ZONES } from '../actors/one-shard.ts';
-import { catalogText } from '../actors/test-catalog.ts';
+import { COFFEE, catalogText } from '../actors/test-catalog.ts';
 import { temporaryFolder } from './store/temporary-folder.ts';
 
 const TEXT = catalogText({
   traits: 'age: { type: integer }',
   actions:
     '{ key: a, channels: [app], valueMinor: 90, costMinor: 10, budgetMinor: 100000, caps: [{ count: 3, per: day }] }',
+});
+const WITH_FALLBACK = catalogText({
+  decision: 'fallback: safe,',
+  products: COFFEE,
+  actions:
+    '{ key: a, channels: [app], valueMinor: 90, costMinor: 10 }, { key: safe, channels: [app], valueMinor: 5, creatives: [plain, b] }',
 });
 type Reply = { readonly [key: string]: Plain };
 
@@ -46,6 +52,7 @@ class Asker {
     };
     this.#responder = {
       writer,
+      actor: 'asker',
       line: new MailboxLine(),
       decoder: new FrameDecoder('json'),
       send: () => keep(writer.finish()),
@@ -85,8 +92,9 @@ interface Told {
 function start(
   store: MemoryStore | LmdbStore,
   epoch = 1,
+  text = TEXT,
 ): { asker: Asker; shard: Shard; told: Told; store: typeof store } {
-  const catalog = compileCatalog(TEXT, 'test.yaml');
+  const catalog = compileCatalog(text, 'test.yaml');
   const told: Told = { readOnly: [], checkpoints: 0 };
   const shard = new Shard({
     shard: 0,
@@ -94,7 +102,7 @@ function start(
     epoch,
     store: store as LmdbStore, // the memory store has every method a shard calls
     catalog,
-    catalogText: TEXT,
+    catalogText: text,
     secret: deriveSecret(SECRET_BYTES),
     zones: ZONES,
     ledger: new SharedLedger(createLedgerMemory(1), 0),
@@ -262,6 +270,73 @@ describe('shard', () => {
     });
     const { ledger } = second.shard.runtime.options;
     expect(ledger.freeAmount(second.shard.runtime.index.catalog.actions[0]?.hash ?? 0)).toBe(100_000 - 10);
+  });
+
+  it('fallback: stands in for a refusal where a deadline was given, and holds, counts and logs nothing', async () => {
+    const store = new MemoryStore(new MemoryDisk(), 1, 0);
+    const { asker, shard, told } = start(store, 1, WITH_FALLBACK);
+    store.failure = new Error('store: the disk is full, on purpose');
+    const writing = asker.send({ op: 'track', profile: 'ann', event: 'view' });
+    await vi.waitFor(() => expect(told.readOnly).toEqual([true]));
+    expect(asker.answers.get(writing)?.ok).toBe(false);
+    const decide = { op: 'decide', profile: 'ann', slot: 'home' };
+    expect(await asker.ask({ ...decide, deadlineMillis: 50, sku: 'coffee' })).toEqual({
+      id: expect.any(Number),
+      ok: true,
+      serverMicros: expect.any(Number),
+      decisionId: null,
+      stateSeq: 0,
+      catalogVersion: shard.runtime.index.catalog.version,
+      modelVersion: shard.models.epoch,
+      actions: [
+        {
+          action: 'safe',
+          creative: 'plain',
+          channel: 'app',
+          score: 0,
+          responseProbability: 0,
+          value: 5,
+          propensity: 1,
+          explored: false,
+          leaseExpiresAtEpochMillis: null,
+        },
+      ],
+      fallback: true,
+    });
+    expect((await asker.ask(decide)).code).toBe(FAULT.readOnly.code);
+    expect((await asker.ask({ op: 'track', profile: 'ann', event: 'view', deadlineMillis: 50 })).code).toBe(
+      FAULT.readOnly.code,
+    );
+    expect(await asker.ask({ ...decide, dryRun: true, deadlineMillis: 50 })).toMatchObject({ fallback: false });
+    expect((await asker.ask({ op: 'profile', profile: 'ann' })).stateSeq).toBe(0);
+    store.failure = null;
+    await vi.waitFor(() => expect(told.readOnly).toEqual([true, false]), { timeout: 5_000 });
+    // A caller's own mistake is said as ever.
+    expect((await asker.ask({ ...decide, slot: 'attic', deadlineMillis: 50 })).code).toBe(FAULT.unknownSlot.code);
+    expect(await asker.ask({ ...decide, deadlineMillis: 5_000 })).toMatchObject({
+      ok: true,
+      fallback: false,
+      stateSeq: 1,
+    });
+  });
+
+  it('overload: a deadline that cannot be met is answered at once with the fallback, and all is decided again after it', async () => {
+    const { asker } = start(new MemoryStore(new MemoryDisk(), 1, 0), 1, WITH_FALLBACK);
+    const startedAt = monotonicMicros();
+    const withFallback = (): number => [...asker.answers.values()].filter(({ fallback }) => fallback === true).length;
+    let sent = 0;
+    while (withFallback() < 100 && monotonicMicros() - startedAt < 10e6) {
+      for (let n = 0; n < 1_500; n++)
+        asker.send({ op: 'decide', profile: `p${sent++ % 5_000}`, slot: 'home', deadlineMillis: 1 });
+      await new Promise(setImmediate);
+    }
+    await vi.waitFor(() => expect(asker.answers.size).toBe(sent), { timeout: 10_000 });
+    // Nobody who named a deadline is refused.
+    expect([...asker.answers.values()].filter(({ ok }) => ok !== true)).toEqual([]);
+    expect(withFallback()).toBeGreaterThanOrEqual(100);
+    expect(await asker.ask({ op: 'decide', profile: 'ann', slot: 'home', deadlineMillis: 5_000 })).toMatchObject({
+      fallback: false,
+    });
   });
 
   it('overload: more than is served is refused with 1505, every request has one answer, and then all is well', async () => {

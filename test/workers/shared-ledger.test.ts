@@ -128,6 +128,17 @@ describe('shared ledger', () => {
     expect([ledger.share(), ledger.freeAmount(A), ledger.freeAmount(77)]).toEqual([[], 100, 50]);
   });
 
+  it('apply: what was held of a subject that has left the catalog can end while it is away', () => {
+    const [ledger] = ledgers(1) as [SharedLedger];
+    ledger.setShare([{ subjectHash: 77, held: 10, spent: 20 }]);
+    ledger.apply(LEDGER.free, 77, 4);
+    ledger.apply(LEDGER.spend, 77, 5);
+    ledger.apply(LEDGER.free, 78, 5);
+    expect(ledger.share()).toEqual([{ subjectHash: 77, held: 1, spent: 25 }]);
+    ledger.setSubjects([...SUBJECTS, { subjectHash: 77, slot: 2, limit: 50 }]);
+    expect(ledger.freeAmount(77)).toBe(24);
+  });
+
   it('amounts up to 10^12 minor units are exact', () => {
     const memory = createLedgerMemory(1);
     const ledger = new SharedLedger(memory, 0);

@@ -103,14 +103,14 @@ export function checkCatalog(root: unknown, rules: RuleParser, counters: Counter
   checkDistinct(skus, (index) => ['products', index, 'sku'], sink);
   for (const [index, product] of listOf(catalog.products).entries())
     checkProduct(['products', index], mapOf(product), skus, sink);
+  checkPersonalPrices(catalog, rules, sink);
+  checkDemandInputs(catalog, skus, sink);
   const keys = listOf(catalog.actions).map((action) => textOf(mapOf(action).key));
   checkDistinct(keys, (index) => ['actions', index, 'key'], sink);
   for (const [index, action] of listOf(catalog.actions).entries()) {
     checkAction(['actions', index], mapOf(action), channels, slots, rules, sink);
   }
-  const fallback = textOf(mapOf(catalog.decision).fallback);
-  if (fallback !== null && !keys.includes(fallback))
-    unknownName(['decision', 'fallback'], fallback, keys, 'action', sink);
+  checkFallback(catalog, keys, sink);
   const categories = listOf(catalog.actions).map((action) => textOf(mapOf(action).category));
   checkHashes('channel', channels, (index) => ['channels', channels[index] ?? ''], sink);
   checkHashes('slot', Object.keys(slots), (index) => ['slots', Object.keys(slots)[index] ?? ''], sink);
@@ -123,6 +123,36 @@ export function checkCatalog(root: unknown, rules: RuleParser, counters: Counter
     () => ['actions'],
     sink,
   );
+}
+
+/** It is answered without looking at the person, so nothing about it may need that. */
+function checkFallback(catalog: RawMap, keys: readonly (string | null)[], sink: FindingSink): void {
+  const path = ['decision', 'fallback'];
+  const fallback = textOf(mapOf(catalog.decision).fallback);
+  if (fallback === null) return;
+  const index = keys.indexOf(fallback);
+  if (index < 0) {
+    unknownName(path, fallback, keys, 'action', sink);
+    return;
+  }
+  const action = mapOf(listOf(catalog.actions)[index]);
+  const needing = ['eligibility', 'caps', 'budgetMinor'].filter(
+    (key) => action[key] !== undefined && action[key] !== null,
+  );
+  if (needing.length > 0) {
+    sink.find(path, `"${fallback}" has ${needing.join(', ')}; a fallback is answered without looking at the person`);
+  }
+  const channels = mapOf(catalog.channels);
+  const hasOpenChannel = listOf(action.channels).some((key) => {
+    const channel = mapOf(channels[textOf(key) ?? '']);
+    return channel.quietHours === undefined && channel.caps === undefined;
+  });
+  if (!hasOpenChannel) {
+    sink.find(
+      path,
+      `"${fallback}" has no channel without caps and quiet hours; a fallback is answered without looking at the person`,
+    );
+  }
 }
 
 function checkHeader(catalog: RawMap, sink: FindingSink): void {
@@ -231,6 +261,70 @@ function checkPromotions(
     if (other === null) continue;
     if (other === textOf(product.sku)) sink.find([...at, 'bundleSku'], 'a product is no bundle with itself');
     else if (!skus.includes(other)) unknownName([...at, 'bundleSku'], other, skus, 'product', sink);
+  }
+}
+
+/** Traits that no price may depend on, and so no context value of their name. */
+function hiddenTraits(catalog: RawMap): string[] {
+  const traits = Object.entries(mapOf(mapOf(catalog.profile).traits));
+  return traits
+    .filter(([, trait]) => mapOf(trait).protected === true || mapOf(trait).sensitive === true)
+    .map(([name]) => name);
+}
+
+const INPUT_KINDS = [['context', 'usualMinor'], ['context', 'mean', 'scale'], ['product'], ['hour']];
+
+/** What moves demand is one thing each, of the world and not of a person. */
+function checkDemandInputs(catalog: RawMap, skus: readonly (string | null)[], sink: FindingSink): void {
+  const traits = Object.keys(mapOf(mapOf(catalog.profile).traits));
+  for (const [index, raw] of listOf(catalog.products).entries()) {
+    const product = mapOf(raw);
+    for (const [n, input] of listOf(product.demandInputs).map(mapOf).entries()) {
+      const at = ['products', index, 'demandInputs', n];
+      const given = Object.keys(input);
+      if (!INPUT_KINDS.some((kind) => kind.length === given.length && kind.every((name) => given.includes(name))))
+        sink.find(at, `must have exactly one of ${INPUT_KINDS.map((kind) => kind.join(' with ')).join(', ')}`);
+      const { context, product: other } = input;
+      if (typeof context === 'string' && traits.includes(context))
+        sink.find(
+          [...at, 'context'],
+          `"${context}" is a trait: one price an hour cannot follow what differs between people`,
+        );
+      if (typeof other !== 'string') continue;
+      if (other === textOf(product.sku)) sink.find([...at, 'product'], 'its own price is in its demand already');
+      else if (!skus.includes(other)) unknownName([...at, 'product'], other, skus, 'product', sink);
+    }
+  }
+}
+
+/** A price of one's own is declared on purpose, with the gap it may make, and never by what is protected. */
+function checkPersonalPrices(catalog: RawMap, rules: RuleParser, sink: FindingSink): void {
+  const hidden = hiddenTraits(catalog);
+  const isDefault = mapOf(catalog.decision).personalPrice === true;
+  for (const [index, raw] of listOf(catalog.products).entries()) {
+    const product = mapOf(raw);
+    const at = ['products', index, 'personalDiscounts'];
+    const discounts = listOf(product.personalDiscounts).map(mapOf);
+    if (discounts.length === 0) {
+      if (product.personalPrice === true)
+        sink.find(['products', index, 'personalPrice'], 'has no personalDiscounts: every price is that of everybody');
+      continue;
+    }
+    if (!(typeof product.personalPrice === 'boolean' ? product.personalPrice : isDefault))
+      sink.find(at, 'are given only with personalPrice: true, for the product or in decision');
+    const gap = numberOf(product.groupGapBasisPointsMax);
+    if (gap === null) sink.find(at, 'need groupGapBasisPointsMax: how far may two prices of one hour lie apart?');
+    for (const [n, { when, basisPoints }] of discounts.entries()) {
+      checkRule([...at, n, 'when'], when, rules, sink);
+      const named = hidden.find((name) =>
+        textOf(when)?.match(new RegExp(`\\bcontext\\s*(\\.\\s*|\\[\\s*["'])${name}\\b`)),
+      );
+      if (named !== undefined)
+        sink.find([...at, n, 'when'], `no price may depend on "${named}", sent in the context or not`);
+      const points = numberOf(basisPoints);
+      if (gap !== null && points !== null && points > gap)
+        sink.find([...at, n, 'basisPoints'], `${points} is more than groupGapBasisPointsMax ${gap} allows`);
+    }
   }
 }
 

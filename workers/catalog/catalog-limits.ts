@@ -12,6 +12,8 @@ export const CATALOG_LIMITS = {
   capsMax: 8,
   endingsMax: 8,
   promotionsMax: 16,
+  personalDiscountsMax: 16,
+  demandInputsMax: 6,
   promotionUnitsMax: 14,
   marginBasisPointsMax: 1_000_000,
   contextWeightsMax: 16,

@@ -120,6 +120,34 @@ const product = z.strictObject({
   salvageMinor: moneyMinor.optional().describe('Worth of a unit not sold by then'),
   promotions: z.array(promotion).max(CATALOG_LIMITS.promotionsMax).optional(),
   quoteTtlMillis: z.int().min(1_000).max(CATALOG_LIMITS.quoteTtlMillisMax).optional(),
+  demandInputs: z
+    .array(
+      z.strictObject({
+        context: key.optional(),
+        usualMinor: moneyMinor.optional(),
+        mean: z.number().optional(),
+        scale: z.number().positive().optional(),
+        product: key.optional(),
+        hour: z.enum(['sine', 'cosine']).optional(),
+      }),
+    )
+    .max(CATALOG_LIMITS.demandInputsMax)
+    .optional()
+    .describe('What moves demand beside the price, the same for everybody in an hour'),
+  personalPrice: z
+    .boolean()
+    .optional()
+    .describe('Whether single people may get a lower price; default that of decision'),
+  groupGapBasisPointsMax: z
+    .int()
+    .min(0)
+    .max(10_000)
+    .optional()
+    .describe("Most that two people's, and so two groups', prices of one hour may differ"),
+  personalDiscounts: z
+    .array(z.strictObject({ when: rule, basisPoints: z.int().min(1).max(10_000) }))
+    .max(CATALOG_LIMITS.personalDiscountsMax)
+    .optional(),
 });
 
 const action = z.strictObject({
@@ -157,6 +185,7 @@ export const catalogSchema = z.strictObject({
       rewardWindow: duration.optional(),
       leaseMillis: z.int().min(1_000).max(CATALOG_LIMITS.leaseMillisMax).optional(),
       fallback: key.optional(),
+      personalPrice: z.boolean().optional().describe('Default of all products; false'),
       diversity: fatigue.optional().describe('As fatigue, for offers of the same category'),
     })
     .optional(),
@@ -175,6 +204,7 @@ export const catalogSchema = z.strictObject({
 /** A catalog file whose shape holds; written by a person, so what has a default may be missing. */
 export type CatalogFile = z.infer<typeof catalogSchema>;
 export type PromotionFile = z.infer<typeof promotion>;
+export type DemandInputFile = NonNullable<z.infer<typeof product>['demandInputs']>[number];
 export type CapFile = z.infer<typeof cap>;
 export type FatigueFile = z.infer<typeof fatigue>;
 

@@ -23,9 +23,10 @@ import type {
   TraitSpec,
 } from '../../decision/catalog.ts';
 import { MOMENT } from '../../decision/catalog.ts';
+import type { DemandInput } from '../../decision/demand-inputs.ts';
 import type { Rule } from '../../decision/rule.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
-import type { CapFile, CatalogFile, FatigueFile, PromotionFile } from './catalog-schema.ts';
+import type { CapFile, CatalogFile, DemandInputFile, FatigueFile, PromotionFile } from './catalog-schema.ts';
 import { parseCapPeriod, parseDurationMillis, parseInstantMillis, parseQuietHours } from './durations.ts';
 import { type ZoneOf, zoneReader } from './rule-explanation.ts';
 import { compileRule } from './rule-function.ts';
@@ -76,7 +77,7 @@ export function compileCatalogSource(source: CatalogSource): Catalog {
     ([key, slot], index): Slot => ({ index, key, hash: hashOf(key), channels: indicesOf(slot.channels, channelByKey) }),
   );
   const slotByKey = new Map(slots.map((slot) => [slot.key, slot]));
-  const products = (file.products ?? []).map((product, index) => compileProduct(product, file.currency, index));
+  const products = (file.products ?? []).map((product, index) => compileProduct(product, file, index, ruleOf));
   const actions = file.actions.map((action, index) => compileAction(action, index, ruleOf, channelByKey, slotByKey));
   const actionByKey = new Map(actions.map((action) => [action.key, action]));
   const decision = file.decision ?? {};
@@ -138,14 +139,15 @@ function compileFatigue(fatigue: FatigueFile | undefined): Fatigue | null {
 
 function compileProduct(
   product: NonNullable<CatalogFile['products']>[number],
-  currency: string,
+  file: CatalogFile,
   index: number,
+  ruleOf: (text: string) => Rule,
 ): Product {
   return {
     index,
     sku: product.sku,
     hash: hashOf(product.sku),
-    currency,
+    currency: file.currency,
     listMinor: product.listMinor,
     floorMinor: product.floorMinor,
     ceilingMinor: product.ceilingMinor,
@@ -160,8 +162,30 @@ function compileProduct(
     sellByEpochMillis: product.sellBy === undefined ? null : sound(parseInstantMillis(product.sellBy)),
     salvageMinor: product.salvageMinor ?? 0,
     promotions: (product.promotions ?? []).map(compilePromotion),
+    // None but where prices may be personal: the check has made sure.
+    personalDiscounts: (product.personalDiscounts ?? []).map(({ when, basisPoints }) => ({
+      when: ruleOf(when),
+      basisPoints,
+    })),
+    groupGapBasisPointsMax: product.groupGapBasisPointsMax ?? 0,
+    demandInputs: (product.demandInputs ?? []).map((input) => compileDemandInput(input, file)),
+    demandInputsHash: hashOf(`${product.sku} ${JSON.stringify(product.demandInputs ?? [])}`),
     quoteTtlMillis: product.quoteTtlMillis ?? CATALOG_DEFAULTS.quoteTtlMillis,
   };
+}
+
+function compileDemandInput(
+  { context, usualMinor, mean, scale, product, hour }: DemandInputFile,
+  file: CatalogFile,
+): DemandInput {
+  if (product !== undefined) {
+    const { listMinor } = sound(file.products?.find(({ sku }) => sku === product));
+    return { kind: 'product', skuHash: hashOf(product), listMinor };
+  }
+  if (hour !== undefined) return { kind: 'hour', isCosine: hour === 'cosine' };
+  const key = sound(context);
+  if (usualMinor !== undefined) return { kind: 'price', key, usualMinor };
+  return { kind: 'number', key, mean: sound(mean), scale: sound(scale) };
 }
 
 function compilePromotion(promotion: PromotionFile): ProductPromotion {

@@ -95,7 +95,11 @@ export class JobPool {
     input: JobInput<Name>,
     signal: AbortSignal | null,
   ): Promise<JobOutcome<Name>> {
-    this.#pool ??= this.#start();
+    this.#pool ??= this.#start().catch((error: unknown) => {
+      // Not for ever: what was missing (a file descriptor) may be there for the next job.
+      this.#pool = undefined;
+      throw error;
+    });
     const pool = await this.#pool;
     return (await pool.run(input, { name, signal })) as JobOutcome<Name>; // what job-thread.ts exports by that name
   }
@@ -124,7 +128,7 @@ export class JobPool {
   async close(): Promise<void> {
     this.#isClosed = true;
     await Promise.allSettled(this.#unsettled);
-    const pool = await this.#pool;
+    const pool = await this.#pool?.catch(() => undefined);
     await pool?.destroy();
   }
 }

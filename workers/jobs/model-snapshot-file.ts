@@ -32,7 +32,7 @@ import type { PartKeys } from '../../decision/part-register.ts';
 import type { ModelState } from '../shard-models.ts';
 
 const MAGIC = Buffer.from('OPMODEL\n');
-const VERSION = 3;
+const VERSION = 5;
 const HEADER_BYTES = 40;
 const HEADER_SUM_AT = 32;
 /** Snapshots of earlier starts that are kept; each is at most a few megabytes. */
@@ -61,6 +61,7 @@ export interface WriteModelSnapshotInput {
   readonly zones: Entries;
   readonly gaps: Entries;
   readonly linear: Entries;
+  readonly cross: Entries;
   readonly positions: readonly JournalPosition[];
   readonly modelEpoch: number;
 }
@@ -90,6 +91,7 @@ interface SnapshotHeader {
   readonly zones: readonly (readonly [number, number])[];
   readonly gaps: readonly (readonly [number, number])[];
   readonly linear: readonly (readonly [number, number])[];
+  readonly cross: readonly (readonly [number, number])[];
 }
 
 /** The name under which the snapshot before the newest is kept. */
@@ -137,6 +139,7 @@ export function snapshotInput(path: string, snapshot: ModelSnapshot): WriteModel
     zones: [...state.zones],
     gaps: [...state.gaps],
     linear: [...state.linear],
+    cross: [...state.cross],
     positions,
     modelEpoch,
   };
@@ -203,12 +206,15 @@ function encodeSnapshot(input: WriteModelSnapshotInput): Buffer {
     zones: lengths(input.zones),
     gaps: lengths(input.gaps),
     linear: lengths(input.linear),
+    cross: lengths(input.cross),
   };
   const json = Buffer.from(JSON.stringify(header));
   const doublesAt = pad8(4 + json.length);
   const columns = [
     response,
-    ...[...input.demand, ...input.weeks, ...input.zones, ...input.gaps, ...input.linear].map(([, values]) => values),
+    ...[input.demand, input.weeks, input.zones, input.gaps, input.linear, input.cross]
+      .flat()
+      .map(([, values]) => values),
   ];
   const doubles = columns.reduce((sum, column) => sum + column.length, 0);
   const body = Buffer.alloc(doublesAt + doubles * 8);
@@ -270,8 +276,9 @@ function readBody(body: Buffer): ModelSnapshot {
   const zones = columns(header.zones);
   const gaps = columns(header.gaps);
   const linear = columns(header.linear);
+  const cross = columns(header.cross);
   return {
-    state: { response, parts: Uint32Array.from(header.parts), demand, weeks, zones, gaps, linear },
+    state: { response, parts: Uint32Array.from(header.parts), demand, weeks, zones, gaps, linear, cross },
     positions: header.positions,
     modelEpoch: header.modelEpoch,
     round: 0,

@@ -29,7 +29,10 @@ export function readLoggedRequest(entry: Effect, catalog: Catalog, request: Requ
   }
   const bytes = entry.getU32(DECISION.contextBytes);
   const start = entry.contextStart();
-  request.context = bytes === 0 ? null : coldCodec.decodeProperties(entry.u8.slice(start, start + bytes));
+  request.frame = entry.u8.slice(start, start + bytes);
+  request.contextStart = 0;
+  request.contextEnd = bytes; // the entry computed again holds the same bytes
+  request.context = bytes === 0 ? null : coldCodec.decodeProperties(request.frame);
 }
 
 /** The ledger of the node as one decision saw it. */

@@ -25,6 +25,7 @@ import {
   hasPublished,
   MARK,
   MERGE_MARK,
+  markedInputs,
   PRICE_MARK,
   PUBLICATION_MARK,
   START_MARK,
@@ -370,6 +371,7 @@ class Recomputation {
       stockLeft: entry.getF64(PRICE_MARK.stockLeft),
       previousPriceMinor: entry.getF64(PRICE_MARK.previousPriceMinor),
       referencePriceMinor: entry.getF64(PRICE_MARK.referencePriceMinor),
+      inputs: markedInputs(entry),
     });
     const fields = (['priceMinor', 'propensity', 'promotion'] as const)
       .filter((field) => !Object.is(recomputed[field], logged[field]))

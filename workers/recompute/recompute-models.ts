@@ -4,7 +4,7 @@
  */
 import type { Store } from '../../actors/store.ts';
 import type { Catalog, Product } from '../../decision/catalog.ts';
-import type { PricePoint } from '../../decision/pipeline.ts';
+import type { PricePoint } from '../../decision/price-point.ts';
 import type { DrawPrice, HourPrice } from '../price-table.ts';
 import { type ModelState, ShardModels } from '../shard-models.ts';
 

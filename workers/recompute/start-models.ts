@@ -25,7 +25,14 @@ export interface StartModelsOptions {
   readonly zones: ZoneTable;
 }
 
-const RESPONSE_FLAGS = EVENT_FLAG.trial | EVENT_FLAG.response | EVENT_FLAG.trialWithResponse;
+/** Those that are learnt by looking at the decision they are about. */
+const RESPONSE_FLAGS =
+  EVENT_FLAG.trial |
+  EVENT_FLAG.ripened |
+  EVENT_FLAG.response |
+  EVENT_FLAG.trialWithResponse |
+  EVENT_FLAG.quote |
+  EVENT_FLAG.purchase;
 export const LESSON_LEFT = 'a decision that was learnt from has left the journal';
 
 export class StartModels {

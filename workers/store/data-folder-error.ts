@@ -14,6 +14,8 @@ export const DATA_FOLDER_ERROR = {
   /** Not empty, and not a data folder. */
   FOREIGN: 'FOREIGN',
   FORMAT_NEWER: 'FORMAT_NEWER',
+  /** Of a layout that cannot be brought forward. */
+  FORMAT_OLDER: 'FORMAT_OLDER',
   /** One of the folder's own files is not what it should be. */
   DAMAGED: 'DAMAGED',
   DISK_FULL: 'DISK_FULL',

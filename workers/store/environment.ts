@@ -16,6 +16,7 @@
 import { existsSync, mkdirSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Database, open, type RootDatabase } from 'lmdb';
+import { lacksHead } from './data-file.ts';
 import { checkSeal } from './sealed-value.ts';
 import { STORE_ERROR, StoreError } from './store-error.ts';
 
@@ -120,6 +121,11 @@ export class StoreDatabase {
     return undefined;
   }
 
+  /** Entries as LMDB counts them: what a whole scan must find. */
+  entryCount(): number {
+    return (this.#handle.getStats() as DatabaseStats).entryCount; // lmdb types it as {}
+  }
+
   /** Pages in use by this database, in bytes. */
   usedBytes(): number {
     const stats = this.#handle.getStats() as DatabaseStats; // lmdb types it as {}
@@ -128,6 +134,7 @@ export class StoreDatabase {
 }
 
 interface DatabaseStats {
+  readonly entryCount: number;
   readonly pageSize: number;
   readonly treeBranchPageCount: number;
   readonly treeLeafPageCount: number;
@@ -153,10 +160,12 @@ export class StoreEnvironment {
 
   /** Opens the environment in this thread. Throws StoreError `OPEN_FAILED`. Blocks for a few file operations. */
   static open(options: EnvironmentOptions): StoreEnvironment {
+    if (lacksHead(options.path)) throw damagedFileError(options.path, 'its head is not one that LMDB writes');
     try {
       return new StoreEnvironment(options);
     } catch (cause) {
       if (cause instanceof StoreError) throw cause;
+      if (DAMAGE_CODES.has((cause as { code?: unknown }).code)) throw damagedFileError(options.path, cause);
       throw new StoreError(
         STORE_ERROR.OPEN_FAILED,
         `Cannot open the store in ${options.path}: ${messageOf(cause)}. Check that the folder exists, belongs to this user and is writable.`,
@@ -266,6 +275,24 @@ export class StoreEnvironment {
     this.#root.resetReadTxn();
   }
 
+  /**
+   * Copies everything that is committed at one moment into `folder/data.mdb`, compacted, also while others write.
+   * For that long no page they give up is used again. Rejects with the reason; then `folder` has a part of a file.
+   */
+  async copyTo(folder: string): Promise<void> {
+    try {
+      await this.#root.backup(folder, true);
+    } catch (cause) {
+      if (isOutOfSpace(cause, folder)) {
+        const message = `No space left for the copy of the store in ${folder} (${messageOf(cause)}). Free some space, or name another disk.`;
+        throw new StoreError(STORE_ERROR.DISK_FULL, message, { path: folder, cause });
+      }
+      if (DAMAGE_CODES.has((cause as { code?: unknown }).code)) throw damagedFileError(this.path, cause);
+      const message = `The store could not be copied to ${folder}: ${messageOf(cause)}. Check both disks.`;
+      throw new StoreError(STORE_ERROR.WRITE_FAILED, message, { path: folder, cause });
+    }
+  }
+
   /** Size of the data file in bytes: it grows to the most ever needed and does not shrink. */
   sizeBytes(): number {
     return statSync(join(this.path, 'data.mdb')).size;
@@ -293,6 +320,16 @@ export class StoreEnvironment {
     const message = `No space left for the store in ${this.path} (${reason}). Free some space; writing resumes by itself.`;
     return new StoreError(STORE_ERROR.DISK_FULL, message, { path: this.path, cause });
   }
+}
+
+/** LMDB's words for a file that is not what it wrote: CORRUPTED, PAGE_NOTFOUND, VERSION_MISMATCH, INVALID, PROBLEM. */
+const DAMAGE_CODES = new Set<unknown>([-30796, -30797, -30794, -30793, -30779]);
+
+function damagedFileError(path: string, cause: unknown): StoreError {
+  const message =
+    `${join(path, 'data.mdb')} is not what was written (${messageOf(cause)}): it was damaged on disk. ` +
+    'Check the disk and restore the data folder from a backup (opportune restore).';
+  return new StoreError(STORE_ERROR.CORRUPT, message, { path, cause });
 }
 
 const BINARY = { encoding: 'binary', keyEncoding: 'binary', cache: false, compression: false } as const;

@@ -63,6 +63,12 @@ export class FolderLock {
   }
 }
 
+/** The process that holds the folder, or undefined where no live one does. Takes nothing. */
+export async function holderOf(folder: string): Promise<number | undefined> {
+  const holder = await readHolder(join(folder, 'lock'));
+  return holder !== undefined && (await isAlive(holder)) ? holder.pid : undefined;
+}
+
 /** Makes `file` a second name of the finished lock `temporary`. `temporary` stays. */
 async function acquireFile(folder: string, file: string, temporary: string): Promise<void> {
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
@@ -74,7 +80,7 @@ async function acquireFile(folder: string, file: string, temporary: string): Pro
     }
     const holder = await readHolder(file);
     if (holder === undefined) continue; // released in between
-    if (await isAlive(holder)) throw lockedError(folder, holder);
+    if (await isAlive(holder)) throw lockedError(folder, holder.pid);
     const takeover = `${file}.${holder.nonce}`;
     await acquireFile(folder, takeover, temporary);
     if ((await readHolder(file))?.nonce === holder.nonce) {
@@ -91,12 +97,13 @@ async function acquireFile(folder: string, file: string, temporary: string): Pro
   );
 }
 
-function lockedError(folder: string, holder: Holder): DataFolderError {
+/** The error for a folder that the process holds. */
+export function lockedError(folder: string, pid: number): DataFolderError {
   return new DataFolderError(
     DATA_FOLDER_ERROR.LOCKED,
     folder,
-    `${folder} is in use by process ${holder.pid}. Stop it (kill ${holder.pid}), or name another folder with --data.`,
-    { holderPid: holder.pid },
+    `${folder} is in use by process ${pid}. Stop it (kill ${pid}), or name another folder with --data.`,
+    { holderPid: pid },
   );
 }
 

@@ -4,7 +4,7 @@
  * them, so a slow or forgotten reader costs the node no disk. It sees whole committed batches only.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { JournalBatch, JournalPosition } from '../../actors/store.ts';
+import { type JournalBatch, type JournalPosition, STORE_KEY_BYTES } from '../../actors/store.ts';
 import { StoreEnvironment } from './environment.ts';
 import { journalBatches, readBatch } from './journal-scan.ts';
 
@@ -50,6 +50,16 @@ export class JournalReader {
   getMeta(name: string): Uint8Array | undefined {
     this.#environment.refreshReads();
     return this.#environment.meta.get(Buffer.from(name));
+  }
+
+  /** The cold record of a profile, as last committed; a copy. Throws StoreError `CORRUPT`. */
+  getCold(partition: number, hashHigh: number, hashLow: number): Uint8Array | undefined {
+    const key = Buffer.alloc(STORE_KEY_BYTES); // tenant 0, as `ActorRuntime.storeKey` has it
+    key[2] = partition;
+    key.writeUInt32BE(hashHigh, 3);
+    key.writeUInt32BE(hashLow, 7);
+    this.#environment.refreshReads();
+    return this.#environment.cold.get(key);
   }
 
   /** Names that begin with `prefix`, in byte order, at most `limit`. */

@@ -51,7 +51,7 @@ export function corruptError(database: string, key: Uint8Array): StoreError {
   return new StoreError(
     STORE_ERROR.CORRUPT,
     `The value at key ${keyHex} of database "${database}" is not what was written: it was damaged on disk. ` +
-      'Check the disk and restore the data folder from a copy.',
+      'Check the disk, see what else is damaged (opportune verify), and restore the data folder from a backup (opportune restore).',
     { database, keyHex },
   );
 }

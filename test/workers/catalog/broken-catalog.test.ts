@@ -108,6 +108,22 @@ const SLIPS: readonly (readonly [string, string, string, readonly string[]])[] =
     ['10:13 decision.fallback: "brand-storey" is not a declared action; nearest is "brand-story"'],
   ],
   [
+    'fallback that would need the person',
+    'valueMinor: 1 }',
+    'valueMinor: 1, budgetMinor: 5, caps: [{ count: 1, per: 24h }] }',
+    [
+      '10:13 decision.fallback: "brand-story" has caps, budgetMinor; a fallback is answered without looking at the person',
+    ],
+  ],
+  [
+    'fallback on a channel with a clock',
+    '{ key: brand-story, channels: [app]',
+    '{ key: brand-story, channels: [push]',
+    [
+      '10:13 decision.fallback: "brand-story" has no channel without caps and quiet hours; a fallback is answered without looking at the person',
+    ],
+  ],
+  [
     'additionalTraits misspelt',
     'additionalTraits: refuse',
     'additionalTraits: refused',
@@ -674,11 +690,11 @@ describe('YAML that is no catalog', () => {
   });
 
   it('loadCatalogText: accepts aliases when they only share what is written once', () => {
-    const shared = EXAMPLE.replace('caps: [{', 'caps: &caps [{').replace(
+    const shared = EXAMPLE.replace('creatives: [', 'creatives: &texts [').replace(
       'valueMinor: 1 }',
-      'valueMinor: 1, caps: *caps }',
+      'valueMinor: 1, creatives: *texts }',
     );
-    expect(loadCatalogText(shared, 'c.yaml').file.actions[1]?.caps).toEqual([{ count: 2, per: '24h', on: 'decision' }]);
+    expect(loadCatalogText(shared, 'c.yaml').file.actions[1]?.creatives).toEqual(['plain', 'festive']);
   });
 
   it('loadCatalogText: finds the same place when lines end in CRLF or a byte order mark leads', () => {

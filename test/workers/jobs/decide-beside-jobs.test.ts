@@ -83,6 +83,7 @@ const snapshotInput = (lane: string): WriteModelSnapshotInput => ({
   zones: [],
   gaps: [],
   linear: [],
+  cross: [],
   positions: [],
   modelEpoch: 1,
 });

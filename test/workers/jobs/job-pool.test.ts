@@ -139,6 +139,7 @@ describe.skipIf(!isBuilt)('job pool', () => {
         zones: [],
         gaps: [],
         linear: [],
+        cross: [],
         positions: [],
         modelEpoch: 3,
       }),

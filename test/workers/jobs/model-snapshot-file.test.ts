@@ -28,6 +28,7 @@ function snapshotOf(mark: number): ModelSnapshot {
       zones: new Map(),
       gaps: new Map([[0, Float64Array.of(3, 4.5)]]),
       linear: new Map([[5, Float64Array.of(0.5, -2)]]),
+      cross: new Map([[9, Float64Array.of(0.5)]]),
     },
     positions: [
       { epoch: 4_000_000_000, stream: 1, batch: 77 },
@@ -65,7 +66,7 @@ describe('model snapshot file', () => {
     const read = readModelSnapshot(path);
     expect(read?.damage).toEqual([]);
     expect(bits(read?.snapshot?.state.response ?? new ArrayBuffer(0))).toEqual(bits(given.state.response));
-    for (const part of ['parts', 'demand', 'weeks', 'zones', 'gaps', 'linear'] as const)
+    for (const part of ['parts', 'demand', 'weeks', 'zones', 'gaps', 'linear', 'cross'] as const)
       expect(read?.snapshot?.state[part]).toEqual(given.state[part]);
     expect(Object.is(read?.snapshot?.state.demand.get(7)?.[1], -0)).toBe(true);
     expect(read?.snapshot?.positions).toEqual(given.positions);
@@ -83,6 +84,7 @@ describe('model snapshot file', () => {
       zones: [],
       gaps: [],
       linear: [],
+      cross: [],
       positions: [],
       modelEpoch: 0,
       round: 0,

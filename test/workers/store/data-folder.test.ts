@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { LAYOUT_VERSION, openDataFolder, SECRET_BYTES } from '../../../workers/store/data-folder.ts';
+import { inspectDataFolder, LAYOUT_VERSION, openDataFolder, SECRET_BYTES } from '../../../workers/store/data-folder.ts';
 import { folderError } from '../../../workers/store/data-folder-error.ts';
 import { runScript } from './built-store.ts';
 import { temporaryFolder } from './temporary-folder.ts';
@@ -128,9 +128,12 @@ test('close: leaves a lock alone that is not ours any more', async () => {
 
 test.each([
   ['newer', `opportune data folder, layout ${LAYOUT_VERSION + 1}\n`, 'FORMAT_NEWER', /newer version/],
+  ['older', 'opportune data folder, layout 1\n', 'FORMAT_OLDER', /layout 1, this version needs 2/],
   ['empty', '', 'DAMAGED', /format/],
   ['layout 0', 'opportune data folder, layout 0\n', 'DAMAGED', /format/],
   ['something else', 'hello', 'DAMAGED', /format/],
+  ['a digest cut off', `opportune data folder, layout ${LAYOUT_VERSION}\nsecret 0123`, 'DAMAGED', /format/],
+  ['a third line', `opportune data folder, layout ${LAYOUT_VERSION}\n\nx`, 'DAMAGED', /format/],
 ])('format: is refused with %s contents, and the folder is not held', async (_, text, code, message) => {
   const path = join(temporaryFolder(), 'data');
   await (await openDataFolder(path)).close();
@@ -149,6 +152,40 @@ test.each([0, SECRET_BYTES - 1, SECRET_BYTES + 1])(
     expect(statSync(join(path, 'secret')).size).toBe(length);
   },
 );
+
+test.each([0, 1, 17, SECRET_BYTES - 1])('secret: is refused when a bit of byte %d was flipped', async (at) => {
+  const path = join(temporaryFolder(), 'data');
+  await (await openDataFolder(path)).close();
+  const secret = readFileSync(join(path, 'secret'));
+  secret[at] = (secret[at] ?? 0) ^ 0x04;
+  writeFileSync(join(path, 'secret'), secret);
+  await expect(openDataFolder(path)).rejects.toMatchObject({ code: 'DAMAGED', path, message: /secret.*differs/ });
+  await expect(inspectDataFolder(path)).rejects.toMatchObject({ code: 'DAMAGED', path });
+});
+
+test('secret: one that is missing from a folder that was used is not made anew', async () => {
+  const path = join(temporaryFolder(), 'data');
+  await (await openDataFolder(path)).close();
+  rmSync(join(path, 'secret'));
+  await expect(openDataFolder(path)).rejects.toMatchObject({ code: 'DAMAGED', path, message: /secret is missing/ });
+  // A folder of an earlier version has no digest: there the store says that it was used.
+  writeFileSync(join(path, 'format'), `opportune data folder, layout ${LAYOUT_VERSION}\n`);
+  mkdirSync(join(path, 'store'));
+  writeFileSync(join(path, 'store', 'data.mdb'), '');
+  await expect(openDataFolder(path)).rejects.toMatchObject({ code: 'DAMAGED', message: /secret is missing/ });
+  expect(readdirSync(path)).not.toContain('secret');
+});
+
+test('secret: its digest is added to the folder of an earlier version, and holds from then on', async () => {
+  const path = join(temporaryFolder(), 'data');
+  const first = await openDataFolder(path);
+  await first.close();
+  writeFileSync(join(path, 'format'), `opportune data folder, layout ${LAYOUT_VERSION}\n`);
+  const second = await openDataFolder(path);
+  expect(Buffer.compare(first.secret, second.secret)).toBe(0);
+  await second.close();
+  expect(readFileSync(join(path, 'format'), 'utf8')).toMatch(/\nsecret [0-9a-f]{32}\n$/);
+});
 
 test('openDataFolder: FOREIGN when the folder holds other files, which stay as they are', async () => {
   const path = temporaryFolder();

@@ -10,7 +10,7 @@ import {
   learnCrossPurchase,
   learnCrossQuote,
   summariseCross,
-} from '../../../decision/batch/cross-demand.ts';
+} from '../../decision/cross-demand.ts';
 import {
   BASE_PRIOR_MEAN,
   BASE_PRIOR_SD,
@@ -22,8 +22,8 @@ import {
   logPriceRatio,
   setDemandPrior,
   summariseDemand,
-} from '../../../decision/demand-model.ts';
-import { drawUniform } from '../../../decision/random.ts';
+} from '../../decision/demand-model.ts';
+import { drawUniform } from '../../decision/random.ts';
 
 /** Poisson sales by inversion; purpose 97 belongs to this test. */
 function salesOf(rate: number, step: number): number {

@@ -13,10 +13,11 @@
  * Guarantees: never NaN or infinite whatever arrives; with d = 2 the same as `demand-model.ts`. Traded away:
  * d is small (at most 8): a quote costs d^3 / 6.
  */
-import { type Demand, demandRate, logPriceRatio, modeAfterNoSale } from '../demand-model.ts';
-import { exponential } from '../normal.ts';
-import { drawNormal, PURPOSE } from '../random.ts';
-import { factorise, solveFactored } from './least-squares.ts';
+
+import { factorise, solveFactored } from './batch/least-squares.ts';
+import { type Demand, demandRate, logPriceRatio, modeAfterNoSale } from './demand-model.ts';
+import { exponential } from './normal.ts';
+import { drawNormal, PURPOSE } from './random.ts';
 
 /** Most inputs, base and own price included. */
 export const CROSS_INPUTS_MAX = 8;
@@ -151,6 +152,38 @@ export function drawCross(
     solved[j] = pivot === 0 ? 0 : sum / pivot;
   }
   for (let j = 0; j < d; j++) theta[j] = (mean[j] as number) + (solved[j] as number);
+}
+
+/**
+ * The posterior of (base, elasticity) alone, with all other inputs as in `x`: the natural parameters that
+ * `demand-model.ts` draws from. Exact, since base + effects x others is linear in theta:
+ *
+ *     a = (1, 0, x2, …)', c = (0, 1, 0, …)',   S = (a c)' Q^-1 (a c),   out = S^-1 and S^-1 (a c)' mean
+ *
+ * @param out `DEMAND_SLOTS`, overwritten
+ */
+export function foldInputs(state: Float64Array, offset: number, x: Float64Array, out: Float64Array): void {
+  const d = x.length;
+  factoriseState(state, offset, d);
+  solveMean(state, offset, d);
+  const elasticity = mean[1] as number; // cast: at least two inputs
+  let base = mean[0] as number; // cast: at least two inputs
+  for (let j = 2; j < d; j++) base += (x[j] as number) * (mean[j] as number); // cast: within d, here and below
+  solved.fill(0);
+  solved[1] = 1;
+  solveFactored(factor, d, solved);
+  const s11 = solved[1] as number;
+  for (let j = 0; j < d; j++) solved[j] = j === 1 ? 0 : j === 0 ? 1 : (x[j] as number);
+  solveFactored(factor, d, solved);
+  const s01 = solved[1] as number;
+  let s00 = solved[0] as number;
+  for (let j = 2; j < d; j++) s00 += (x[j] as number) * (solved[j] as number);
+  const determinant = Math.max(s00 * s11 - s01 * s01, s00 * s11 * 1e-13);
+  out[2] = s11 / determinant;
+  out[3] = -s01 / determinant;
+  out[4] = s00 / determinant;
+  out[0] = (out[2] as number) * base + (out[3] as number) * elasticity;
+  out[1] = (out[3] as number) * base + (out[4] as number) * elasticity;
 }
 
 /** The curve over the own price alone, all other inputs as in `x`. */
