@@ -41,7 +41,9 @@ function door(
         };
   const reader = new MetricsReader([buffer]);
   return {
-    door: new Doorkeeper({ ...OPEN, ...options }, judge, new MetricsWriter(buffer), () => state.isDraining),
+    door: new Doorkeeper({ ...OPEN, ...options }, judge, new MetricsWriter(buffer), () =>
+      state.isDraining ? 'the server is stopping' : null,
+    ),
     state,
     counter: (position) => reader.counter(0, position),
   };
