@@ -234,7 +234,8 @@ function handshakeRefusal(head: string, key: string, url: string): ConnectError 
     if (colon > 0) headers.set(line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
   }
   if (!/^HTTP\/1\.1 101(\s|$)/.test(statusLine)) {
-    return new ConnectError('EREFUSED', `${url} refused the upgrade: ${statusLine.slice(0, 80)}`);
+    const hint = / 401(\s|$)/.test(statusLine) ? ' (set OPPORTUNE_TOKEN or OPPORTUNE_TOKEN_FILE)' : '';
+    return new ConnectError('EREFUSED', `${url} refused the upgrade: ${statusLine.slice(0, 80)}${hint}`);
   }
   const accept = createHash('sha1')
     .update(key + WEBSOCKET_GUID)

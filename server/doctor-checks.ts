@@ -22,8 +22,11 @@ import { availableParallelism, tmpdir, totalmem } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { epochMillis, monotonicMillis } from '../workers/clock.ts';
 import { StoreEnvironment } from '../workers/store/environment.ts';
+import { isAuthenticated, tenantsOf, transportNeeds } from './access/access-options.ts';
+import { readTlsFiles } from './access/tls-files.ts';
 import type { ResolvedConfig } from './config.ts';
 import { bindOnce } from './listen-port.ts';
+import { OperatorError } from './operator-error.ts';
 import { selectTransport } from './select-transport.ts';
 
 export type Verdict = 'ok' | 'warn' | 'fail';
@@ -44,6 +47,7 @@ export const CHECKS: readonly Check[] = [
   { name: 'node', look: () => judgeNode(process.versions.node) },
   { name: 'system', look: () => judgeSystem(process.platform, process.arch, glibcVersion()) },
   { name: 'transport', look: lookAtTransport },
+  { name: 'access', look: lookAtAccess },
   { name: 'store', look: lookAtStore },
   { name: 'data', look: (config) => lookAtFolder(config.data) },
   { name: 'disk', look: (config) => lookAtDisk(config.data) },
@@ -94,10 +98,26 @@ export function judgeSystem(platform: string, arch: string, glibc: string | null
   return ok(found);
 }
 
+/** Reads the files of keys and certificates as a start would. */
+async function lookAtAccess(config: ResolvedConfig): Promise<Finding> {
+  try {
+    const tls = readTlsFiles(config) === null ? 'no TLS' : 'TLS 1.3';
+    if (!isAuthenticated(config)) return ok(`nobody is asked for a token, ${tls}`);
+    const { Authenticator } = await import('./access/authenticator.ts');
+    await Authenticator.open(config);
+    return ok(`a token is needed, ${tls}, tenants ${tenantsOf(config).join(', ')}`);
+  } catch (error) {
+    return fail(reasonOf(error), error instanceof OperatorError ? error.advice : 'See docs/ACCESS.md.');
+  }
+}
+
 async function lookAtTransport(config: ResolvedConfig): Promise<Finding> {
   try {
-    const { factory, note } = await selectTransport(config.transport);
-    if (factory.name === 'ws' && config.transport === 'auto') {
+    const needs = transportNeeds(config);
+    const { factory, note } = await selectTransport(config.transport, needs);
+    // With TLS or JWTs it is what the options ask for, on any machine.
+    const isAsked = config.transport === 'ws' || needs.tls || needs.lateVerdicts;
+    if (factory.name === 'ws' && !isAsked) {
       return warn(
         note,
         'All works, at a lower rate. Use Node 20 on a listed platform, or install uWebSockets.js yourself.',

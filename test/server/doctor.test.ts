@@ -56,6 +56,19 @@ describe('doctor', () => {
     expect(lookAtFolder(join(folder, 'a', 'b')).found).toContain('will be made');
     expect(lookAtFolder(import.meta.filename).verdict).toBe('fail');
   });
+  it('doctor: keys and certificates are read as a start would read them', async () => {
+    const check = CHECKS.filter(({ name }) => name === 'access');
+    const look = async (flags: Readonly<Record<string, string>>): Promise<unknown> =>
+      (await examine(resolveConfig({ ...free, ...flags }, {}), check))[0];
+    expect(await look({})).toMatchObject({ verdict: 'ok', found: 'nobody is asked for a token, no TLS' });
+    const absent = join(folder, 'absent');
+    for (const flags of [
+      { apiKeyFile: absent },
+      { jwksFile: absent, jwtAudience: 'a' },
+      { tlsCertFile: absent, tlsKeyFile: absent },
+    ])
+      expect(await look(flags)).toMatchObject({ verdict: 'fail', found: expect.stringContaining('absent') });
+  });
   it('doctor: a port in use is a warning that names it', async () => {
     const server = createServer().listen(0, '127.0.0.1');
     await new Promise((resolve) => server.once('listening', resolve));

@@ -9,7 +9,7 @@ import WebSocket from 'ws';
 import { CLOSE_CODE, LIMITS, SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK, WEBSOCKET_PATH } from '../../proto/limits.ts';
 import { assertPortFree, findFreePort } from '../../server/listen-port.ts';
 import { selectTransport } from '../../server/select-transport.ts';
-import type { Connection, TransportLimits } from '../../server/transport.ts';
+import type { Connection, TransportLimits, UpgradeVerdict } from '../../server/transport.ts';
 import { TransportError } from '../../server/transport-error.ts';
 import { loadNative } from '../../server/uws-native.ts';
 import type { AdapterName, FrameParts, Recorded } from './transport-peer.ts';
@@ -172,7 +172,7 @@ describe.each(adapters)('transport %s', (adapter) => {
       expect(server.upgrades[0]).toMatchObject({ origin: '', authorization: '', queryToken: '' });
     });
 
-    it.each([400, 401, 403, 404, 503] as const)(
+    it.each([400, 401, 403, 404, 429, 503] as const)(
       'is refused with %d and the reason when the handler says so',
       async (httpStatus) => {
         const server = await start(adapter);
@@ -183,6 +183,54 @@ describe.each(adapters)('transport %s', (adapter) => {
         expect(server.opened).toEqual([]);
       },
     );
+
+    // The native build we pin cuts some that waited, so it is never taken where verdicts come late.
+    it.runIf(adapter === 'ws')('waits for a verdict that comes late, whatever it is', async () => {
+      const server = await start(adapter);
+      const verdicts: ((verdict: UpgradeVerdict) => void)[] = [];
+      server.onUpgrade = () => new Promise((resolve) => verdicts.push(resolve));
+      const asked = [ask(server, handshake()), ask(server, handshake())];
+      await until(() => verdicts.length === 2);
+      expect(server.opened).toEqual([]);
+      verdicts[0]?.({ accept: true, subprotocol: SUBPROTOCOL_MSGPACK, admission: 'first' });
+      await until(() => server.opened.length === 1);
+      expect(server.opened[0]).toMatchObject({ admission: 'first', subprotocol: SUBPROTOCOL_MSGPACK, isOpen: true });
+      verdicts[1]?.({ accept: false, httpStatus: 401, reason: 'because' });
+      const statuses = (await Promise.all(asked)).map(({ httpStatus }) => httpStatus).sort();
+      expect(statuses).toEqual([101, 401]);
+      expect(server.transport.connectionCount()).toBe(1);
+    });
+
+    it.runIf(adapter === 'ws')('has no place left when others took it while its verdict was awaited', async () => {
+      const server = await start(adapter, { connectionsMax: 1 });
+      const verdicts: ((verdict: UpgradeVerdict) => void)[] = [];
+      server.onUpgrade = () => new Promise((resolve) => verdicts.push(resolve));
+      const asked = [ask(server, handshake()), ask(server, handshake())];
+      await until(() => verdicts.length === 2);
+      for (const settle of verdicts) settle({ accept: true, subprotocol: SUBPROTOCOL_MSGPACK });
+      const statuses = (await Promise.all(asked)).map(({ httpStatus }) => httpStatus).sort();
+      expect(statuses).toEqual([101, 503]);
+    });
+
+    it('comes to nothing when the peer goes, or the transport closes, before its verdict', async () => {
+      const server = await start(adapter);
+      const verdicts: ((verdict: UpgradeVerdict) => void)[] = [];
+      server.onUpgrade = () => new Promise((resolve) => verdicts.push(resolve));
+      const leaving = new RawPeer(server.port);
+      leaving.socket.write(handshake());
+      const staying = new RawPeer(server.port);
+      peers.push(staying);
+      staying.socket.write(handshake());
+      await until(() => verdicts.length === 2);
+      leaving.socket.destroy();
+      server.onUpgrade = () => ({ accept: true, subprotocol: SUBPROTOCOL_MSGPACK });
+      await upgraded(server); // by then the server has heard of it
+      verdicts[0]?.({ accept: true, subprotocol: SUBPROTOCOL_MSGPACK });
+      server.transport.closeAll(1012, '');
+      verdicts[1]?.({ accept: true, subprotocol: SUBPROTOCOL_MSGPACK });
+      await until(() => staying.isEnded);
+      expect(server.opened).toHaveLength(1);
+    });
 
     it('leaves nothing behind when the peer goes in the middle of it', async () => {
       const server = await start(adapter);

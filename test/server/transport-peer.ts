@@ -35,7 +35,7 @@ export interface Recorded {
   drains: number;
   /** Replaces the default answer to a message, which is the same message. */
   onMessage: (connection: Connection, bytes: Uint8Array, isBinary: boolean) => void;
-  onUpgrade: (request: UpgradeRequest) => UpgradeVerdict;
+  onUpgrade: (request: UpgradeRequest) => UpgradeVerdict | Promise<UpgradeVerdict>;
 }
 
 /** Accepts a known subprotocol and refuses the rest, as the session layer does. */

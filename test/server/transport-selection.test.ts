@@ -55,6 +55,23 @@ describe('selectTransport', () => {
   });
 });
 
+describe('selectTransport with needs', () => {
+  const load = loadNative();
+  it.each([
+    ['TLS', { tls: true, lateVerdicts: false }, true],
+    ['late verdicts', { tls: false, lateVerdicts: true }, load.library !== undefined && load.isPinned],
+    ['nothing more', { tls: false, lateVerdicts: false }, false],
+  ])('needs %s: what uws cannot do is left to ws, and uws by name is refused', async (_what, needs, isRefused) => {
+    const { factory, note } = await selectTransport('auto', needs);
+    const isNative = load.library !== undefined && !isRefused;
+    expect(factory.name).toBe(isNative ? 'uws' : 'ws');
+    if (!isNative) expect(note).toMatch(/^ws, because uws cannot be used: /);
+    if (isNative) expect((await selectTransport('uws', needs)).factory.name).toBe('uws');
+    else await expect(selectTransport('uws', needs)).rejects.toMatchObject({ code: 'TRANSPORT_UNAVAILABLE' });
+    expect((await selectTransport('ws', needs)).factory.speaksTls).toBe(true);
+  });
+});
+
 describe('loadPinnedBinary', () => {
   const folder = binariesFolder();
   const isPinnedHere = folder !== undefined && loadPinnedBinary(folder).library !== undefined;
