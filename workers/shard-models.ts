@@ -1,5 +1,5 @@
 /**
- * What one shard has learnt and what it heard from the others: the response model, a demand curve a
+ * What one shard has learnt and what it heard from the others: the response model, what was quoted and sold of a
  * product, a week curve a channel, an hour-of-day tilt a time zone and the gaps between purchases. Everything is a sum of what each
  * event added, so shards exchange additions (`learning-exchange.ts`), a snapshot is a copy, and what came
  * after the snapshot is learnt again from the journal at the next start. Decisions read the working model:
@@ -12,14 +12,9 @@ import { DECISION, Effect, EVENT, EVENT_FLAG } from '../actors/effect.ts';
 import type { Models } from '../actors/ports.ts';
 import type { Store } from '../actors/store.ts';
 import type { Catalog, Channel, Product } from '../decision/catalog.ts';
-import {
-  DEMAND_SLOTS,
-  type Demand,
-  learnPurchase,
-  learnQuote,
-  setDemandPrior,
-  summariseDemand,
-} from '../decision/demand-model.ts';
+import { addQuote, addSale, dayOf, EVIDENCE_SLOTS, mergeEvidence } from '../decision/demand-evidence.ts';
+import { dayStartEpochMillis, fitDemand } from '../decision/demand-fit.ts';
+import { DEMAND_SLOTS, type Demand, summariseDemand } from '../decision/demand-model.ts';
 import { FeatureVector } from '../decision/features.ts';
 import { LINEAR_DIMENSIONS, LINEAR_PRIORS, LINEAR_SUMS, LinearModel } from '../decision/linear-model.ts';
 import { applyDelta, ModelDelta, rebase } from '../decision/model-delta.ts';
@@ -40,8 +35,8 @@ import type { LearningBox, PublishedLearning, SharedModels } from './learning-ex
 import type { HourPrice, PriceTable } from './price-table.ts';
 
 const HOUR_MILLIS = 3_600_000;
-/** What is known of one product: its demand, then its traffic. */
-const PRODUCT_SLOTS = DEMAND_SLOTS + TRAFFIC_SLOTS;
+/** What is known of one product: what was quoted and sold, then its traffic. */
+const PRODUCT_SLOTS = EVIDENCE_SLOTS + TRAFFIC_SLOTS;
 /** Flags of an event that teaches some model. */
 export const TEACHING =
   EVENT_FLAG.trial |
@@ -113,6 +108,9 @@ export class ShardModels implements Models, SharedModels {
   readonly #priceResult = createPriceResult();
   readonly #priceInput = createPriceInput();
   readonly #promotionChoice = { promotion: -1, expectedMargin: 0, plainMargin: 0 };
+  /** What is believed of the demand of the product at hand, and of one bundled with it. */
+  readonly #belief = new Float64Array(DEMAND_SLOTS);
+  readonly #otherBelief = new Float64Array(DEMAND_SLOTS);
   readonly #summary = { baseMean: 0, elasticityMean: 0, baseSd: 0, elasticitySd: 0, correlation: 0 };
   readonly #points = new Map<number, { hour: number; point: PricePoint }>();
   readonly #zoneHashes: number[] = [];
@@ -139,7 +137,7 @@ export class ShardModels implements Models, SharedModels {
     this.response = new ResponseModel();
     this.#base = hasPeers ? new ResponseModel() : null;
     this.#open = hasPeers ? new ModelDelta() : null;
-    this.#demand = new AdditiveTable(PRODUCT_SLOTS, hasPeers, (row) => setDemandPrior(row, 0));
+    this.#demand = new AdditiveTable(PRODUCT_SLOTS, hasPeers, () => {}, addProduct);
     this.#weeks = new AdditiveTable(WEEK_SLOTS, hasPeers, (row) => addSendPrior(row, 0));
     this.#zones = new AdditiveTable(TILT_SLOTS, hasPeers, () => {});
     this.#gaps = new AdditiveTable(GAP_SLOTS, hasPeers, () => {});
@@ -218,7 +216,8 @@ export class ShardModels implements Models, SharedModels {
     const hour = Math.floor(nowEpochMillis / HOUR_MILLIS);
     seedFrom(this.#seedSecret, product.hash, 0, hour, this.#seeds);
     const input = this.#priceInput;
-    input.state = this.#demand.of(product.hash);
+    fitDemand(this.#demand.of(product.hash), 0, dayOf(nowEpochMillis), product.memoryDays, this.#belief, 0);
+    input.state = this.#belief;
     input.listMinor = product.listMinor;
     input.floorMinor = product.floorMinor;
     input.ceilingMinor = product.ceilingMinor;
@@ -238,11 +237,11 @@ export class ShardModels implements Models, SharedModels {
     choosePrice(input, this.#priceResult);
     const { priceMinor } = this.#priceResult;
     const propensity = pricePropensity(input, priceMinor);
-    return { priceMinor, propensity, promotion: this.#choosePromotion(product) };
+    return { priceMinor, propensity, promotion: this.#choosePromotion(product, nowEpochMillis) };
   }
 
   /** By the curve that was just drawn for the price; of a bundle's other product by what is known on average. */
-  #choosePromotion(product: Product): number {
+  #choosePromotion(product: Product, nowEpochMillis: number): number {
     if (product.promotions.length === 0) return -1;
     const { priceMinor, base, elasticity, unitValueMinor } = this.#priceResult;
     // Of a stock to be sold by a day the cost is spent: a unit costs what it would bring otherwise.
@@ -251,7 +250,9 @@ export class ShardModels implements Models, SharedModels {
     const offers = product.promotions.map(({ offer }): Promotion => {
       if (offer.kind !== 'bundle') return offer;
       const other = this.#catalog.productByHash.get(offer.otherHash) as Product; // the catalog check knows it
-      summariseDemand(this.#demand.of(other.hash), 0, this.#summary);
+      const belief = this.#otherBelief;
+      fitDemand(this.#demand.of(other.hash), 0, dayOf(nowEpochMillis), other.memoryDays, belief, 0);
+      summariseDemand(belief, 0, this.#summary);
       const demand = { base: this.#summary.baseMean, elasticity: this.#summary.elasticityMean };
       return {
         kind: 'bundle',
@@ -269,7 +270,7 @@ export class ShardModels implements Models, SharedModels {
     if (product.sellByEpochMillis === null) return;
     const hoursLeft = Math.max(product.sellByEpochMillis - nowEpochMillis, 0) / HOUR_MILLIS;
     input.unitsLeft = Math.max(stockLeft, 0);
-    input.quotesLeft = quotesPerHour(this.#demand.of(product.hash), DEMAND_SLOTS, nowEpochMillis) * hoursLeft;
+    input.quotesLeft = quotesPerHour(this.#demand.of(product.hash), EVIDENCE_SLOTS, nowEpochMillis) * hoursLeft;
     input.salvageMinor = product.salvageMinor;
   }
 
@@ -280,7 +281,9 @@ export class ShardModels implements Models, SharedModels {
     const drawn = this.#priceResult;
     const { plainMargin, expectedMargin } = this.#promotionChoice;
     const summary = this.#summary;
-    summariseDemand(this.#demand.of(product.hash), 0, summary);
+    const { memoryDays } = product;
+    const since = fitDemand(this.#demand.of(product.hash), 0, dayOf(nowEpochMillis), memoryDays, this.#belief, 0);
+    summariseDemand(this.#belief, 0, summary);
     return {
       policy: 'one price a product and hour, for everyone',
       hourStartEpochMillis: hour * HOUR_MILLIS,
@@ -290,6 +293,7 @@ export class ShardModels implements Models, SharedModels {
       modelPriceMinor: drawn.modelPriceMinor,
       expectedDemand: drawn.expectedDemand,
       dispersed: drawn.dispersed,
+      ...(since < 0 ? {} : { demandSinceEpochMillis: dayStartEpochMillis(since) }),
       ...(product.promotions.length === 0 ? {} : { plainMargin, promotionMargin: expectedMargin }),
       ...(unitsLeft < 0 ? {} : { unitsLeft, quotesLeft, unitValueMinor: drawn.unitValueMinor }),
     };
@@ -392,16 +396,9 @@ export class ShardModels implements Models, SharedModels {
   #learnDemand(event: Effect, flags: number): void {
     const product = this.#catalog.productByHash.get(event.getU32(EVENT.skuHash));
     if (product === undefined) return;
-    const state = this.#demand.of(product.hash);
-    const before = Float64Array.from(state);
-    const priceMinor = event.getF64(EVENT.priceMinor);
-    if (flags & EVENT_FLAG.quote) {
-      learnQuote(state, 0, priceMinor, product.listMinor);
-      learnTraffic(state, DEMAND_SLOTS, event.getF64(EVENT.eventAt));
-    }
-    if (flags & EVENT_FLAG.purchase)
-      learnPurchase(state, 0, priceMinor, product.listMinor, event.getF64(EVENT.quantity));
-    this.#demand.addChange(product.hash, before);
+    teachProduct(this.#demand.of(product.hash), event, flags, product.listMinor);
+    const open = this.#demand.openOf(product.hash);
+    if (open !== null) teachProduct(open, event, flags, product.listMinor);
     this.hasNews = true;
   }
 
@@ -472,6 +469,22 @@ export class ShardModels implements Models, SharedModels {
       linear: this.#linearSums.shared,
     };
   }
+}
+
+/** What an event says of a product, added to a row of what is known of it. */
+function teachProduct(row: Float64Array, event: Effect, flags: number, listMinor: number): void {
+  const priceMinor = event.getF64(EVENT.priceMinor);
+  const at = event.getF64(EVENT.eventAt);
+  if (flags & EVENT_FLAG.quote) {
+    addQuote(row, 0, priceMinor, listMinor, at);
+    learnTraffic(row, EVIDENCE_SLOTS, at);
+  }
+  if (flags & EVENT_FLAG.purchase) addSale(row, 0, priceMinor, listMinor, event.getF64(EVENT.quantity), at);
+}
+
+function addProduct(into: Float64Array, from: Float64Array, at: number): void {
+  mergeEvidence(into, 0, from, at);
+  for (let i = EVIDENCE_SLOTS; i < PRODUCT_SLOTS; i++) into[i] = (into[i] as number) + (from[at + i] as number); // a whole row
 }
 
 /** `costMinor` is what giving a unit away costs now; the floor stays that of the unit's price of purchase. */
