@@ -1,17 +1,18 @@
 /**
- * From what was quoted and sold to what is believed of demand today: old evidence fades, and where sales show that
- * demand is no longer what it was, what is before the change only says around what the new may lie.
+ * From what was quoted and sold to what is believed of demand today: old evidence fades, and where what is told shows
+ * that demand is no longer what it was, what is before the change only says around what the new may lie.
  *
  *     log likelihood of a span   w (y b - e sum yx - n mean of exp(b - e x)),   w = 2^(-age / memory)
- *     change at a day            |deviance of the sales since, under what was known before| >= 9, and highest of all days
- *     belief after a change      Normal(mean before, variance before + that of a product nobody knows) x likelihood since
+ *     a day's change likelihood  m(spans before | prior) m(spans since | open),   m: the likelihood averaged over a prior
+ *     open                       Normal(mean before, variance before + that of a product nobody has sold)
+ *     change                     at the day of the highest, if 2 log(m(since | open) / m(since | level within 10 %)) >= 9
  *
- * Fading is the power prior (Ibrahim and Chen, Statistical Science 2000), as in discounted Thompson sampling (Raj and
- * Kalyani, arXiv 1707.09727) and discounted linear bandits (Russac, Vernade and Cappé, NeurIPS 2019); the change is
- * looked for as in GLR-klUCB (Besson, Kaufmann, Maillard and Seznec, JMLR 2022), among the spans' first days in place of
- * all instants; what follows it is an intervention in the sense of West and Harrison, "Bayesian Forecasting and Dynamic
- * Models", 1997, chapter 11. *Deviation:* a span's mean over its prices is
- * that over the two prices with the same mean, variance and skew (Gauss's quadrature of two nodes).
+ * Fading is the power prior (Ibrahim and Chen, Statistical Science 2000), as in discounted linear bandits (Russac, Vernade
+ * and Cappé, NeurIPS 2019; the discount of Garivier and Moulines, ALT 2011). A change is judged by its Bayes factor, as in
+ * Adams and MacKay, "Bayesian Online Changepoint Detection", 2007, at the best of all days, as GLR-klUCB does (Besson,
+ * Kaufmann, Maillard and Seznec, JMLR 2022); an open prior is an intervention in the sense of West and Harrison, "Bayesian
+ * Forecasting and Dynamic Models", 1997, chapter 11. *Deviations:* at most one change, the likeliest; Laplace's
+ * approximation of m; a span's mean over its prices is that over the two with the same mean, variance and skew.
  *
  * Guarantees: a pure function of the row, the day and the memory, bit-equal on every engine; finite and positive
  * definite whatever the row holds; nothing is allocated. Traded away: a change counts from the first day of a span.
@@ -20,12 +21,11 @@ import { EVIDENCE_SPANS, type EvidenceSpan, readSpans } from './demand-evidence.
 import { BASE_PRIOR_MEAN, BASE_PRIOR_SD, ELASTICITY_PRIOR_MEAN, ELASTICITY_PRIOR_SD } from './demand-model.ts';
 import { exponential, naturalLogarithm } from './normal.ts';
 
-/** Deviance from which on demand has changed: three standard deviations. */
+/** Twice the logarithm of the Bayes factor from which on demand has changed: 90 to 1, for there are some 16 days to choose from. */
 const CHANGE_DEVIANCE = 9;
 /** How much sales differ from day to day without anything having changed: by 10 %, whatever their number. */
 const DAILY_DEVIATION = 0.1;
 const LOG_RATE_MAX = 20;
-const EXPECTED_MIN = 1e-9;
 const VARIANCE_MIN = 1e-9;
 const STEPS_MAX = 40;
 const HALVINGS_MAX = 30;
@@ -58,6 +58,15 @@ const nodes = new Float64Array(2 * EVIDENCE_SPANS);
 const nodeQuotes = new Float64Array(2 * EVIDENCE_SPANS);
 const fitted: Belief = { base: 0, elasticity: 0, q00: 0, q01: 0, q11: 0 };
 const prior: Belief = { base: 0, elasticity: 0, q00: 0, q01: 0, q11: 0 };
+/** What is believed of a product that nobody has sold. */
+const origin: Belief = {
+  base: BASE_PRIOR_MEAN,
+  elasticity: ELASTICITY_PRIOR_MEAN,
+  q00: 1 / (BASE_PRIOR_SD * BASE_PRIOR_SD),
+  q01: 0,
+  q11: 1 / (ELASTICITY_PRIOR_SD * ELASTICITY_PRIOR_SD),
+};
+const known: Belief = { base: 0, elasticity: 0, q00: 0, q01: 0, q11: 0 };
 const before: Belief = { base: 0, elasticity: 0, q00: 0, q01: 0, q11: 0 };
 
 /**
@@ -83,16 +92,10 @@ export function fitDemand(
     weights[i] = exponential((-Math.LN2 * Math.max(today - span.lastDay, 0)) / memoryDays);
     placeNodes(i, span);
   }
-  prior.base = BASE_PRIOR_MEAN;
-  prior.elasticity = ELASTICITY_PRIOR_MEAN;
-  prior.q00 = 1 / (BASE_PRIOR_SD * BASE_PRIOR_SD);
-  prior.q01 = 0;
-  prior.q11 = 1 / (ELASTICITY_PRIOR_SD * ELASTICITY_PRIOR_SD);
-
   const changed = findChange(count);
-  if (changed > 0) openPrior(before);
-  startAt(prior);
-  fit(0, changed > 0 ? changed : count);
+  if (changed > 0) takePrior(before, BASE_PRIOR_SD, ELASTICITY_PRIOR_SD);
+  else takePrior(origin, 0, 0);
+  findMode(0, changed > 0 ? changed : count);
   out[outOffset] = fitted.q00 * fitted.base + fitted.q01 * fitted.elasticity;
   out[outOffset + 1] = fitted.q01 * fitted.base + fitted.q11 * fitted.elasticity;
   out[outOffset + 2] = fitted.q00;
@@ -108,61 +111,39 @@ export function dayStartEpochMillis(day: number): number {
 
 /**
  * How many of the newest spans lie behind the change, 0 where none is seen; then `before` is what was known until it.
- * Whether: by a deviance that allows for days that differ. Where: at the highest of those that do not allow for it,
- * or the shortest spans would be as good a place as all since the change.
+ * Where: at the day that makes all that was told likeliest, with an open prior behind it. Whether: by how much likelier
+ * what is since is so than where only the level differs a little, as it does from day to day.
  */
 function findChange(count: number): number {
   let changed = 0;
-  let highest = 0;
-  startAt(prior);
+  let highest = -Infinity;
   for (let since = 1; since < count; since++) {
-    fit(since, count);
-    let quotes = 0;
-    let units = 0;
-    let ratios = 0;
-    let expected = 0;
-    for (let i = 0; i < since; i++) {
-      const span = spans[i] as EvidenceSpan;
-      quotes += span.quotes;
-      units += span.units;
-      ratios += span.ratios;
-      expected += expectedOf(i, fitted.base, fitted.elasticity);
-    }
-    if (quotes === 0) continue;
-    const x = -ratios / quotes;
-    const determinant = determinantOf(fitted);
-    const variance = Math.max((fitted.q11 - 2 * fitted.q01 * x + fitted.q00 * x * x) / determinant, 0);
-    if (deviance(units, expected, variance + DAILY_DEVIATION * DAILY_DEVIATION) < CHANGE_DEVIANCE) continue;
-    const found = deviance(units, expected, variance);
-    if (found <= highest) continue;
-    highest = found;
+    takePrior(origin, 0, 0);
+    const old = findMode(since, count);
+    copy(fitted, known);
+    takePrior(known, BASE_PRIOR_SD, ELASTICITY_PRIOR_SD);
+    const likelihood = old + findMode(0, since);
+    if (likelihood <= highest) continue;
+    highest = likelihood;
     changed = since;
-    copy(fitted, before);
+    copy(known, before);
   }
-  return changed;
+  if (changed === 0) return 0;
+  takePrior(before, BASE_PRIOR_SD, ELASTICITY_PRIOR_SD);
+  const opened = findMode(0, changed);
+  takePrior(before, DAILY_DEVIATION, 0);
+  return 2 * (opened - findMode(0, changed)) >= CHANGE_DEVIANCE ? changed : 0;
 }
 
-/**
- * Deviance of a count whose mean is known up to a factor of this variance: negative binomial, 1 / variance its shape.
- * With no variance at all it is Poisson's.
- */
-function deviance(units: number, expectedUnits: number, variance: number): number {
-  const y = Math.max(units, 0);
-  const mu = Math.max(expectedUnits, EXPECTED_MIN);
-  const own = y > 0 ? y * naturalLogarithm(y / mu) : 0;
-  const shape = 1 / Math.max(variance, 1e-12);
-  return 2 * (own - (y + shape) * naturalLogarithm((y + shape) / (mu + shape)));
-}
-
-/** The prior after a change: as little known as a product nobody has sold, but around what was. */
-function openPrior(known: Belief): void {
-  const determinant = determinantOf(known);
-  const c00 = known.q11 / determinant + BASE_PRIOR_SD * BASE_PRIOR_SD;
-  const c01 = -known.q01 / determinant;
-  const c11 = known.q00 / determinant + ELASTICITY_PRIOR_SD * ELASTICITY_PRIOR_SD;
-  const inverse = c00 * c11 - c01 * c01;
-  prior.base = known.base;
-  prior.elasticity = known.elasticity;
+/** Makes a belief the prior, its deviations widened by these. */
+function takePrior(belief: Belief, baseDeviation: number, elasticityDeviation: number): void {
+  const determinant = determinantOf(belief);
+  const c00 = belief.q11 / determinant + baseDeviation * baseDeviation;
+  const c01 = -belief.q01 / determinant;
+  const c11 = belief.q00 / determinant + elasticityDeviation * elasticityDeviation;
+  const inverse = Math.max(c00 * c11 - c01 * c01, c00 * c11 * 1e-13);
+  prior.base = belief.base;
+  prior.elasticity = belief.elasticity;
   prior.q00 = c11 / inverse;
   prior.q01 = -c01 / inverse;
   prior.q11 = c00 / inverse;
@@ -170,16 +151,14 @@ function openPrior(known: Belief): void {
 
 // ── the mode of prior times likelihood ───────────────────────────────────────────────────────────
 
-function startAt(belief: Belief): void {
-  fitted.base = belief.base;
-  fitted.elasticity = belief.elasticity;
-}
-
 /**
- * Newton's method with halved steps from where `fitted` is, over the spans from `from` to before `until`: the log
- * likelihood is concave, so every step gains. The precision is that at the mode (Laplace).
+ * Newton's method with halved steps from the prior's mean, over the spans from `from` to before `until`: the log
+ * likelihood is concave, so every step gains. The precision is that at the mode (Laplace), and
+ * so is what is returned: the logarithm of the spans' likelihood, averaged over the prior.
  */
-function fit(from: number, until: number): void {
+function findMode(from: number, until: number): number {
+  fitted.base = prior.base;
+  fitted.elasticity = prior.elasticity;
   let value = logPosterior(from, until, fitted.base, fitted.elasticity);
   for (let step = 0; step < STEPS_MAX; step++) {
     const { base, elasticity } = fitted;
@@ -214,13 +193,14 @@ function fit(from: number, until: number): void {
       next = logPosterior(from, until, base + moveBase, elasticity + moveElasticity);
     }
     // What no halving could better is the mode as well as doubles can tell.
-    if (!(next >= value)) return;
+    if (!(next >= value)) break;
     fitted.base = base + moveBase;
     fitted.elasticity = elasticity + moveElasticity;
     const gain = next - value;
     value = next;
-    if (gain < GAIN_MIN) return;
+    if (gain < GAIN_MIN) break;
   }
+  return value + naturalLogarithm(determinantOf(prior) / determinantOf(fitted)) / 2;
 }
 
 function logPosterior(from: number, until: number, base: number, elasticity: number): number {
