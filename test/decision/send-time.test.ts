@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { isQuiet } from '../../decision/contact-policy.ts';
 import { type ZoneData, ZoneTable } from '../../decision/local-time.ts';
 import { GAP_SLOTS } from '../../decision/purchase-due.ts';
+import { drawUniform } from '../../decision/random.ts';
 import {
   addSendPrior,
   chooseSendTime,
@@ -134,28 +135,57 @@ describe('tiltFactors', () => {
     );
   });
 
-  it('tiltFactors: ten responses weigh as much as the look-alikes, as k = 10 says', () => {
-    const week = new Float64Array(WEEK_SLOTS).fill(1);
-    const tilt = new Uint16Array(TILT_SLOTS);
-    tilt[5] = 10;
-    tiltFactors(week, 0, new Float64Array(TILT_SLOTS), 0, tilt, 0, factors);
-    // Half of the ten stay at 5, a quarter goes to either neighbour.
-    expect(factors[5]).toBeCloseTo((0.25 + 0.5 / 24) * 24, 9);
-    expect(factors[4]).toBeCloseTo((0.125 + 0.5 / 24) * 24, 9);
-    expect(factors[6]).toBeCloseTo((0.125 + 0.5 / 24) * 24, 9);
-    expect(factors[7]).toBeCloseTo(0.5, 9);
+  it('tiltFactors: the formula of its comment, worked out hour by hour', () => {
+    const count = (i: number, most: number): number => Math.floor(most * drawUniform(3, i, most, 93));
+    const week = Float64Array.from({ length: WEEK_SLOTS }, (_, i) => 1 + count(i, 30));
+    const zoneTilt = Float64Array.from({ length: TILT_SLOTS }, (_, i) => count(i, 50));
+    const tilt = Uint16Array.from({ length: TILT_SLOTS }, (_, i) => count(i, 5));
+    tiltFactors(week, 0, zoneTilt, 0, tilt, 0, factors);
+    const sum = (values: ArrayLike<number>): number => Array.from(values).reduce((a, b) => a + b, 0);
+    const hours = Array.from({ length: TILT_SLOTS }, (_, h) => h);
+    const all = hours.map((h) => sum(week.filter((_, i) => i % TILT_SLOTS === h)) / sum(week));
+    const zone = hours.map((h) => ((zoneTilt[h] ?? 0) + 10 * (all[h] ?? 0)) / (sum(zoneTilt) + 10));
+    const smooth = (of: (hour: number) => number, at: number): number =>
+      sum(
+        hours.map((h) => {
+          const apart = Math.min(Math.abs(h - at), TILT_SLOTS - Math.abs(h - at));
+          return apart > 6 ? 0 : Math.exp(-(apart * apart) / 8) * of(h);
+        }),
+      );
+    const rough = hours.map(
+      (h) => ((zone[h] ?? 0) * smooth((i) => (tilt[i] ?? 0) + 3 * (zone[i] ?? 0), h)) / smooth((i) => zone[i] ?? 0, h),
+    );
+    for (const h of hours) {
+      const near = ((tilt[(h + 23) % 24] ?? 0) + 2 * (tilt[h] ?? 0) + (tilt[(h + 1) % 24] ?? 0)) / 4;
+      const person = (near + (20 * (rough[h] ?? 0)) / sum(rough)) / (sum(tilt) + 20);
+      expect(factors[h]).toBeCloseTo(person / (all[h] ?? 0), 6);
+    }
   });
 
-  it('tiltFactors: neighbouring hours share around midnight as well', () => {
+  it('tiltFactors: one response raises the part of the day, around midnight as well; forty alike name the hour', () => {
     const week = new Float64Array(WEEK_SLOTS).fill(1);
     const tilt = new Uint16Array(TILT_SLOTS);
-    tilt[0] = 8;
-    tilt[23] = 8;
+    tilt[0] = 1;
     tiltFactors(week, 0, new Float64Array(TILT_SLOTS), 0, tilt, 0, factors);
-    expect(factors[0]).toBeCloseTo(((6 + 10 / 24) / 26) * 24, 9);
-    expect(factors[23]).toBeCloseTo(((6 + 10 / 24) / 26) * 24, 9);
-    expect(factors[1]).toBeCloseTo(((2 + 10 / 24) / 26) * 24, 9);
-    expect(factors[22]).toBeCloseTo(((2 + 10 / 24) / 26) * 24, 9);
+    for (const [near, far] of [
+      [0, 3],
+      [23, 21],
+      [22, 12],
+      [2, 5],
+    ] as const) {
+      expect(factors[near]).toBeGreaterThan(factors[far] ?? Number.NaN);
+    }
+    expect(factors[1]).toBeCloseTo(factors[23] ?? Number.NaN, 9);
+    tilt[0] = 40;
+    tiltFactors(week, 0, new Float64Array(TILT_SLOTS), 0, tilt, 0, factors);
+    expect((factors[0] ?? 0) / (factors[2] ?? 1)).toBeGreaterThan(3);
+  });
+
+  it('tiltFactors: an hour in which nobody ever responds stays at factor 1, and none is NaN', () => {
+    const week = Float64Array.from({ length: WEEK_SLOTS }, (_, i) => (i % TILT_SLOTS < 8 ? 0 : 1));
+    tiltFactors(week, 0, new Float64Array(TILT_SLOTS), 0, new Uint16Array(TILT_SLOTS), 0, factors);
+    expect(Array.from(factors.subarray(0, 8))).toEqual(new Array(8).fill(1));
+    for (const factor of factors) expect(Number.isFinite(factor)).toBe(true);
   });
 });
 
@@ -388,7 +418,9 @@ describe('chooseSendTime', () => {
     // Somebody who has bought once has no cycle.
     input.purchases = 1;
     chooseSendTime(input, out);
-    expect(out).toMatchObject({ atEpochMillis: MONDAY, worth: 1, nowWorth: 1 });
+    expect(out.atEpochMillis).toBe(MONDAY);
+    expect(out.worth).toBeCloseTo(1, 12);
+    expect(out.nowWorth).toBe(out.worth);
   });
 
   it('chooseSendTime: no NaN and no instant before now, with purchases from the future and curves of zeros', () => {
