@@ -12,10 +12,11 @@ import { DECISION, Effect, EVENT, EVENT_FLAG } from '../actors/effect.ts';
 import type { Models } from '../actors/ports.ts';
 import type { Store } from '../actors/store.ts';
 import type { Catalog, Channel, Product } from '../decision/catalog.ts';
-import { addQuote, addSale, dayOf, EVIDENCE_SLOTS, mergeEvidence } from '../decision/demand-evidence.ts';
+import { dayOf, EVIDENCE_SLOTS } from '../decision/demand-evidence.ts';
 import { dayStartEpochMillis, fitDemand } from '../decision/demand-fit.ts';
 import { DEMAND_SLOTS, type Demand, summariseDemand } from '../decision/demand-model.ts';
 import { FeatureVector } from '../decision/features.ts';
+import { TILT_SLOTS } from '../decision/hour-tilt.ts';
 import { LINEAR_DIMENSIONS, LINEAR_PRIORS, LINEAR_SUMS, LinearModel } from '../decision/linear-model.ts';
 import { applyDelta, ModelDelta, rebase } from '../decision/model-delta.ts';
 import { dealParts, PART_KIND, type PartKeys, PartRegister } from '../decision/part-register.ts';
@@ -24,19 +25,18 @@ import { choosePrice, createPriceInput, createPriceResult } from '../decision/pr
 import { pricePropensity } from '../decision/price-propensity.ts';
 import { choosePromotion, type PromotedProduct, type Promotion } from '../decision/promotion.ts';
 import { GAP_SLOTS } from '../decision/purchase-due.ts';
-import { learnTraffic, quotesPerHour, TRAFFIC_SLOTS } from '../decision/quote-traffic.ts';
+import { quotesPerHour } from '../decision/quote-traffic.ts';
 import { seedFrom } from '../decision/random.ts';
 import { learnResponse, learnTrial } from '../decision/response-learning.ts';
 import { GLOBAL_PART, RESPONSE_MODEL_BYTES, ResponseModel } from '../decision/response-model.ts';
-import { addSendPrior, type SendTimeInput, TILT_SLOTS, WEEK_SLOTS } from '../decision/send-time.ts';
+import { addSendPrior, type SendTimeInput, WEEK_SLOTS } from '../decision/send-time.ts';
 import { murmur3Text } from '../proto/murmur3.ts';
 import { AdditiveTable } from './additive-table.ts';
 import type { LearningBox, PublishedLearning, SharedModels } from './learning-exchange.ts';
 import type { HourPrice, PriceTable } from './price-table.ts';
+import { addProduct, PRODUCT_SLOTS, teachProduct } from './product-row.ts';
 
 const HOUR_MILLIS = 3_600_000;
-/** What is known of one product: what was quoted and sold, then its traffic. */
-const PRODUCT_SLOTS = EVIDENCE_SLOTS + TRAFFIC_SLOTS;
 /** Flags of an event that teaches some model. */
 export const TEACHING =
   EVENT_FLAG.trial |
@@ -108,7 +108,6 @@ export class ShardModels implements Models, SharedModels {
   readonly #priceResult = createPriceResult();
   readonly #priceInput = createPriceInput();
   readonly #promotionChoice = { promotion: -1, expectedMargin: 0, plainMargin: 0 };
-  /** What is believed of the demand of the product at hand, and of one bundled with it. */
   readonly #belief = new Float64Array(DEMAND_SLOTS);
   readonly #otherBelief = new Float64Array(DEMAND_SLOTS);
   readonly #summary = { baseMean: 0, elasticityMean: 0, baseSd: 0, elasticitySd: 0, correlation: 0 };
@@ -216,7 +215,7 @@ export class ShardModels implements Models, SharedModels {
     const hour = Math.floor(nowEpochMillis / HOUR_MILLIS);
     seedFrom(this.#seedSecret, product.hash, 0, hour, this.#seeds);
     const input = this.#priceInput;
-    fitDemand(this.#demand.of(product.hash), 0, dayOf(nowEpochMillis), product.memoryDays, this.#belief, 0);
+    this.#believe(product, nowEpochMillis, this.#belief);
     input.state = this.#belief;
     input.listMinor = product.listMinor;
     input.floorMinor = product.floorMinor;
@@ -251,7 +250,7 @@ export class ShardModels implements Models, SharedModels {
       if (offer.kind !== 'bundle') return offer;
       const other = this.#catalog.productByHash.get(offer.otherHash) as Product; // the catalog check knows it
       const belief = this.#otherBelief;
-      fitDemand(this.#demand.of(other.hash), 0, dayOf(nowEpochMillis), other.memoryDays, belief, 0);
+      this.#believe(other, nowEpochMillis, belief);
       summariseDemand(belief, 0, this.#summary);
       const demand = { base: this.#summary.baseMean, elasticity: this.#summary.elasticityMean };
       return {
@@ -262,6 +261,10 @@ export class ShardModels implements Models, SharedModels {
     });
     choosePromotion(promotedAt(product, priceMinor, costMinor, { base, elasticity }), offers, this.#promotionChoice);
     return this.#promotionChoice.promotion;
+  }
+
+  #believe(product: Product, nowEpochMillis: number, out: Float64Array): number {
+    return fitDemand(this.#demand.of(product.hash), 0, dayOf(nowEpochMillis), product.memoryDays, out, 0);
   }
 
   #fillInventory(product: Product, nowEpochMillis: number, stockLeft: number): void {
@@ -281,8 +284,7 @@ export class ShardModels implements Models, SharedModels {
     const drawn = this.#priceResult;
     const { plainMargin, expectedMargin } = this.#promotionChoice;
     const summary = this.#summary;
-    const { memoryDays } = product;
-    const since = fitDemand(this.#demand.of(product.hash), 0, dayOf(nowEpochMillis), memoryDays, this.#belief, 0);
+    const since = this.#believe(product, nowEpochMillis, this.#belief);
     summariseDemand(this.#belief, 0, summary);
     return {
       policy: 'one price a product and hour, for everyone',
@@ -410,8 +412,6 @@ export class ShardModels implements Models, SharedModels {
     this.#zones.add(zoneHash, hourOfWeek % TILT_SLOTS, 1);
   }
 
-  // ── exchange and snapshot ──────────────────────────────────────────────────────────────────────
-
   /** Moves what was learnt here since the last call into the box. */
   publish(box: LearningBox, upToBatch: number): void {
     if (this.#open !== null) box.fill(this.#open, this.#tables, upToBatch);
@@ -469,22 +469,6 @@ export class ShardModels implements Models, SharedModels {
       linear: this.#linearSums.shared,
     };
   }
-}
-
-/** What an event says of a product, added to a row of what is known of it. */
-function teachProduct(row: Float64Array, event: Effect, flags: number, listMinor: number): void {
-  const priceMinor = event.getF64(EVENT.priceMinor);
-  const at = event.getF64(EVENT.eventAt);
-  if (flags & EVENT_FLAG.quote) {
-    addQuote(row, 0, priceMinor, listMinor, at);
-    learnTraffic(row, EVIDENCE_SLOTS, at);
-  }
-  if (flags & EVENT_FLAG.purchase) addSale(row, 0, priceMinor, listMinor, event.getF64(EVENT.quantity), at);
-}
-
-function addProduct(into: Float64Array, from: Float64Array, at: number): void {
-  mergeEvidence(into, 0, from, at);
-  for (let i = EVIDENCE_SLOTS; i < PRODUCT_SLOTS; i++) into[i] = (into[i] as number) + (from[at + i] as number); // a whole row
 }
 
 /** `costMinor` is what giving a unit away costs now; the floor stays that of the unit's price of purchase. */
