@@ -1,11 +1,11 @@
 /**
- * What the signals allow: a policy that is told what ours is told, and that knows beforehand how rhythms are drawn, every
- * constant of the truth included. It keeps the exact posterior of a person's rhythm, on a grid over chronotype and peak
- * hour, and sends at the hour of highest expected response, but for the same share of exploring as ours. Nobody who has
- * the same signals can know more of a person, so what it lacks to the oracle is what the signals do not tell.
+ * What the signals allow: a policy that is told what ours is told, and that knows beforehand how rhythms are drawn,
+ * every constant of the truth included. It keeps the posterior of a person's rhythm given their visits, on a grid over
+ * chronotype and peak hour, and sends at the hour of highest expected response, but for the same share of exploring as
+ * ours. Nobody can know more of a person from their visits: what it lacks to the oracle is what they do not tell.
  *
- * Traded away: its posterior is not used to explore better than uniformly, as ours does not; with the share at 0 it is
- * the greedy choice. It looks at the truth's form, not at any person's truth. For `market-checks.ts`.
+ * Traded away: the few answers to messages, some four a person, are not used, nor is the posterior to explore better;
+ * with the share at 0 it is the greedy choice. It knows the truth's form, no person's truth. For `market-checks.ts`.
  */
 import { naturalLogarithm, normalInverseCdf } from '../../decision/normal.ts';
 import { SEND_EXPLORATION_PROBABILITY } from '../../decision/send-time.ts';
@@ -51,10 +51,6 @@ export function informedTimes(world: World, explored = SEND_EXPLORATION_PROBABIL
       for (let h = 0; h < DAY_HOURS; h++) expected[h] = (expected[h] as number) + weight * (day[h] as number); // in range
     });
   };
-  const see = (person: number, channel: number, hourOfWeek: number): void => {
-    const at = person * DAY_HOURS + hourOfOwnDay(channel, hourOfWeek);
-    seen[at] = (seen[at] as number) + 1; // in range
-  };
   return {
     name: 'informed',
     choose({ person, index, nowEpochMillis }) {
@@ -72,11 +68,10 @@ export function informedTimes(world: World, explored = SEND_EXPLORATION_PROBABIL
       return best;
     },
     onVisit({ person, hourOfWeek }) {
-      see(person, APP, hourOfWeek);
+      const at = person * DAY_HOURS + hourOfOwnDay(APP, hourOfWeek);
+      seen[at] = (seen[at] as number) + 1; // in range
     },
-    // Whether somebody answers says little of their hour, for nearly all is sent at one: it counts as a signal of that hour.
-    onResponse({ person }, nowEpochMillis) {
-      see(person, CHANNEL, world.localHourOfWeek(person, nowEpochMillis));
-    },
+    // An answer comes at the hour that was chosen for it: it says little of the person's, and is no draw from their day.
+    onResponse() {},
   };
 }

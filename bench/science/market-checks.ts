@@ -177,14 +177,14 @@ function marketTimes(): readonly Finding[] {
       note:
         `in the last quarter ${late}. A person gives some 40 signals in the 180 days, as many as in the e-mail data to ` +
         `which their rhythms are fitted. Who knows how rhythms are drawn, which nobody does, reaches ${informed} of the ` +
-        `oracle's with the same signals and the same 5 % explored, and ${greedy} exploring nothing: 90 % cannot be reached`,
+        `oracle's from the same visits with the same 5 % explored, and ${greedy} exploring nothing`,
     }),
     judged({
       figure: 'market: the same, of what those signals allow (own bound)',
       bound: 0.9,
       isLeast: true,
       values: shares.map((s) => s.whole / s.informed),
-      note: 'of the exact posterior of each person, every constant of the truth known, 5 % explored as well',
+      note: 'of the exact posterior of each person given their visits, every constant of the truth known, 5 % explored as well',
     }),
   ];
 }
