@@ -125,6 +125,8 @@ export interface Product {
   readonly changeBasisPointsMax: number | null;
   /** Most the price lies above the reference price, in 1/10,000; null: any. */
   readonly referenceBasisPointsMax: number | null;
+  /** After how many days what was learnt of demand counts half. */
+  readonly memoryDays: number;
   /** Units on hand when the catalog was written; null: unlimited. */
   readonly stock: number | null;
   /** Until when the stock must be sold; null: no such day. Never without a stock. */

@@ -10,7 +10,14 @@
  *
  * Guarantees: in [0, 1], summing to 1 over all prices, never NaN. For everybody's price; a personal one is a function of it.
  */
-import { DEMAND_ATOMS, type Demand, type DemandSummary, demandAtom, summariseDemand } from './demand-model.ts';
+import {
+  DEMAND_ATOMS,
+  type Demand,
+  type DemandSummary,
+  DRAW_SCALE,
+  demandAtom,
+  summariseDemand,
+} from './demand-model.ts';
 import { normalCdf } from './normal.ts';
 import {
   DISPERSION_MAX,
@@ -83,7 +90,7 @@ function probabilityFrom(drawn: number): number {
 /** P(M >= y) within the hard bounds, where all that is beyond them lies on them. */
 function modelFrom(y: number): number {
   if (y <= lowest || y <= cost) return 1;
-  return y > highest ? 0 : normalCdf((y / (y - cost) - summary.elasticityMean) / summary.elasticitySd);
+  return y > highest ? 0 : normalCdf((y / (y - cost) - summary.elasticityMean) / (DRAW_SCALE * summary.elasticitySd));
 }
 
 /** Mean of P(f M >= drawn) over f uniform in [f0, f1]; 0 below drawn / highest, 1 above drawn / lowest, smooth between. */

@@ -6,7 +6,7 @@
  *
  * The week curve (168 counts, one a channel) knows weekdays; the person's 24 counts know their habits.
  * A new person answers from look-alikes in the same zone, and these from everybody, so the first answer
- * is already sensible and one more response moves it at once (k = 10 responses of shrinkage each).
+ * is already sensible and one more response moves it at once: first the part of the day, with more of them the hour.
  *
  * Guarantees: quiet hours and the earliest instant bind in the person's own local time, summer time
  * included; the propensity is exact; equal inputs give equal answers; nothing is allocated. Traded away:
@@ -14,16 +14,13 @@
  */
 import type { QuietHours } from './catalog.ts';
 import { isQuiet } from './contact-policy.ts';
+import { TILT_SLOTS, tiltFactors } from './hour-tilt.ts';
 import type { ZoneTable } from './local-time.ts';
 import { dueFactor, expectedLogGap, GAP_SLOTS, logGapDeviation } from './purchase-due.ts';
 import { drawUniform, PURPOSE } from './random.ts';
 
 /** Slots of one channel's week curve: hour of the local week, Monday 00:00 first. */
 export const WEEK_SLOTS = 168;
-/** Slots of one person's, or one zone's, hour-of-day counts: 48 bytes as Uint16. */
-export const TILT_SLOTS = 24;
-/** Responses of shrinkage from a person to the zone, and from the zone to everybody. */
-export const TILT_SHRINKAGE = 10;
 /** Share of answers drawn uniformly over the allowed candidates, so that other hours stay measurable. */
 export const SEND_EXPLORATION_PROBABILITY = 0.05;
 /** How long a chosen instant stays good, unless quiet hours begin sooner. */
@@ -205,62 +202,6 @@ export function learnSend(
 }
 
 /**
- * Factor by which each hour of the day is raised or lowered for one person:
- *
- *     all[h]    = sum over days of week[d, h] / sum of week
- *     zone[h]   = (zoneTilt[h] + k all[h])  / (sum of zoneTilt + k)
- *     person[h] = (near[h]     + k zone[h]) / (sum of tilt + k)          k = 10
- *     near[h]   = tilt[h - 1] / 4 + tilt[h] / 2 + tilt[h + 1] / 4        around the clock
- *     factor[h] = person[h] / all[h]      so that intensity = week[d, h] x factor[h]
- *
- * Summed over the week the intensity equals the week's sum. Zero curves give factor 1.
- * Source: empirical-Bayes shrinkage of a multinomial to its parent (a Dirichlet prior of weight k), twice. A person's
- * counts are smoothed over neighbouring hours, because who answers at 8 answers at 9 as well and a person has few
- * answers: of e-mails held out (email-Eu) it tells 0.034 nats an event more than the bare counts.
- * @param out length 24, overwritten
- */
-export function tiltFactors(
-  week: Float64Array,
-  weekOffset: number,
-  zoneTilt: Float64Array,
-  zoneTiltOffset: number,
-  tilt: Uint16Array,
-  tiltOffset: number,
-  out: Float64Array,
-): void {
-  let weekSum = 0;
-  let zoneSum = 0;
-  let personSum = 0;
-  for (let hour = 0; hour < TILT_SLOTS; hour++) {
-    const at = weekOffset + hour;
-    // Seven days unrolled: this loop is two thirds of the cost. Casts: typed-array reads inside the slice.
-    const ofHour =
-      (week[at] as number) +
-      (week[at + 24] as number) +
-      (week[at + 48] as number) +
-      (week[at + 72] as number) + // cast: in the slice
-      (week[at + 96] as number) +
-      (week[at + 120] as number) +
-      (week[at + 144] as number); // cast: in the slice
-    out[hour] = ofHour;
-    weekSum += ofHour;
-    zoneSum += zoneTilt[zoneTiltOffset + hour] as number; // cast: in the slice
-    personSum += tilt[tiltOffset + hour] as number; // cast: in the slice
-  }
-  const zoneScale = 1 / (zoneSum + TILT_SHRINKAGE);
-  const personScale = 1 / (personSum + TILT_SHRINKAGE);
-  for (let hour = 0; hour < TILT_SLOTS; hour++) {
-    const all = (out[hour] as number) / weekSum; // cast: in the slice
-    const zone = ((zoneTilt[zoneTiltOffset + hour] as number) + TILT_SHRINKAGE * all) * zoneScale; // cast: in the slice
-    const before = tilt[tiltOffset + (hour === 0 ? TILT_SLOTS - 1 : hour - 1)] as number; // cast: in the slice
-    const after = tilt[tiltOffset + (hour === TILT_SLOTS - 1 ? 0 : hour + 1)] as number; // cast: in the slice
-    const near = (before + after) / 4 + (tilt[tiltOffset + hour] as number) / 2; // cast: in the slice
-    const person = (near + TILT_SHRINKAGE * zone) * personScale;
-    out[hour] = all > 0 ? person / all : 1;
-  }
-}
-
-/**
  * Chooses the instant to speak.
  *
  * The span [now, now + horizon] is cut at every local full hour and at every jump of the clock. Each
@@ -275,7 +216,7 @@ export function tiltFactors(
  * at this rate takes. `nowProbability` likewise, and 0 if now is not allowed. Both are rates of a full
  * hour, so they can be compared although the running hour is cut short. Clipped to 1.
  *
- * Draws: one uniform (purpose `sendTime`). Cost: 0.3 to 0.6 us over 24 hours, a third of it
+ * Draws: one uniform (purpose `sendTime`). Cost: 0.6 to 1 us over 24 hours, half of it
  * `tiltFactors`; 0.2 us more for each further day of a person who has bought twice. Does not throw; all inputs finite.
  */
 export function chooseSendTime(input: SendTimeInput, out: SendTimeResult): void {

@@ -1,12 +1,20 @@
 /**
- * Learnt sums by key: a demand curve a product, a week curve a channel, the hours of a time zone. Each is a row
- * of doubles to which every event adds. Three views of a row:
+ * Learnt sums by key: what sold of a product, a week curve a channel, the hours of a time zone. Each is a row
+ * of doubles to which every event adds. Two rows are added number by number, or as the table's owner says. Three views of a row:
  *
  *     working = base + open          base: what all shards had learnt at the last merge, the same in each
  *     what this shard uses           open: what this shard has learnt and not published yet
  *
  * A shard without peers keeps only `working`.
  */
+
+/** Adds the row that begins at `at` of `from` to `into`. */
+type AddRow = (into: Float64Array, from: Float64Array, at: number) => void;
+
+function addEachNumber(into: Float64Array, from: Float64Array, at: number): void {
+  for (let i = 0; i < into.length; i++) into[i] = (into[i] as number) + (from[at + i] as number); // a whole row
+}
+
 export class AdditiveTable {
   readonly rowLength: number;
   readonly working = new Map<number, Float64Array>();
@@ -14,12 +22,22 @@ export class AdditiveTable {
   readonly #open = new Map<number, Float64Array>();
   readonly #setPrior: (row: Float64Array) => void;
   readonly #hasPeers: boolean;
+  readonly #addRow: AddRow;
 
-  /** @param setPrior writes into a row of zeros what is known before any evidence */
-  constructor(rowLength: number, hasPeers: boolean, setPrior: (row: Float64Array) => void) {
+  /**
+   * @param setPrior writes into a row of zeros what is known before any evidence
+   * @param addRow how what was learnt is added; the order of additions must make no difference, but for rounding
+   */
+  constructor(
+    rowLength: number,
+    hasPeers: boolean,
+    setPrior: (row: Float64Array) => void,
+    addRow: AddRow = addEachNumber,
+  ) {
     this.rowLength = rowLength;
     this.#hasPeers = hasPeers;
     this.#setPrior = setPrior;
+    this.#addRow = addRow;
   }
 
   /** What is shared with a snapshot or a new shard: the base, or everything where there is only one shard. */
@@ -59,6 +77,11 @@ export class AdditiveTable {
     for (let i = 0; i < open.length; i++) open[i] = (open[i] as number) + (row[i] as number) - (before[i] as number); // one length
   }
 
+  /** What this shard has learnt of a key and not published, to be taught as the working row is; null without peers. */
+  openOf(key: number): Float64Array | null {
+    return this.#hasPeers ? this.#openOf(key) : null;
+  }
+
   #openOf(key: number): Float64Array {
     let open = this.#open.get(key);
     if (open === undefined) {
@@ -91,7 +114,7 @@ export class AdditiveTable {
         this.#setPrior(base);
         this.#base.set(key, base);
       }
-      for (let i = 0; i < base.length; i++) base[i] = (base[i] as number) + (rows[at + 1 + i] as number); // a whole row
+      this.#addRow(base, rows, at + 1);
     }
   }
 
@@ -102,7 +125,7 @@ export class AdditiveTable {
       const row = this.of(key);
       row.set(this.#base.get(key) as Float64Array); // added just before
       const open = this.#open.get(key);
-      if (open !== undefined) for (let i = 0; i < row.length; i++) row[i] = (row[i] as number) + (open[i] as number); // one length
+      if (open !== undefined) this.#addRow(row, open, 0);
     }
   }
 

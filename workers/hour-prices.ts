@@ -5,6 +5,8 @@
  */
 import type { Catalog, Product } from '../decision/catalog.ts';
 import { CROSS_INPUTS_MAX, fillInputs, foldInputs, summariseCross } from '../decision/cross-demand.ts';
+import { dayOf, EVIDENCE_SLOTS } from '../decision/demand-evidence.ts';
+import { dayStartEpochMillis, fitDemand } from '../decision/demand-fit.ts';
 import { DEMAND_INPUTS_MAX } from '../decision/demand-inputs.ts';
 import { DEMAND_SLOTS, type Demand, summariseDemand } from '../decision/demand-model.ts';
 import { choosePrice, createPriceInput, createPriceResult } from '../decision/price.ts';
@@ -39,13 +41,15 @@ export interface SeenPrice {
 export class HourPrices {
   readonly #prices: Pick<PriceTable, 'priceOf'>;
   readonly #seedSecret: Uint32Array;
-  /** What is known of a product: its demand, then its traffic. */
+  /** What is known of a product: what was quoted and sold, then its traffic. */
   readonly #demandOf: (skuHash: number) => Float64Array;
   readonly #crossOf: (inputsHash: number) => Float64Array;
   readonly #seeds = new Uint32Array(2);
   readonly #inputs = new Float64Array(CROSS_INPUTS_MAX);
   readonly #effects = new Float64Array(CROSS_INPUTS_MAX);
-  readonly #folded = new Float64Array(DEMAND_SLOTS);
+  /** What is believed of the demand of the product at hand, and of one bundled with it. */
+  readonly #belief = new Float64Array(DEMAND_SLOTS);
+  readonly #otherBelief = new Float64Array(DEMAND_SLOTS);
   readonly #priceResult = createPriceResult();
   readonly #priceInput = createPriceInput();
   readonly #promotionChoice = { promotion: -1, expectedMargin: 0, plainMargin: 0 };
@@ -113,7 +117,8 @@ export class HourPrices {
     const hour = Math.floor(nowEpochMillis / HOUR_MILLIS);
     seedFrom(this.#seedSecret, product.hash, 0, hour, this.#seeds);
     const input = this.#priceInput;
-    input.state = this.#stateOf(product, basis.inputs);
+    this.#believe(product, nowEpochMillis, basis.inputs);
+    input.state = this.#belief;
     input.listMinor = product.listMinor;
     input.floorMinor = product.floorMinor;
     input.ceilingMinor = product.ceilingMinor;
@@ -133,15 +138,19 @@ export class HourPrices {
     choosePrice(input, this.#priceResult);
     const { priceMinor } = this.#priceResult;
     const propensity = pricePropensity(input, priceMinor);
-    return { priceMinor, propensity, promotion: this.#choosePromotion(product) };
+    return { priceMinor, propensity, promotion: this.#choosePromotion(product, nowEpochMillis) };
   }
 
-  /** What is known of base and elasticity, as the inputs are. */
-  #stateOf(product: Product, inputs: Float64Array | null): Float64Array {
-    if (product.demandInputs.length === 0) return this.#demandOf(product.hash);
+  /** What is believed of base and elasticity, as the inputs are; returns the day since which, or -1. */
+  #believe(product: Product, nowEpochMillis: number, inputs: Float64Array | null): number {
+    if (product.demandInputs.length === 0) return this.#fit(product, nowEpochMillis, this.#belief);
     fillInputs(product.listMinor, product.listMinor, inputs ?? NO_INPUTS, this.#inputs);
-    foldInputs(this.#crossOf(product.demandInputsHash), 0, this.#inputs, this.#folded);
-    return this.#folded;
+    foldInputs(this.#crossOf(product.demandInputsHash), 0, this.#inputs, this.#belief);
+    return -1;
+  }
+
+  #fit(product: Product, nowEpochMillis: number, belief: Float64Array): number {
+    return fitDemand(this.#demandOf(product.hash), 0, dayOf(nowEpochMillis), product.memoryDays, belief, 0);
   }
 
   #explainInputs(product: Product, inputs: Float64Array | null): PricePoint['explain'] {
@@ -157,7 +166,7 @@ export class HourPrices {
   }
 
   /** By the curve that was just drawn for the price; of a bundle's other product by what is known on average. */
-  #choosePromotion(product: Product): number {
+  #choosePromotion(product: Product, nowEpochMillis: number): number {
     if (product.promotions.length === 0) return -1;
     const { priceMinor, base, elasticity, unitValueMinor } = this.#priceResult;
     // Of a stock to be sold by a day the cost is spent: a unit costs what it would bring otherwise.
@@ -166,7 +175,8 @@ export class HourPrices {
     const offers = product.promotions.map(({ offer }): Promotion => {
       if (offer.kind !== 'bundle') return offer;
       const other = this.#catalog.productByHash.get(offer.otherHash) as Product; // the catalog check knows it
-      summariseDemand(this.#demandOf(other.hash), 0, this.#summary);
+      this.#fit(other, nowEpochMillis, this.#otherBelief);
+      summariseDemand(this.#otherBelief, 0, this.#summary);
       const demand = { base: this.#summary.baseMean, elasticity: this.#summary.elasticityMean };
       return {
         kind: 'bundle',
@@ -184,7 +194,7 @@ export class HourPrices {
     if (product.sellByEpochMillis === null) return;
     const hoursLeft = Math.max(product.sellByEpochMillis - nowEpochMillis, 0) / HOUR_MILLIS;
     input.unitsLeft = Math.max(stockLeft, 0);
-    input.quotesLeft = quotesPerHour(this.#demandOf(product.hash), DEMAND_SLOTS, nowEpochMillis) * hoursLeft;
+    input.quotesLeft = quotesPerHour(this.#demandOf(product.hash), EVIDENCE_SLOTS, nowEpochMillis) * hoursLeft;
     input.salvageMinor = product.salvageMinor;
   }
 
@@ -200,7 +210,8 @@ export class HourPrices {
     const drawn = this.#priceResult;
     const { plainMargin, expectedMargin } = this.#promotionChoice;
     const summary = this.#summary;
-    summariseDemand(this.#priceInput.state, 0, summary);
+    const since = this.#believe(product, nowEpochMillis, inputs);
+    summariseDemand(this.#belief, 0, summary);
     return {
       ...this.#explainInputs(product, inputs),
       policy: 'one price a product and hour, for everyone',
@@ -211,6 +222,7 @@ export class HourPrices {
       modelPriceMinor: drawn.modelPriceMinor,
       expectedDemand: drawn.expectedDemand,
       dispersed: drawn.dispersed,
+      ...(since < 0 ? {} : { demandSinceEpochMillis: dayStartEpochMillis(since) }),
       ...(product.promotions.length === 0 ? {} : { plainMargin, promotionMargin: expectedMargin }),
       ...(unitsLeft < 0 ? {} : { unitsLeft, quotesLeft, unitValueMinor: drawn.unitValueMinor }),
     };

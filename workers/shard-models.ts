@@ -1,5 +1,5 @@
 /**
- * What one shard has learnt and what it heard from the others: the response model, a demand curve a
+ * What one shard has learnt and what it heard from the others: the response model, what was quoted and sold of a
  * product, a week curve a channel, an hour-of-day tilt a time zone and the gaps between purchases. Everything is a sum of what each
  * event added, so shards exchange additions (`learning-exchange.ts`), a snapshot is a copy, and what came
  * after the snapshot is learnt again from the journal at the next start. Decisions read the working model:
@@ -24,36 +24,31 @@ import { DEMAND_INPUTS_MAX } from '../decision/demand-inputs.ts';
 import {
   BASE_PRIOR_MEAN,
   BASE_PRIOR_SD,
-  DEMAND_SLOTS,
   ELASTICITY_PRIOR_MEAN,
   ELASTICITY_PRIOR_SD,
-  learnPurchase,
-  learnQuote,
-  setDemandPrior,
 } from '../decision/demand-model.ts';
 import { FeatureVector } from '../decision/features.ts';
+import { TILT_SLOTS } from '../decision/hour-tilt.ts';
 import { LINEAR_DIMENSIONS, LINEAR_PRIORS, LINEAR_SUMS, LinearModel } from '../decision/linear-model.ts';
 import { applyDelta, ModelDelta, rebase } from '../decision/model-delta.ts';
 import { dealParts, PART_KIND, type PartKeys, PartRegister } from '../decision/part-register.ts';
 import type { PricePoint } from '../decision/price-point.ts';
 import { GAP_SLOTS } from '../decision/purchase-due.ts';
-import { learnTraffic, TRAFFIC_SLOTS } from '../decision/quote-traffic.ts';
 import { DELAY_SLOTS, delayBin, negativeWeight, nextStepAge } from '../decision/response-delay.ts';
 import { learnResponse, learnTrial } from '../decision/response-learning.ts';
 import { GLOBAL_PART, RESPONSE_MODEL_BYTES, ResponseModel } from '../decision/response-model.ts';
-import { addSendPrior, type SendTimeInput, TILT_SLOTS, WEEK_SLOTS } from '../decision/send-time.ts';
+import { addSendPrior, type SendTimeInput, WEEK_SLOTS } from '../decision/send-time.ts';
 import { murmur3Text } from '../proto/murmur3.ts';
 import { AdditiveTable } from './additive-table.ts';
 import { HourPrices, type PriceBasis, type SeenPrice } from './hour-prices.ts';
 import type { LearningBox, PublishedLearning, SharedModels } from './learning-exchange.ts';
 import type { HourPrice, PriceTable } from './price-table.ts';
+import { addProduct, PRODUCT_SLOTS, teachProduct } from './product-row.ts';
 
 const CROSS_SLOTS = crossSlots(CROSS_INPUTS_MAX);
 /** Base and elasticity as without inputs; a unit of an input moves demand by a factor of about e, up or down. */
 const CROSS_MEANS = [BASE_PRIOR_MEAN, ELASTICITY_PRIOR_MEAN, 0, 0, 0, 0, 0, 0];
 const CROSS_DEVIATIONS = [BASE_PRIOR_SD, ELASTICITY_PRIOR_SD, 1, 1, 1, 1, 1, 1];
-/** What is known of one product: its demand, then its traffic. */
-const PRODUCT_SLOTS = DEMAND_SLOTS + TRAFFIC_SLOTS;
 /** What is known of one channel: its week curve, then how long responses take. */
 const CHANNEL_SLOTS = WEEK_SLOTS + DELAY_SLOTS;
 /** Flags of an event that teaches some model. */
@@ -135,7 +130,7 @@ export class ShardModels implements Models, SharedModels {
     this.response = new ResponseModel();
     this.#base = hasPeers ? new ResponseModel() : null;
     this.#open = hasPeers ? new ModelDelta() : null;
-    this.#demand = new AdditiveTable(PRODUCT_SLOTS, hasPeers, (row) => setDemandPrior(row, 0));
+    this.#demand = new AdditiveTable(PRODUCT_SLOTS, hasPeers, () => {}, addProduct);
     this.#hourPrices = new HourPrices(
       catalog,
       prices,
@@ -338,18 +333,10 @@ export class ShardModels implements Models, SharedModels {
   #learnDemand(event: Effect, flags: number): void {
     const product = this.#catalog.productByHash.get(event.getU32(EVENT.skuHash));
     if (product === undefined) return;
-    const state = this.#demand.of(product.hash);
-    const before = Float64Array.from(state);
-    const priceMinor = event.getF64(EVENT.priceMinor);
-    // Who gets a price of their own is no accident: what they buy says nothing about what others would.
+    teachProduct(this.#demand.of(product.hash), event, flags, product.listMinor);
+    const open = this.#demand.openOf(product.hash);
+    if (open !== null) teachProduct(open, event, flags, product.listMinor);
     const isPersonal = (flags & EVENT_FLAG.personalPrice) !== 0;
-    if (flags & EVENT_FLAG.quote) {
-      if (!isPersonal) learnQuote(state, 0, priceMinor, product.listMinor);
-      learnTraffic(state, DEMAND_SLOTS, event.getF64(EVENT.eventAt));
-    }
-    if (flags & EVENT_FLAG.purchase && !isPersonal)
-      learnPurchase(state, 0, priceMinor, product.listMinor, event.getF64(EVENT.quantity));
-    this.#demand.addChange(product.hash, before);
     if (product.demandInputs.length > 0 && !isPersonal) this.#learnCross(event, product, flags);
     this.hasNews = true;
   }

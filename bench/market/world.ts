@@ -88,6 +88,9 @@ const LIMITS: Readonly<Record<Exclude<keyof MarketOptions, 'shockDay' | 'isStati
 const PLAIN_DAY = [1, 1, 1, 1, 1, 2, 4, 6, 8, 9, 9, 9, 10, 9, 8, 8, 9, 10, 11, 12, 12, 10, 7, 3];
 const WEEKDAY_SHARES = [0.15, 0.15, 0.15, 0.15, 0.14, 0.12, 0.14];
 const CHRONOTYPE_PEAKS = [7, 12.5, 17.5, 20.5, 22.5];
+/** How many kinds of day there are. */
+export const CHRONOTYPES = CHRONOTYPE_PEAKS.length;
+const PEAK_DEVIATION_HOURS = 1.2;
 const BUMP_SHARE = 0.5;
 const BUMP_HOURS = 2.2;
 const WEEKEND_LAG_HOURS = 1;
@@ -276,10 +279,8 @@ export class World {
    * @param channel index in `MESSAGE_CHANNELS`, or -1 for the app
    */
   hourShare(person: number, channel: number, hourOfWeek: number): number {
-    const weekday = Math.floor(hourOfWeek / DAY_HOURS);
-    const lag = (weekday >= 5 ? WEEKEND_LAG_HOURS : 0) - (CHANNEL_LEAD_HOURS[channel] ?? 0);
-    const hour = ((hourOfWeek % DAY_HOURS) - lag + 2 * DAY_HOURS) % DAY_HOURS;
-    return (WEEKDAY_SHARES[weekday] as number) * (this.#hours[person * DAY_HOURS + hour] as number); // in range
+    const hour = hourOfOwnDay(channel, hourOfWeek);
+    return weekdayShare(hourOfWeek) * (this.#hours[person * DAY_HOURS + hour] as number); // in range
   }
 
   /** How much likelier than at an average hour a person responds at this one; its mean over the week is 1. */
@@ -389,21 +390,9 @@ export class World {
   #drawHours(): Float64Array {
     const { people } = this.options;
     const hours = new Float64Array(people * DAY_HOURS);
-    const plainSum = PLAIN_DAY.reduce((a, b) => a + b);
-    const bump = new Float64Array(DAY_HOURS);
     for (let i = 0; i < people; i++) {
-      const type = this.chance.whole(KIND.chronotype, CHRONOTYPE_PEAKS.length, i);
-      const peak = (CHRONOTYPE_PEAKS[type] as number) + 1.2 * this.chance.normal(KIND.peakHour, i); // in range
-      let sum = 0;
-      for (let h = 0; h < DAY_HOURS; h++) {
-        const distance = (((h + 0.5 - peak + 60) % DAY_HOURS) - 12) / BUMP_HOURS;
-        bump[h] = exponential(-(distance * distance) / 2);
-        sum += bump[h] as number; // just set
-      }
-      for (let h = 0; h < DAY_HOURS; h++) {
-        hours[i * DAY_HOURS + h] =
-          ((1 - BUMP_SHARE) * (PLAIN_DAY[h] as number)) / plainSum + (BUMP_SHARE * (bump[h] as number)) / sum; // h < 24
-      }
+      const type = this.chance.whole(KIND.chronotype, CHRONOTYPES, i);
+      chronotypeDay(type, this.chance.normal(KIND.peakHour, i), hours.subarray(i * DAY_HOURS, (i + 1) * DAY_HOURS));
     }
     return hours;
   }
@@ -427,6 +416,36 @@ export class World {
     }
     return table;
   }
+}
+
+/** Share of the week that falls on the weekday of an hour of it. */
+export function weekdayShare(hourOfWeek: number): number {
+  return WEEKDAY_SHARES[Math.floor(hourOfWeek / DAY_HOURS)] as number; // below 168
+}
+
+/**
+ * Which hour of people's own day an hour of the week is: weekends run late, some channels early.
+ * @param channel index in `MESSAGE_CHANNELS`, or -1 for the app
+ */
+export function hourOfOwnDay(channel: number, hourOfWeek: number): number {
+  const lag = (hourOfWeek >= 5 * DAY_HOURS ? WEEKEND_LAG_HOURS : 0) - (CHANNEL_LEAD_HOURS[channel] ?? 0);
+  return ((hourOfWeek % DAY_HOURS) - lag + 2 * DAY_HOURS) % DAY_HOURS;
+}
+
+/** Share of a weekday's activity by hour, of a person of this type whose peak lies `deviate` deviations late. */
+export function chronotypeDay(type: number, deviate: number, out: Float64Array): Float64Array {
+  const plainSum = PLAIN_DAY.reduce((a, b) => a + b);
+  const peak = (CHRONOTYPE_PEAKS[type] as number) + PEAK_DEVIATION_HOURS * deviate; // type < CHRONOTYPES
+  let sum = 0;
+  for (let h = 0; h < DAY_HOURS; h++) {
+    const distance = (((h + 0.5 - peak + 60) % DAY_HOURS) - 12) / BUMP_HOURS;
+    out[h] = exponential(-(distance * distance) / 2);
+    sum += out[h] as number; // just set
+  }
+  for (let h = 0; h < DAY_HOURS; h++) {
+    out[h] = ((1 - BUMP_SHARE) * (PLAIN_DAY[h] as number)) / plainSum + (BUMP_SHARE * (out[h] as number)) / sum; // h < 24
+  }
+  return out;
 }
 
 /** Day x item: sums of the steps up to each day. */

@@ -1,5 +1,6 @@
 /** One send-time over the next 24 hours, in a zone with summer time, with quiet hours. */
 
+import { TILT_SLOTS } from '../../decision/hour-tilt.ts';
 import { GAP_SLOTS } from '../../decision/purchase-due.ts';
 import {
   addSendPrior,
@@ -7,7 +8,6 @@ import {
   createSendTimeResult,
   SEND_EXPLORATION_PROBABILITY,
   type SendTimeInput,
-  TILT_SLOTS,
   WEEK_SLOTS,
 } from '../../decision/send-time.ts';
 import { createZoneTable } from '../../workers/zone-table.ts';

@@ -142,7 +142,9 @@ function cdnowNextWeeks(data: ScienceData): readonly Finding[] {
       0.77,
       observed,
       split &&
-        `${split}: half the history tells people apart less well. Tried as well: MBG/NBD .711; 13 weeks after 26 .746`,
+        `${split}: half the history tells people apart less well. Of 20,000 people simulated by the published BG/NBD itself, ` +
+          'ranked by its own expected purchases, the AUC is .725 at 39 and 39 weeks and .687 at these. Tried as well: ' +
+          'MBG/NBD .711; 13 weeks after 26 .746 (simulated .726)',
     ),
     atMost(`${title}: AUC of P(alive), which must not rank people`, 0.5, areaUnderCurve(alive, didBuy)),
   ];

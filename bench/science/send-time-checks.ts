@@ -2,6 +2,7 @@
  * Send-time against what people did: the hours in which they wrote e-mail, the days on which they bought. Each is
  * learnt from the earlier part of the data and judged on the later, against the week curve alone.
  */
+import { TILT_SLOTS, tiltFactors } from '../../decision/hour-tilt.ts';
 import {
   dueFactor,
   expectedLogGap,
@@ -10,7 +11,7 @@ import {
   logGapBetween,
   logGapDeviation,
 } from '../../decision/purchase-due.ts';
-import { addSendPrior, learnSend, TILT_SLOTS, tiltFactors, WEEK_SLOTS } from '../../decision/send-time.ts';
+import { addSendPrior, learnSend, WEEK_SLOTS } from '../../decision/send-time.ts';
 import { atMost, type Finding, type ScienceCheck, type ScienceData } from './science-check.ts';
 
 const EMAIL_HOURS = 'email-eu/user_hours.csv.gz';

@@ -10,15 +10,10 @@ import {
   foldInputs,
   learnCrossPurchase,
   learnCrossQuote,
+  summariseCross,
 } from '../../decision/cross-demand.ts';
 import { DEMAND_INPUTS_MAX, type DemandInput, fillDemandInputs } from '../../decision/demand-inputs.ts';
-import {
-  DEMAND_SLOTS,
-  learnPurchase,
-  learnQuote,
-  setDemandPrior,
-  summariseDemand,
-} from '../../decision/demand-model.ts';
+import { DEMAND_SLOTS, summariseDemand } from '../../decision/demand-model.ts';
 import { drawUniform } from '../../decision/random.ts';
 import type { Properties } from '../../proto/messages.ts';
 
@@ -77,23 +72,24 @@ describe('foldInputs', () => {
     return x;
   }
 
-  it('the usual case: the state of the model without inputs, after the same quotes', () => {
+  it('the usual case: base and elasticity are those of the whole posterior', () => {
     const state = cross();
-    const plain = new Float64Array(DEMAND_SLOTS);
-    setDemandPrior(plain, 0);
     for (let n = 0; n < 300; n++) {
       const price = 800 + Math.floor(drawUniform(1, n, 0, 1) * 400);
       learnCrossQuote(state, 0, inputs(price, []));
-      learnQuote(plain, 0, price, 1000);
       if (n % 9 !== 0) continue;
       learnCrossPurchase(state, 0, inputs(price, []), 1);
-      learnPurchase(plain, 0, price, 1000, 1);
     }
     const folded = new Float64Array(DEMAND_SLOTS);
     foldInputs(state, 0, inputs(1000, []), folded);
-    folded.forEach((value, i) => {
-      expect(value).toBeCloseTo(plain[i] as number, 8);
-    });
+    const [means, deviations] = [new Float64Array(8), new Float64Array(8)];
+    summariseCross(state, 0, means, deviations);
+    const summary = { baseMean: 0, elasticityMean: 0, baseSd: 0, elasticitySd: 0, correlation: 0 };
+    summariseDemand(folded, 0, summary);
+    expect(summary.baseMean).toBeCloseTo(means[0] as number, 8);
+    expect(summary.elasticityMean).toBeCloseTo(means[1] as number, 8);
+    expect(summary.baseSd).toBeCloseTo(deviations[0] as number, 8);
+    expect(summary.elasticitySd).toBeCloseTo(deviations[1] as number, 8);
   });
 
   it('another case: mean and spread are those of the draws from the whole posterior', () => {

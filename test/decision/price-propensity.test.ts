@@ -1,16 +1,20 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { DEMAND_SLOTS, learnPurchase, learnQuote, setDemandPrior } from '../../decision/demand-model.ts';
+import { addQuote, addSale, dayOf, EVIDENCE_SLOTS } from '../../decision/demand-evidence.ts';
+import { fitDemand } from '../../decision/demand-fit.ts';
+import { DEMAND_SLOTS } from '../../decision/demand-model.ts';
 import { choosePrice, createPriceInput, createPriceResult, type PriceInput } from '../../decision/price.ts';
 import { pricePropensity } from '../../decision/price-propensity.ts';
 
+const NOON = 1_781_092_800_000;
+
 function inputOf(overrides: Partial<PriceInput>): PriceInput {
-  const state = new Float64Array(DEMAND_SLOTS);
-  setDemandPrior(state, 0);
+  const [row, state] = [new Float64Array(EVIDENCE_SLOTS), new Float64Array(DEMAND_SLOTS)];
   for (let n = 0; n < 60; n++) {
-    learnQuote(state, 0, 9_900 + 70 * n, 12_900);
-    if (n % 5 === 0) learnPurchase(state, 0, 9_900 + 70 * n, 12_900, 1);
+    addQuote(row, 0, 9_900 + 70 * n, 12_900, NOON);
+    if (n % 5 === 0) addSale(row, 0, 9_900 + 70 * n, 12_900, 1, NOON);
   }
+  fitDemand(row, 0, dayOf(NOON), 60, state, 0);
   return {
     ...createPriceInput(),
     state,

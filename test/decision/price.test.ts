@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { DEMAND_SLOTS, learnPurchase, learnQuote, setDemandPrior } from '../../decision/demand-model.ts';
+import { addQuote, addSale, dayOf, EVIDENCE_SLOTS } from '../../decision/demand-evidence.ts';
+import { fitDemand } from '../../decision/demand-fit.ts';
+import { DEMAND_SLOTS } from '../../decision/demand-model.ts';
 import {
   boundPrice,
   choosePrice,
@@ -12,10 +14,12 @@ import {
 } from '../../decision/price.ts';
 import { drawUniform } from '../../decision/random.ts';
 
+const NOON = 1_781_092_800_000;
+
 /** The sample catalog's espresso. */
 function inputOf(overrides: Partial<PriceInput> = {}): PriceInput {
   const state = new Float64Array(DEMAND_SLOTS);
-  setDemandPrior(state, 0);
+  fitDemand(new Float64Array(EVIDENCE_SLOTS), 0, 0, 60, state, 0);
   return {
     ...createPriceInput(),
     state,
@@ -401,14 +405,16 @@ describe('Thompson pricing on a known stationary demand', () => {
     let best = 0;
     for (let price = 5_500; price <= 20_000; price += 100) best = Math.max(best, margin(price));
     let earned = 0;
+    const row = new Float64Array(EVIDENCE_SLOTS);
     for (let step = 0; step < quotes; step++) {
       input.seed1 = step;
       choosePrice(input, out);
       const price = out.priceMinor;
       earned += margin(price);
-      learnQuote(input.state, 0, price, 12_900);
+      addQuote(row, 0, price, 12_900, NOON);
       const sales = salesOf(rate * (price / 12_900) ** -elasticity, seed, step);
-      if (sales > 0) learnPurchase(input.state, 0, price, 12_900, sales);
+      if (sales > 0) addSale(row, 0, price, 12_900, sales, NOON);
+      fitDemand(row, 0, dayOf(NOON), 60, input.state, 0);
     }
     return earned / quotes / best;
   }

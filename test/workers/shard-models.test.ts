@@ -1,7 +1,8 @@
 /** What a shard has learnt: snapshots that are copies, signals where they belong. Between shards: learning-exchange.test.ts. */
 import { describe, expect, it } from 'vitest';
+import { TILT_SLOTS } from '../../decision/hour-tilt.ts';
 import { RESPONSE_MODEL_BYTES } from '../../decision/response-model.ts';
-import { type SendTimeInput, TILT_SLOTS, WEEK_SLOTS } from '../../decision/send-time.ts';
+import { type SendTimeInput, WEEK_SLOTS } from '../../decision/send-time.ts';
 import { createPriceMemory, PriceTable } from '../../workers/price-table.ts';
 import { type ModelState, ShardModels } from '../../workers/shard-models.ts';
 import { OneShard, ZONES } from '../actors/one-shard.ts';

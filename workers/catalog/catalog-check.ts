@@ -330,6 +330,7 @@ function checkProduct(path: DocumentPath, product: RawMap, skus: readonly (strin
     sink.find([...path, 'floorMinor'], `floor ${floor} is below the cost ${cost}: every sale at it would lose money`);
   if (list < floor || list > ceiling)
     sink.find([...path, 'listMinor'], `list price ${list} is outside floor ${floor} to ceiling ${ceiling}`);
+  checkDuration([...path, 'memory'], product.memory, sink);
   const sellBy = textOf(product.sellBy);
   if (sellBy !== null && INSTANT_PATTERN.test(sellBy) && parseInstantMillis(sellBy) === null)
     sink.find([...path, 'sellBy'], `${JSON.stringify(sellBy)} is no day of the calendar`);

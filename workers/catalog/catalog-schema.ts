@@ -106,6 +106,7 @@ const product = z.strictObject({
   listCap: z.boolean().optional().describe('Never above the list price'),
   changeBasisPointsMax: z.int().min(0).max(10_000).optional().describe('Per hour'),
   referenceBasisPointsMax: z.int().min(0).max(10_000).optional().describe('Above what people remember having paid'),
+  memory: duration.optional().describe('After which what was learnt of demand counts half'),
   stock: z
     .int()
     .min(0)

@@ -50,6 +50,7 @@ export interface CatalogSource {
   readonly retentions: ReadonlyMap<number, EventRetention>;
 }
 
+const DAY_MILLIS = 86_400_000;
 /** What holds when the file does not say. */
 const CATALOG_DEFAULTS = {
   strategy: 'thompson',
@@ -62,6 +63,8 @@ const CATALOG_DEFAULTS = {
   waitingLossPerDay: 0.05,
   lever: 1,
   capOn: 'decision',
+  /** Of what was learnt of a product's demand. */
+  memory: '60d',
 } as const;
 
 /**
@@ -158,6 +161,7 @@ function compileProduct(
     isCappedAtList: product.listCap ?? false,
     changeBasisPointsMax: product.changeBasisPointsMax ?? null,
     referenceBasisPointsMax: product.referenceBasisPointsMax ?? null,
+    memoryDays: sound(parseDurationMillis(product.memory ?? CATALOG_DEFAULTS.memory)) / DAY_MILLIS,
     stock: product.stock ?? null,
     sellByEpochMillis: product.sellBy === undefined ? null : sound(parseInstantMillis(product.sellBy)),
     salvageMinor: product.salvageMinor ?? 0,

@@ -32,7 +32,7 @@ import type { PartKeys } from '../../decision/part-register.ts';
 import type { ModelState } from '../shard-models.ts';
 
 const MAGIC = Buffer.from('OPMODEL\n');
-const VERSION = 5;
+const VERSION = 6;
 const HEADER_BYTES = 40;
 const HEADER_SUM_AT = 32;
 /** Snapshots of earlier starts that are kept; each is at most a few megabytes. */

@@ -1,8 +1,9 @@
 /** Policies in a small market: nobody beats who knows the truth, a run is its seed, and ours learns. */
 import { describe, expect, it } from 'vitest';
 import { Agenda } from '../../../bench/market/agenda.ts';
+import { informedTimes } from '../../../bench/market/informed-times.ts';
 import { type Question, rowsOf, runQuestion } from '../../../bench/market/market-questions.ts';
-import { runActions, runPrices, runTimes, total } from '../../../bench/market/market-run.ts';
+import { type Ledger, runActions, runPrices, runTimes, total } from '../../../bench/market/market-run.ts';
 import { estimate, regret, tableText } from '../../../bench/market/market-table.ts';
 import { ourActions, ourPlans, ourPrices, ourTimes } from '../../../bench/market/our-policies.ts';
 import {
@@ -54,6 +55,19 @@ describe('market run', () => {
     const factorAt = (at: number): number => world.hourFactor(9, 0, world.localHourOfWeek(9, at));
     const best = factorAt(oracle.choose({ person: 9, index: 0, nowEpochMillis }));
     for (const at of candidateInstants(nowEpochMillis)) expect(factorAt(at)).toBeLessThanOrEqual(best);
+  });
+
+  it('times: who knows how rhythms are drawn is between ours and the oracle, better later than at first', () => {
+    const world = new World({ ...SMALL, people: 120, days: 90 });
+    const oracle = oracleTimes(world);
+    const share = ({ earned, best }: Ledger, from = 0): number => total(earned, from) / total(best, from);
+    const [informed, exploring, ours] = [informedTimes(world, 0), informedTimes(world), ourTimes(world)].map((policy) =>
+      runTimes(world, policy, oracle),
+    ) as [Ledger, Ledger, Ledger]; // three policies, three ledgers
+    expect(share(ours)).toBeLessThan(share(exploring));
+    expect(share(exploring)).toBeLessThan(share(informed));
+    expect(share(informed)).toBeLessThan(1);
+    expect(share(informed, 60)).toBeGreaterThan(share(informed));
   });
 
   it('times: a policy that sends in the past or later than a day is a bug and throws', () => {

@@ -361,6 +361,18 @@ const SLIPS: readonly (readonly [string, string, string, readonly string[]])[] =
     ['27:61 products[0].sellBy: there is no stock to sell by then: give the stock, or leave sellBy out'],
   ],
   [
+    'a memory longer than ten years',
+    'stock: 500',
+    'stock: 500, memory: 600w',
+    ['27:60 products[0].memory: "600w" is longer than ten years'],
+  ],
+  [
+    'a memory that is no duration',
+    'stock: 500',
+    'stock: 500, memory: forever',
+    ['27:60 products[0].memory: must be a duration such as 90s, 15m, 24h, 7d or 8w, got text "forever"'],
+  ],
+  [
     'salvage without sell-by',
     'stock: 500',
     'stock: 500, salvageMinor: 5',
