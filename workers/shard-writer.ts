@@ -17,7 +17,7 @@ import { monotonicMicros, monotonicMillis } from './clock.ts';
 import { COUNTER, HISTOGRAM, type MetricsWriter } from './metrics-layout.ts';
 import { type Checkpoint, writeCheckpoint } from './recovery.ts';
 import type { SharedLedger } from './shared-ledger.ts';
-import type { LmdbStore } from './store/lmdb-store.ts';
+import type { ShardStore } from './store/shard-store.ts';
 
 /** Decisions are on disk within about this time (design: 10 ms). */
 const WRITE_BEHIND_MILLIS = 8;
@@ -37,7 +37,7 @@ const RECORDS_A_COMMIT_WHEN_STOPPING = 4_096;
 const RETRY_MILLIS = 1_000;
 
 export interface ShardWriterOptions {
-  readonly store: LmdbStore;
+  readonly store: ShardStore;
   readonly runtime: ActorRuntime;
   readonly ledger: SharedLedger;
   readonly metrics: MetricsWriter;
@@ -64,7 +64,7 @@ interface Cycle {
 export class ShardWriter {
   isReadOnly = false;
   readonly #options: ShardWriterOptions;
-  readonly #store: LmdbStore;
+  readonly #store: ShardStore;
   readonly #gate = new OutputGate(GATE_DEPTH_MAX);
   #isScheduled = false;
   /** Commits that have not settled. */

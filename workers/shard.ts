@@ -38,7 +38,7 @@ import { RequestRunner, type TraceSettings } from './request-runner.ts';
 import { ShardModels, TEACHING } from './shard-models.ts';
 import { ShardWriter } from './shard-writer.ts';
 import { type LedgerSubject, moveOwn, type SharedLedger } from './shared-ledger.ts';
-import type { LmdbStore } from './store/lmdb-store.ts';
+import type { ShardStore } from './store/shard-store.ts';
 import type { TraceRecord } from './trace-record.ts';
 
 /** What is learnt is with all shards within three steps (see the rounds of the exchange) and one batch: 250 ms. */
@@ -55,7 +55,7 @@ export interface ShardOptions {
   readonly shard: number;
   readonly shards: number;
   readonly epoch: number;
-  readonly store: LmdbStore;
+  readonly store: ShardStore;
   readonly catalog: Catalog;
   readonly catalogText: string;
   readonly secret: NodeSecret;
@@ -94,7 +94,7 @@ export class Shard {
   readonly writer: ShardWriter;
   readonly requests: RequestRunner;
   readonly #options: ShardOptions;
-  readonly #store: LmdbStore;
+  readonly #store: ShardStore;
   readonly #metrics: MetricsWriter;
   readonly #decideTurn: DecideTurn;
   readonly #exchange: LearningExchange;

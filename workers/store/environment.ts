@@ -127,6 +127,9 @@ export class StoreDatabase {
   }
 }
 
+/** A database as the store uses it: LMDB's here, one in memory in the simulation. */
+export type StoreTable = Pick<StoreDatabase, keyof StoreDatabase>;
+
 interface DatabaseStats {
   readonly pageSize: number;
   readonly treeBranchPageCount: number;
@@ -140,11 +143,11 @@ function range(start: Uint8Array, end: Uint8Array | undefined, limit: number) {
 
 export class StoreEnvironment {
   readonly path: string;
-  readonly records: StoreDatabase;
-  readonly cold: StoreDatabase;
-  readonly journal: StoreDatabase;
-  readonly meta: StoreDatabase;
-  readonly models: StoreDatabase;
+  readonly records: StoreTable;
+  readonly cold: StoreTable;
+  readonly journal: StoreTable;
+  readonly meta: StoreTable;
+  readonly models: StoreTable;
   readonly #root: RootHandle;
   readonly #commitTimeoutMillis: number;
   readonly #reserveBytes: number;
@@ -294,6 +297,12 @@ export class StoreEnvironment {
     return new StoreError(STORE_ERROR.DISK_FULL, message, { path: this.path, cause });
   }
 }
+
+/** An environment as the store uses it; `get` of its tables checks the seal, `pairs` hands it out. */
+export type StoreDisk = Pick<
+  StoreEnvironment,
+  'write' | 'refreshReads' | 'sizeBytes' | 'close' | (typeof DATABASE)[keyof typeof DATABASE]
+>;
 
 const BINARY = { encoding: 'binary', keyEncoding: 'binary', cache: false, compression: false } as const;
 
