@@ -29,7 +29,16 @@ import { stockSubject } from './ports.ts';
 import { ProfileIndex } from './profile-index.ts';
 import { ProfileRecord } from './profile-record.ts';
 import { ProfileScope } from './profile-scope.ts';
-import { FIELD, LEASE, LEASE_FLAG, LEASE_STATE, RECORD_MARKER } from './record-layout.ts';
+import {
+  FIELD,
+  LEASE,
+  LEASE_BYTES,
+  LEASE_FLAG,
+  LEASE_STATE,
+  migrateRecord,
+  RECORD_MARKER,
+  storedLeasesStart,
+} from './record-layout.ts';
 import { type Chunk, NO_HANDLE, RECORD_BYTES_MAX, Slab } from './slab.ts';
 import { type JournalBatch, type JournalPosition, STORE_KEY_BYTES, type Store } from './store.ts';
 
@@ -607,15 +616,21 @@ export class ActorRuntime implements EffectContext {
 
   /** Leases of stored records that are not in memory, after a start: `bytes` is one stored record. */
   watchStored(bytes: Uint8Array): void {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-    const expiresAt = view.getFloat64(FIELD.nextLeaseExpiry, true);
-    if (expiresAt === Number.POSITIVE_INFINITY) return;
-    this.wheel.add(
-      expiresAt,
-      view.getUint8(FIELD.partition),
-      view.getUint32(FIELD.hashLow, true),
-      view.getUint32(FIELD.hashHigh, true),
-    );
+    const record = migrateRecord(bytes);
+    const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
+    const count = view.getUint16(FIELD.leaseCount, true);
+    const start = storedLeasesStart(record);
+    for (let lease = start; lease < start + count * LEASE_BYTES; lease += LEASE_BYTES) {
+      const flags = view.getUint8(lease + LEASE.flags);
+      const isOpen = view.getUint8(lease + LEASE.state) === LEASE_STATE.open;
+      if ((flags & (isOpen ? HOLDING : LEASE_FLAG.holdsStock)) === 0) continue;
+      this.wheel.add(
+        view.getFloat64(lease + LEASE.expiresAt, true),
+        view.getUint8(FIELD.partition),
+        view.getUint32(FIELD.hashLow, true),
+        view.getUint32(FIELD.hashHigh, true),
+      );
+    }
   }
 
   /** Number of leases of the bound record that hold something. */

@@ -148,12 +148,18 @@ const HEADER_BYTES_V0 = 144;
 /** Bytes that a record in today's layout has, by the counts in its header. */
 function lengthOf(bytes: Uint8Array): number {
   return (
+    storedLeasesStart(bytes) +
+    u16At(bytes, FIELD.leaseCount) * LEASE_BYTES +
+    u16At(bytes, FIELD.messageCount) * MESSAGE_BYTES
+  );
+}
+/** Where the leases of a stored record of today's layout begin. */
+export function storedLeasesStart(bytes: Uint8Array): number {
+  return (
     HEADER_BYTES +
     (bytes[FIELD.traitCount] as number) * TRAIT_BYTES +
     u16At(bytes, FIELD.momentCount) * MOMENT_BYTES +
-    u16At(bytes, FIELD.quoteCount) * QUOTE_BYTES +
-    u16At(bytes, FIELD.leaseCount) * LEASE_BYTES +
-    u16At(bytes, FIELD.messageCount) * MESSAGE_BYTES
+    u16At(bytes, FIELD.quoteCount) * QUOTE_BYTES
   );
 }
 function u16At(bytes: Uint8Array, at: number): number {
