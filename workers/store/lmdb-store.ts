@@ -310,6 +310,8 @@ export class LmdbStore implements ShardStore {
     this.#environment.refreshReads();
     for (const batch of this.#pending) batch.reject(error);
     this.#pending.length = 0;
+    // What was put since stands on what is lost: a reader must not meet it.
+    this.#dropOpen();
   }
 
   async #tryRecovery(): Promise<boolean> {
