@@ -135,11 +135,13 @@ export class ShardWriter {
     const store = this.#store;
     if (this.#cycle === null && store.openBatchBytes === 0 && this.#isCycleDue()) this.#beginCycle();
     const isCheckpoint = this.#writeRecords();
-    const batch = store.openBatch;
     const bytes = store.openBatchBytes;
     const startMicros = monotonicMicros();
     this.#unsettled++;
-    store.commit().then(
+    const settled = store.commit();
+    // A batch with nothing in it stays open, and what comes into it is not on disk when this settles.
+    const batch = store.openBatch - 1;
+    settled.then(
       () => {
         this.#unsettled--;
         this.#committedBatch = batch;

@@ -264,6 +264,41 @@ describe('shard', () => {
     expect(ledger.freeAmount(second.shard.runtime.index.catalog.actions[0]?.hash ?? 0)).toBe(100_000 - 10);
   });
 
+  it('a repeated event: is not acknowledged before the first one is on disk, after a commit of nothing', async () => {
+    const lmdb = LmdbStore.open({ path: temporaryFolder(), epoch: 1, stream: 0 });
+    const held: (() => void)[] = [];
+    let isHolding = false;
+    const store = new Proxy(lmdb, {
+      get: (target, name) => {
+        const value: unknown = Reflect.get(target, name, target);
+        if (typeof value !== 'function') return value;
+        const bound = value.bind(target) as (...words: unknown[]) => unknown; // a method of the store
+        if (name !== 'commit' || !isHolding) return bound;
+        return async () => {
+          await bound();
+          await new Promise<void>((resolve) => held.push(resolve));
+        };
+      },
+    });
+    const { asker, shard } = start(store);
+    await asker.ask({ op: 'track', profile: 'ann', event: 'view' });
+    // Nothing is open: it settles at once, and says nothing of the batch to come.
+    shard.writer.commit();
+    await new Promise(setImmediate);
+    isHolding = true;
+    const view = { op: 'track', profile: 'ann', event: 'view', messageId: 'm' };
+    expect(await asker.ask({ ...view, durability: 'applied' })).toMatchObject({ duplicate: false });
+    shard.writer.commit();
+    const repeated = asker.send(view);
+    await new Promise(setImmediate);
+    expect(asker.answers.has(repeated)).toBe(false);
+    isHolding = false;
+    await vi.waitFor(() => {
+      for (const settle of held.splice(0)) settle();
+      expect(asker.answers.get(repeated)).toMatchObject({ ok: true, duplicate: true });
+    });
+  });
+
   it('overload: more than is served is refused with 1505, every request has one answer, and then all is well', async () => {
     const { asker } = start(new MemoryStore(new MemoryDisk(), 1, 0));
     const codes = (): Plain[] => [...asker.answers.values()].map(({ ok, code }) => (ok === true ? 0 : (code ?? null)));
