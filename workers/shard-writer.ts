@@ -63,6 +63,7 @@ interface Cycle {
 
 export class ShardWriter {
   isReadOnly = false;
+  #isStopping = false;
   readonly #options: ShardWriterOptions;
   readonly #store: ShardStore;
   readonly #gate = new OutputGate(GATE_DEPTH_MAX);
@@ -201,7 +202,8 @@ export class ShardWriter {
   // ── failure ────────────────────────────────────────────────────────────────────────────────────
 
   #break(error: unknown): void {
-    if (this.isReadOnly) return;
+    // Who stops reads nothing back: the store may be closed by the time it could.
+    if (this.isReadOnly || this.#isStopping) return;
     this.isReadOnly = true;
     this.#options.metrics.add(COUNTER.commitFailures, 1);
     this.#cycle = null;
@@ -213,7 +215,7 @@ export class ShardWriter {
 
   async #tryAgain(): Promise<void> {
     const isWriting = await this.#store.recover();
-    if (!isWriting || !this.isReadOnly) return;
+    if (!isWriting || !this.isReadOnly || this.#isStopping) return;
     clearInterval(this.#retry);
     this.#options.reload();
     this.isReadOnly = false;
@@ -227,6 +229,7 @@ export class ShardWriter {
    * checkpoint is on disk; if not, the journal has it all, and the next start reads it from there. Never rejects.
    */
   async stop(): Promise<boolean> {
+    this.#isStopping = true;
     clearInterval(this.#timer);
     clearInterval(this.#retry);
     let isWritten = false;

@@ -289,7 +289,7 @@ export class Shard {
    * not much longer: a start reads it from there, learnt from or not.
    */
   takeSnapshot(): ModelSnapshot | null {
-    if (this.writer.isReadOnly) return null;
+    if (this.writer.isReadOnly || this.#isStopping) return null;
     if (this.#store.openBatchBytes > 0) this.writer.commit();
     this.#exchangeNow();
     const { epoch, shards } = this.#options;
@@ -312,6 +312,8 @@ export class Shard {
 
   /** All shards of this epoch have a checkpoint: from now on a start begins there. Called on shard 0. */
   adoptBase(): void {
+    // Who stops makes its own last checkpoint, and the store may be closed.
+    if (this.#isStopping) return;
     writeBase(this.#store, { epoch: this.#options.epoch, streams: this.#options.shards });
     this.writer.commitSoon();
   }

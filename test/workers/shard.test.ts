@@ -299,6 +299,34 @@ describe('shard', () => {
     });
   });
 
+  it('stop: while a write is being tried again, nothing is read back from the closed store', async () => {
+    const store = new MemoryStore(new MemoryDisk(), 1, 0);
+    const { asker, shard, told } = start(store);
+    let answerTry: (isWriting: boolean) => void = () => {};
+    store.recover = () =>
+      new Promise((resolve) => {
+        answerTry = resolve;
+      });
+    const tries = vi.spyOn(store, 'recover');
+    store.failure = new Error('store: the disk is full, on purpose');
+    await asker.ask({ op: 'track', profile: 'ann', event: 'view' });
+    await vi.waitFor(() => expect(tries).toHaveBeenCalled(), { timeout: 5_000 });
+    await stopped(shard);
+    const reads = vi.spyOn(store, 'scanJournal');
+    answerTry(true);
+    await new Promise(setImmediate);
+    expect(reads).not.toHaveBeenCalled();
+    expect(told.readOnly).toEqual([true]);
+  });
+
+  it('stop: what the main thread still asks for is passed over', async () => {
+    const { shard, asker } = start(LmdbStore.open({ path: temporaryFolder(), epoch: 1, stream: 0 }));
+    await asker.ask({ op: 'track', profile: 'ann', event: 'view' });
+    await stopped(shard);
+    expect(() => shard.adoptBase()).not.toThrow();
+    expect(shard.takeSnapshot()).toBeNull();
+  });
+
   it('overload: more than is served is refused with 1505, every request has one answer, and then all is well', async () => {
     const { asker } = start(new MemoryStore(new MemoryDisk(), 1, 0));
     const codes = (): Plain[] => [...asker.answers.values()].map(({ ok, code }) => (ok === true ? 0 : (code ?? null)));
