@@ -323,6 +323,8 @@ export class Shard {
     this.runtime.dropAll();
     this.models.load(this.#options.snapshot?.state, this.models.parts.keys);
     this.recover();
+    // The wheel was emptied too, and the journal names the leases since the last checkpoint only.
+    this.#watchStoredLeases();
   }
 
   // ── time ───────────────────────────────────────────────────────────────────────────────────────
@@ -339,7 +341,7 @@ export class Shard {
     this.publishMetrics();
   }
 
-  /** Leases of records that are only on disk: looked through a slice at a time after the start. */
+  /** Leases of records that are only on disk: looked through a slice at a time, whenever memory was read from there. */
   #watchStoredLeases(): void {
     let from: Uint8Array | undefined = new Uint8Array(STORE_KEY_BYTES);
     const step = (): void => {

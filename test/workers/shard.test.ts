@@ -327,6 +327,23 @@ describe('shard', () => {
     expect(shard.takeSnapshot()).toBeNull();
   });
 
+  it('a failed write: leases of records that no journal entry names are watched again', async () => {
+    const store = new MemoryStore(new MemoryDisk(), 1, 0);
+    const { asker, shard, told } = start(store);
+    await asker.ask({ op: 'decide', profile: 'ann', slot: 'home', durability: 'committed' });
+    expect(shard.runtime.wheel.pending).toBe(1);
+    // As after a checkpoint and a trim: the lease stands in the record alone.
+    shard.runtime.beginCycle();
+    shard.runtime.writeRecords(10);
+    store.commitNow();
+    store.disk.journal.clear();
+    store.failure = new Error('store: the disk is full, on purpose');
+    await asker.ask({ op: 'track', profile: 'bob', event: 'view' });
+    store.failure = null;
+    await vi.waitFor(() => expect(told.readOnly).toEqual([true, false]), { timeout: 5_000 });
+    await vi.waitFor(() => expect(shard.runtime.wheel.pending).toBeGreaterThan(0), { timeout: 5_000 });
+  });
+
   it('overload: more than is served is refused with 1505, every request has one answer, and then all is well', async () => {
     const { asker } = start(new MemoryStore(new MemoryDisk(), 1, 0));
     const codes = (): Plain[] => [...asker.answers.values()].map(({ ok, code }) => (ok === true ? 0 : (code ?? null)));
