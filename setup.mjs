@@ -23,7 +23,7 @@ const [script, ...words] = process.argv.slice(isQuiet ? 3 : 2);
 const [nodeMajor, nodeMinor] = process.versions.node.split('.').map(Number);
 const marker = join(root, 'node_modules', '.opportune-install');
 const buildInfo = join(root, 'dist', '.tsbuildinfo');
-const sourceFolders = ['proto', 'decision', 'actors', 'workers', 'server', 'client', 'bench'];
+const sourceFolders = ['proto', 'decision', 'actors', 'workers', 'server', 'client', 'bench', 'test/sim'];
 
 if (nodeMajor < 20 || (nodeMajor === 20 && nodeMinor < 19)) {
   fail(
