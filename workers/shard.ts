@@ -39,6 +39,7 @@ import { ShardModels, TEACHING } from './shard-models.ts';
 import { ShardWriter } from './shard-writer.ts';
 import { type LedgerSubject, moveOwn, type SharedLedger } from './shared-ledger.ts';
 import type { ShardStore } from './store/shard-store.ts';
+import { StoreError } from './store/store-error.ts';
 import type { TraceRecord } from './trace-record.ts';
 
 /** What is learnt is with all shards within three steps (see the rounds of the exchange) and one batch: 250 ms. */
@@ -305,9 +306,16 @@ export class Shard {
 
   /** Drops the oldest part of the journal beyond `keepBytes`, as far as no recovery can need it. */
   async trimJournal(keepBytes: number): Promise<number> {
+    if (this.#isStopping) return 0;
     const base = readBase(this.#store);
     if (base === undefined || this.writer.isReadOnly) return 0;
-    return this.#store.trimJournal({ keepBytes, before: basePositions(this.#store, base) });
+    try {
+      return await this.#store.trimJournal({ keepBytes, before: basePositions(this.#store, base) });
+    } catch (error) {
+      // A full disk is met and told by the writer; the journal is trimmed another time.
+      if (error instanceof StoreError && error.isRetryable) return 0;
+      throw error;
+    }
   }
 
   /** All shards of this epoch have a checkpoint: from now on a start begins there. Called on shard 0. */

@@ -16,6 +16,7 @@ import type { Responder } from '../../workers/responder.ts';
 import { Shard } from '../../workers/shard.ts';
 import { createLedgerMemory, dealSlots, SharedLedger } from '../../workers/shared-ledger.ts';
 import { LmdbStore } from '../../workers/store/lmdb-store.ts';
+import { STORE_ERROR, StoreError } from '../../workers/store/store-error.ts';
 import { MemoryDisk, MemoryStore } from '../actors/memory-store.ts';
 import { SECRET_BYTES, ZONES } from '../actors/one-shard.ts';
 import { catalogText } from '../actors/test-catalog.ts';
@@ -325,6 +326,19 @@ describe('shard', () => {
     await stopped(shard);
     expect(() => shard.adoptBase()).not.toThrow();
     expect(shard.takeSnapshot()).toBeNull();
+  });
+
+  it('trim: a write that the full disk refuses ends it, and not the worker', async () => {
+    const store = new MemoryStore(new MemoryDisk(), 1, 0);
+    const { shard } = start(store);
+    shard.adoptBase();
+    store.commitNow();
+    const full = new StoreError(STORE_ERROR.DISK_FULL, 'the disk is full, on purpose');
+    const bug = new TypeError('a bug of ours');
+    const fails = vi.fn<() => Promise<number>>().mockRejectedValueOnce(full).mockRejectedValueOnce(bug);
+    Object.assign(store, { trimJournal: fails });
+    expect(await shard.trimJournal(0)).toBe(0);
+    await expect(shard.trimJournal(0)).rejects.toBe(bug);
   });
 
   it('a failed write: leases of records that no journal entry names are watched again', async () => {
