@@ -131,7 +131,8 @@ export class ShardWriter {
 
   /** Closes the open batch and has it written. */
   commit(): void {
-    if (this.isReadOnly) return;
+    // One that was asked for before the stop comes too late: the stop writes everything.
+    if (this.isReadOnly || this.#isStopping) return;
     const { metrics } = this.#options;
     const store = this.#store;
     if (this.#cycle === null && store.openBatchBytes === 0 && this.#isCycleDue()) this.#beginCycle();

@@ -326,6 +326,9 @@ describe('shard', () => {
     await stopped(shard);
     expect(() => shard.adoptBase()).not.toThrow();
     expect(shard.takeSnapshot()).toBeNull();
+    const commits = vi.spyOn(shard.runtime.store, 'commit');
+    shard.writer.commit();
+    expect(commits).not.toHaveBeenCalled();
   });
 
   it('trim: a write that the full disk refuses ends it, and not the worker', async () => {
