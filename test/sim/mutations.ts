@@ -126,10 +126,4 @@ export const MUTATIONS: readonly Mutation[] = [
     find: '  const p = (1 - epsilon) * probability + (epsilon * places) / count;',
     replace: '  const p = (1 - epsilon) * probability + epsilon * places;',
   },
-  {
-    name: 'a request overtakes those that wait',
-    file: 'workers/request-runner.ts',
-    find: '    if (this.#mailboxes.depth === 0 && this.#pass.hasTime(arrivedMicros, this.#delay.isOverloaded)) {',
-    replace: '    if (this.#mailboxes.depth !== 1 && this.#pass.hasTime(arrivedMicros, this.#delay.isOverloaded)) {',
-  },
 ];

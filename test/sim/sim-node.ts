@@ -283,7 +283,14 @@ export class SimNode {
 
   /** After `stop`: nothing of the old workers may happen any more. */
   forget(): void {
-    for (const worker of this.workers) if (worker !== undefined) this.#end(worker);
+    const owners = new Set<number>();
+    for (const worker of this.workers) {
+      if (worker === undefined) continue;
+      owners.add(worker.owner);
+      this.#end(worker);
+    }
+    // A write that was never confirmed may be under way still: it ends with the process, one way or the other.
+    this.#disk.crash((owner) => owners.has(owner));
   }
 
   // ── what the main thread asks for now and then ─────────────────────────────────────────────────
