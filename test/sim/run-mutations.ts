@@ -14,7 +14,7 @@ import { MUTATIONS, type Mutation } from './mutations.ts';
 const { values } = parseArgs({
   options: {
     seed: { type: 'string', default: '1' },
-    steps: { type: 'string', default: '400000' },
+    steps: { type: 'string', default: '800000' },
     only: { type: 'string', default: '' },
   },
 });
