@@ -32,6 +32,7 @@ const sourceFolders = [
   'client',
   'bench',
   'test/fuzz',
+  'test/sim',
   'test/supply-chain',
 ];
 

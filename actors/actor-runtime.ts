@@ -31,13 +31,13 @@ import { ProfileRecord } from './profile-record.ts';
 import { ProfileScope } from './profile-scope.ts';
 import {
   FIELD,
-  LAYOUT_VERSION,
   LEASE,
   LEASE_BYTES,
   LEASE_FLAG,
   LEASE_STATE,
-  leasesStartOf,
+  migrateRecord,
   RECORD_MARKER,
+  storedLeasesStart,
 } from './record-layout.ts';
 import { SealedTrait, type TraitSealer } from './sealed-trait.ts';
 import { type Chunk, NO_HANDLE, RECORD_BYTES_MAX, Slab } from './slab.ts';
@@ -666,17 +666,20 @@ export class ActorRuntime implements EffectContext {
 
   /** Leases of stored records that are not in memory, after a start: `bytes` is one stored record. */
   watchStored(bytes: Uint8Array): void {
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const record = migrateRecord(bytes);
+    const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
     const partition = view.getUint8(FIELD.partition);
     const low = view.getUint32(FIELD.hashLow, true);
     const high = view.getUint32(FIELD.hashHigh, true);
-    const expiresAt = view.getFloat64(FIELD.nextLeaseExpiry, true);
-    if (expiresAt !== Number.POSITIVE_INFINITY) this.wheel.add(expiresAt, partition, low, high);
-    // Bytes of an older layout know of no trial that ripens.
-    if (view.getUint16(FIELD.version, true) !== LAYOUT_VERSION) return;
-    let lease = leasesStartOf(view);
+    const count = view.getUint16(FIELD.leaseCount, true);
+    const start = storedLeasesStart(record);
     let last = -1;
-    for (let left = view.getUint16(FIELD.leaseCount, true); left > 0; left--, lease += LEASE_BYTES) {
+    for (let lease = start; lease < start + count * LEASE_BYTES; lease += LEASE_BYTES) {
+      const flags = view.getUint8(lease + LEASE.flags);
+      const isOpen = view.getUint8(lease + LEASE.state) === LEASE_STATE.open;
+      if ((flags & (isOpen ? HOLDING : LEASE_FLAG.holdsStock)) !== 0)
+        this.wheel.add(view.getFloat64(lease + LEASE.expiresAt, true), partition, low, high);
+      // A trial that ripens: one hint a decision.
       const decisionSeq = view.getUint32(lease + LEASE.decisionSeq, true);
       if (view.getUint8(lease + LEASE.owed) === 0 || decisionSeq === last) continue;
       last = decisionSeq;

@@ -154,21 +154,18 @@ const HEADER_BYTES_V0 = 144;
 /** Bytes that a record in today's layout has, by the counts in its header. */
 function lengthOf(bytes: Uint8Array): number {
   return (
-    HEADER_BYTES +
-    (bytes[FIELD.traitCount] as number) * TRAIT_BYTES +
-    u16At(bytes, FIELD.momentCount) * MOMENT_BYTES +
-    u16At(bytes, FIELD.quoteCount) * QUOTE_BYTES +
+    storedLeasesStart(bytes) +
     u16At(bytes, FIELD.leaseCount) * LEASE_BYTES +
     u16At(bytes, FIELD.messageCount) * MESSAGE_BYTES
   );
 }
-/** Where the leases of a stored record in today's layout begin. */
-export function leasesStartOf(view: DataView): number {
+/** Where the leases of a stored record of today's layout begin. */
+export function storedLeasesStart(bytes: Uint8Array): number {
   return (
     HEADER_BYTES +
-    view.getUint8(FIELD.traitCount) * TRAIT_BYTES +
-    view.getUint16(FIELD.momentCount, true) * MOMENT_BYTES +
-    view.getUint16(FIELD.quoteCount, true) * QUOTE_BYTES
+    (bytes[FIELD.traitCount] as number) * TRAIT_BYTES +
+    u16At(bytes, FIELD.momentCount) * MOMENT_BYTES +
+    u16At(bytes, FIELD.quoteCount) * QUOTE_BYTES
   );
 }
 function u16At(bytes: Uint8Array, at: number): number {

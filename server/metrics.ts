@@ -44,6 +44,7 @@ import {
 } from '../workers/metrics-layout.ts';
 import { isReady, type NodeStatus } from './node-status.ts';
 import type { MetricsExport } from './otel-environment.ts';
+import { residentMemoryBytes } from './resident-memory.ts';
 
 const SCOPE = 'opportune';
 const BOUNDS_SECONDS = BUCKET_MICROS.map((micros) => micros / 1e6);
@@ -258,16 +259,4 @@ function histogramData(info: MetricInfo, dataPoints: HistogramMetricData['dataPo
 function toHrTime(epochMillisValue: number): HrTime {
   const seconds = Math.floor(epochMillisValue / 1000);
   return [seconds, Math.round((epochMillisValue - seconds * 1000) * 1e6)];
-}
-
-let lastResidentBytes = 0;
-
-/** Reading it opens a file; without a descriptor left the value is the one before. */
-function residentMemoryBytes(): number {
-  try {
-    lastResidentBytes = process.memoryUsage.rss();
-  } catch {
-    // As said above.
-  }
-  return lastResidentBytes;
 }

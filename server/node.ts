@@ -40,6 +40,7 @@ import { NodeWatch } from './node-watch.ts';
 import { OperatorError } from './operator-error.ts';
 import { type OtelSettings, readOtelEnvironment } from './otel-environment.ts';
 import { packageVersion } from './package-version.ts';
+import { residentMemoryBytes } from './resident-memory.ts';
 import type { ShardCrew } from './shard-crew.ts';
 import { partitionsOf } from './shard-map.ts';
 import type { FromShard, ShardThreadData, ToShard } from './shard-messages.ts';
@@ -457,7 +458,7 @@ class Node implements RunningNode {
       metrics: new MetricsReader(this.#tenants[0]?.metricsBuffers ?? []), // of the default tenant, which is always there
       stuckSeconds,
       memoryBytesMax: memoryMegabytes * 1024 * 1024,
-      residentBytes: () => process.memoryUsage.rss(),
+      residentBytes: residentMemoryBytes,
       isAtWork: (shard) => this.#shards[shard]?.state === 'ready' && !this.#isStopping,
       onStuck: (shard) => this.#endStuck(shard),
       onMemory: (isFull, residentBytes) => {

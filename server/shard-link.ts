@@ -12,7 +12,6 @@
  * answers everything that waits with UNAVAILABLE: it may or may not have been done.
  */
 import { strict as assert } from 'node:assert';
-import type { MessagePort } from 'node:worker_threads';
 import { MailboxLine } from '../actors/mailbox.ts';
 import { LIMITS } from '../proto/limits.ts';
 import { OP } from '../proto/messages.ts';
@@ -58,7 +57,14 @@ interface Large {
   readonly tag: number;
   readonly bytes: Uint8Array;
 }
-type LinkMessage = typeof WAKE | Ring | Large;
+export type LinkMessage = typeof WAKE | Ring | Large;
+
+/** The port between two workers, as a link uses it: a `MessagePort`, or the simulation's. */
+export interface LinkPort {
+  on(event: 'message', listener: (message: LinkMessage) => void): unknown;
+  postMessage(message: LinkMessage): void;
+  close(): void;
+}
 
 /** Who waits for an answer from the other worker. */
 export interface ForwardOrigin {
@@ -92,7 +98,7 @@ interface Kept {
 }
 
 export class ShardLink {
-  readonly #port: MessagePort;
+  readonly #port: LinkPort;
   readonly #host: LinkHost;
   readonly #writer: RingWriter;
   #reader: RingReader | null = null;
@@ -129,7 +135,7 @@ export class ShardLink {
   #isWakeScheduled = false;
   #isClosed = false;
 
-  constructor(port: MessagePort, host: LinkHost) {
+  constructor(port: LinkPort, host: LinkHost) {
     this.#port = port;
     this.#host = host;
     this.#responders = host.tenants.map(() => this.#respondersOf(ANONYMOUS.principal.id));

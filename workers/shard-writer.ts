@@ -17,7 +17,7 @@ import { monotonicMicros, monotonicMillis } from './clock.ts';
 import { COUNTER, HISTOGRAM, type MetricsWriter } from './metrics-layout.ts';
 import { type Checkpoint, writeCheckpoint } from './recovery.ts';
 import type { SharedLedger } from './shared-ledger.ts';
-import type { LmdbStore } from './store/lmdb-store.ts';
+import type { ShardStore } from './store/shard-store.ts';
 
 /** Decisions are on disk within about this time (design: 10 ms). */
 const WRITE_BEHIND_MILLIS = 8;
@@ -37,7 +37,7 @@ const RECORDS_A_COMMIT_WHEN_STOPPING = 4_096;
 const RETRY_MILLIS = 1_000;
 
 export interface ShardWriterOptions {
-  readonly store: LmdbStore;
+  readonly store: ShardStore;
   readonly runtime: ActorRuntime;
   readonly ledger: SharedLedger;
   readonly metrics: MetricsWriter;
@@ -63,8 +63,9 @@ interface Cycle {
 
 export class ShardWriter {
   isReadOnly = false;
+  #isStopping = false;
   readonly #options: ShardWriterOptions;
-  readonly #store: LmdbStore;
+  readonly #store: ShardStore;
   readonly #gate = new OutputGate(GATE_DEPTH_MAX);
   #isScheduled = false;
   /** Commits that have not settled. */
@@ -130,16 +131,19 @@ export class ShardWriter {
 
   /** Closes the open batch and has it written. */
   commit(): void {
-    if (this.isReadOnly) return;
+    // One that was asked for before the stop comes too late: the stop writes everything.
+    if (this.isReadOnly || this.#isStopping) return;
     const { metrics } = this.#options;
     const store = this.#store;
     if (this.#cycle === null && store.openBatchBytes === 0 && this.#isCycleDue()) this.#beginCycle();
     const isCheckpoint = this.#writeRecords();
-    const batch = store.openBatch;
     const bytes = store.openBatchBytes;
     const startMicros = monotonicMicros();
     this.#unsettled++;
-    store.commit().then(
+    const settled = store.commit();
+    // A batch with nothing in it stays open, and what comes into it is not on disk when this settles.
+    const batch = store.openBatch - 1;
+    settled.then(
       () => {
         this.#unsettled--;
         this.#committedBatch = batch;
@@ -199,7 +203,8 @@ export class ShardWriter {
   // ── failure ────────────────────────────────────────────────────────────────────────────────────
 
   #break(error: unknown): void {
-    if (this.isReadOnly) return;
+    // Who stops reads nothing back: the store may be closed by the time it could.
+    if (this.isReadOnly || this.#isStopping) return;
     this.isReadOnly = true;
     this.#options.metrics.add(COUNTER.commitFailures, 1);
     this.#cycle = null;
@@ -211,7 +216,7 @@ export class ShardWriter {
 
   async #tryAgain(): Promise<void> {
     const isWriting = await this.#store.recover();
-    if (!isWriting || !this.isReadOnly) return;
+    if (!isWriting || !this.isReadOnly || this.#isStopping) return;
     clearInterval(this.#retry);
     this.#options.reload();
     this.isReadOnly = false;
@@ -225,6 +230,7 @@ export class ShardWriter {
    * checkpoint is on disk; if not, the journal has it all, and the next start reads it from there. Never rejects.
    */
   async stop(): Promise<boolean> {
+    this.#isStopping = true;
     clearInterval(this.#timer);
     clearInterval(this.#retry);
     let isWritten = false;

@@ -44,7 +44,8 @@ import { RequestRunner, type TraceSettings } from './request-runner.ts';
 import { ShardModels, TEACHING } from './shard-models.ts';
 import { ShardWriter } from './shard-writer.ts';
 import { type LedgerSubject, moveOwn, type SharedLedger } from './shared-ledger.ts';
-import type { LmdbStore } from './store/lmdb-store.ts';
+import type { ShardStore } from './store/shard-store.ts';
+import { StoreError } from './store/store-error.ts';
 import type { TraceRecord } from './trace-record.ts';
 
 /** What is learnt is with all shards within three steps (see the rounds of the exchange) and one batch: 250 ms. */
@@ -63,7 +64,7 @@ export interface ShardOptions {
   readonly shard: number;
   readonly shards: number;
   readonly epoch: number;
-  readonly store: LmdbStore;
+  readonly store: ShardStore;
   readonly catalog: Catalog;
   readonly catalogText: string;
   readonly secret: NodeSecret;
@@ -107,7 +108,7 @@ export class Shard {
   readonly writer: ShardWriter;
   readonly requests: RequestRunner;
   readonly #options: ShardOptions;
-  readonly #store: LmdbStore;
+  readonly #store: ShardStore;
   readonly #metrics: MetricsWriter;
   readonly #decideTurn: DecideTurn;
   readonly #exchange: LearningExchange;
@@ -313,7 +314,7 @@ export class Shard {
    * not much longer: a start reads it from there, learnt from or not.
    */
   takeSnapshot(): ModelSnapshot | null {
-    if (this.writer.isReadOnly) return null;
+    if (this.writer.isReadOnly || this.#isStopping) return null;
     if (this.#store.openBatchBytes > 0) this.writer.commit();
     this.#exchangeNow();
     const { epoch, shards } = this.#options;
@@ -329,13 +330,22 @@ export class Shard {
 
   /** Drops the oldest part of the journal beyond `keepBytes`, as far as no recovery can need it. */
   async trimJournal(keepBytes: number): Promise<number> {
+    if (this.#isStopping) return 0;
     const base = readBase(this.#store);
     if (base === undefined || this.writer.isReadOnly) return 0;
-    return this.#store.trimJournal({ keepBytes, before: basePositions(this.#store, base) });
+    try {
+      return await this.#store.trimJournal({ keepBytes, before: basePositions(this.#store, base) });
+    } catch (error) {
+      // A full disk is met and told by the writer; the journal is trimmed another time.
+      if (error instanceof StoreError && error.isRetryable) return 0;
+      throw error;
+    }
   }
 
   /** All shards of this epoch have a checkpoint: from now on a start begins there. Called on shard 0. */
   adoptBase(): void {
+    // Who stops makes its own last checkpoint, and the store may be closed.
+    if (this.#isStopping) return;
     writeBase(this.#store, { epoch: this.#options.epoch, streams: this.#options.shards });
     this.writer.commitSoon();
   }
@@ -345,6 +355,8 @@ export class Shard {
     this.runtime.dropAll();
     this.models.load(this.#options.snapshot?.state, this.models.parts.keys);
     this.recover();
+    // The wheel was emptied too, and the journal names the leases since the last checkpoint only.
+    this.#watchStoredLeases();
   }
 
   // ── time ───────────────────────────────────────────────────────────────────────────────────────
@@ -362,7 +374,7 @@ export class Shard {
     this.publishMetrics();
   }
 
-  /** Leases of records that are only on disk: looked through a slice at a time after the start. */
+  /** Leases of records that are only on disk: looked through a slice at a time, whenever memory was read from there. */
   #watchStoredLeases(): void {
     let from: Uint8Array | undefined = new Uint8Array(STORE_KEY_BYTES);
     const step = (): void => {

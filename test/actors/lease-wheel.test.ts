@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { LeaseWheel } from '../../actors/lease-wheel.ts';
+import { OneShard } from './one-shard.ts';
+import { catalogText, NOON } from './test-catalog.ts';
 
 const START = 1_800_000_000_000;
 type Step = { readonly add: number | null; readonly move: number; readonly limit: number };
@@ -68,5 +70,27 @@ describe('lease wheel', () => {
     const visits: number[] = [];
     wheel.advance(START + 10_000, 10, (partition) => visits.push(partition));
     expect(visits).toEqual([2]);
+  });
+});
+
+describe('stored leases', () => {
+  it('watchStored: each lease of a record ends in its time, though nobody asks for the person after the start', () => {
+    const text = catalogText({
+      leaseMillis: 10_000,
+      actions: '{ key: a, channels: [app], valueMinor: 90, costMinor: 10, budgetMinor: 20 }',
+    });
+    const before = new OneShard({ catalog: text });
+    before.decide({ profile: 'ann', wantMask: 1 }, NOON);
+    before.decide({ profile: 'ann', wantMask: 1 }, NOON + 4_000);
+    before.store.commitNow();
+    before.checkpoint();
+    const after = before.recovered();
+    const budget = after.runtime.index.catalog.actions[0]?.hash ?? 0;
+    for (const record of after.disk.records.values()) after.runtime.watchStored(record);
+    const freeAt = (now: number): number => {
+      after.runtime.advanceTimers(now, 100);
+      return after.ledger.freeAmount(budget);
+    };
+    expect([NOON + 9_000, NOON + 11_001, NOON + 15_001].map(freeAt)).toEqual([0, 10, 20]);
   });
 });

@@ -7,6 +7,7 @@ import { type ResolvedConfig, resolveConfig } from '../../server/config.ts';
 import { chainFolder, readChain } from '../../workers/audit/audit-files.ts';
 import { AuditLog } from '../../workers/audit/audit-log.ts';
 import { deriveAuditKey } from '../../workers/audit/audit-record.ts';
+import { LAYOUT_VERSION } from '../../workers/store/data-folder.ts';
 import { temporaryFolder } from './running-node.ts';
 
 const SECRET = new Uint8Array(32).fill(5);
@@ -17,7 +18,7 @@ const EVENT = { kind: 'access', detail: { command: 'log' } } as const;
 async function folderOfNode(): Promise<ResolvedConfig> {
   const data = join(temporaryFolder('command-audit'), 'data');
   mkdirSync(data);
-  writeFileSync(join(data, 'format'), 'opportune data folder, layout 1\n');
+  writeFileSync(join(data, 'format'), `opportune data folder, layout ${LAYOUT_VERSION}\n`);
   writeFileSync(join(data, 'secret'), SECRET);
   const log = await AuditLog.open({ dataFolder: data, chain: 'node', key: KEY });
   log.append({ kind: 'start', actor: 'local', atEpochMillis: 1 });

@@ -16,6 +16,7 @@ import type { Responder } from '../../workers/responder.ts';
 import { Shard } from '../../workers/shard.ts';
 import { createLedgerMemory, dealSlots, SharedLedger } from '../../workers/shared-ledger.ts';
 import { LmdbStore } from '../../workers/store/lmdb-store.ts';
+import { STORE_ERROR, StoreError } from '../../workers/store/store-error.ts';
 import { MemoryDisk, MemoryStore } from '../actors/memory-store.ts';
 import { SECRET_BYTES, ZONES } from '../actors/one-shard.ts';
 import { COFFEE, catalogText } from '../actors/test-catalog.ts';
@@ -338,6 +339,102 @@ describe('shard', () => {
     expect(await asker.ask({ op: 'decide', profile: 'ann', slot: 'home', deadlineMillis: 5_000 })).toMatchObject({
       fallback: false,
     });
+  });
+
+  it('a repeated event: is not acknowledged before the first one is on disk, after a commit of nothing', async () => {
+    const lmdb = LmdbStore.open({ path: temporaryFolder(), epoch: 1, stream: 0 });
+    const held: (() => void)[] = [];
+    let isHolding = false;
+    const store = new Proxy(lmdb, {
+      get: (target, name) => {
+        const value: unknown = Reflect.get(target, name, target);
+        if (typeof value !== 'function') return value;
+        const bound = value.bind(target) as (...words: unknown[]) => unknown; // a method of the store
+        if (name !== 'commit' || !isHolding) return bound;
+        return async () => {
+          await bound();
+          await new Promise<void>((resolve) => held.push(resolve));
+        };
+      },
+    });
+    const { asker, shard } = start(store);
+    await asker.ask({ op: 'track', profile: 'ann', event: 'view' });
+    // Nothing is open: it settles at once, and says nothing of the batch to come.
+    shard.writer.commit();
+    await new Promise(setImmediate);
+    isHolding = true;
+    const view = { op: 'track', profile: 'ann', event: 'view', messageId: 'm' };
+    expect(await asker.ask({ ...view, durability: 'applied' })).toMatchObject({ duplicate: false });
+    shard.writer.commit();
+    const repeated = asker.send(view);
+    await new Promise(setImmediate);
+    expect(asker.answers.has(repeated)).toBe(false);
+    isHolding = false;
+    await vi.waitFor(() => {
+      for (const settle of held.splice(0)) settle();
+      expect(asker.answers.get(repeated)).toMatchObject({ ok: true, duplicate: true });
+    });
+  });
+
+  it('stop: while a write is being tried again, nothing is read back from the closed store', async () => {
+    const store = new MemoryStore(new MemoryDisk(), 1, 0);
+    const { asker, shard, told } = start(store);
+    let answerTry: (isWriting: boolean) => void = () => {};
+    store.recover = () =>
+      new Promise((resolve) => {
+        answerTry = resolve;
+      });
+    const tries = vi.spyOn(store, 'recover');
+    store.failure = new Error('store: the disk is full, on purpose');
+    await asker.ask({ op: 'track', profile: 'ann', event: 'view' });
+    await vi.waitFor(() => expect(tries).toHaveBeenCalled(), { timeout: 5_000 });
+    await stopped(shard);
+    const reads = vi.spyOn(store, 'scanJournal');
+    answerTry(true);
+    await new Promise(setImmediate);
+    expect(reads).not.toHaveBeenCalled();
+    expect(told.readOnly).toEqual([true]);
+  });
+
+  it('stop: what the main thread still asks for is passed over', async () => {
+    const { shard, asker } = start(LmdbStore.open({ path: temporaryFolder(), epoch: 1, stream: 0 }));
+    await asker.ask({ op: 'track', profile: 'ann', event: 'view' });
+    await stopped(shard);
+    expect(() => shard.adoptBase()).not.toThrow();
+    expect(shard.takeSnapshot()).toBeNull();
+    const commits = vi.spyOn(shard.runtime.store, 'commit');
+    shard.writer.commit();
+    expect(commits).not.toHaveBeenCalled();
+  });
+
+  it('trim: a write that the full disk refuses ends it, and not the worker', async () => {
+    const store = new MemoryStore(new MemoryDisk(), 1, 0);
+    const { shard } = start(store);
+    shard.adoptBase();
+    store.commitNow();
+    const full = new StoreError(STORE_ERROR.DISK_FULL, 'the disk is full, on purpose');
+    const bug = new TypeError('a bug of ours');
+    const fails = vi.fn<() => Promise<number>>().mockRejectedValueOnce(full).mockRejectedValueOnce(bug);
+    Object.assign(store, { trimJournal: fails });
+    expect(await shard.trimJournal(0)).toBe(0);
+    await expect(shard.trimJournal(0)).rejects.toBe(bug);
+  });
+
+  it('a failed write: leases of records that no journal entry names are watched again', async () => {
+    const store = new MemoryStore(new MemoryDisk(), 1, 0);
+    const { asker, shard, told } = start(store);
+    await asker.ask({ op: 'decide', profile: 'ann', slot: 'home', durability: 'committed' });
+    expect(shard.runtime.wheel.pending).toBe(1);
+    // As after a checkpoint and a trim: the lease stands in the record alone.
+    shard.runtime.beginCycle();
+    shard.runtime.writeRecords(10);
+    store.commitNow();
+    store.disk.journal.clear();
+    store.failure = new Error('store: the disk is full, on purpose');
+    await asker.ask({ op: 'track', profile: 'bob', event: 'view' });
+    store.failure = null;
+    await vi.waitFor(() => expect(told.readOnly).toEqual([true, false]), { timeout: 5_000 });
+    await vi.waitFor(() => expect(shard.runtime.wheel.pending).toBeGreaterThan(0), { timeout: 5_000 });
   });
 
   it('overload: more than is served is refused with 1505, every request has one answer, and then all is well', async () => {

@@ -15,7 +15,7 @@ import { Effect, MARK_TYPE_MIN } from '../../actors/effect.ts';
 import { FIELD, RECORD_MARKER } from '../../actors/record-layout.ts';
 import { type JournalPosition, STORE_KEY_BYTES } from '../../actors/store.ts';
 import { basePositions, isAfter, readBase, readCheckpoint } from '../recovery.ts';
-import { type StoreDatabase, StoreEnvironment } from '../store/environment.ts';
+import { StoreEnvironment, type StoreTable } from '../store/environment.ts';
 import { decodeJournalKey, JournalCoverage } from '../store/journal-key.ts';
 import { journalBatches } from '../store/journal-scan.ts';
 import { checkSeal } from '../store/sealed-value.ts';
@@ -119,7 +119,7 @@ class StoreVerifier {
 
   // ── values ─────────────────────────────────────────────────────────────────────────────────────
 
-  #checkValues(database: StoreDatabase): void {
+  #checkValues(database: StoreTable): void {
     const expected = database.entryCount();
     let count = 0;
     let from: Uint8Array = KEY_ORDER_START;

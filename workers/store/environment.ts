@@ -133,6 +133,9 @@ export class StoreDatabase {
   }
 }
 
+/** A database as the store uses it: LMDB's here, one in memory in the simulation. */
+export type StoreTable = Pick<StoreDatabase, keyof StoreDatabase>;
+
 interface DatabaseStats {
   readonly entryCount: number;
   readonly pageSize: number;
@@ -147,11 +150,11 @@ function range(start: Uint8Array, end: Uint8Array | undefined, limit: number) {
 
 export class StoreEnvironment {
   readonly path: string;
-  readonly records: StoreDatabase;
-  readonly cold: StoreDatabase;
-  readonly journal: StoreDatabase;
-  readonly meta: StoreDatabase;
-  readonly models: StoreDatabase;
+  readonly records: StoreTable;
+  readonly cold: StoreTable;
+  readonly journal: StoreTable;
+  readonly meta: StoreTable;
+  readonly models: StoreTable;
   readonly #root: RootHandle;
   readonly #commitTimeoutMillis: number;
   readonly #reserveBytes: number;
@@ -331,6 +334,11 @@ function damagedFileError(path: string, cause: unknown): StoreError {
     'Check the disk and restore the data folder from a backup (opportune restore).';
   return new StoreError(STORE_ERROR.CORRUPT, message, { path, cause });
 }
+/** An environment as the store uses it; `get` of its tables checks the seal, `pairs` hands it out. */
+export type StoreDisk = Pick<
+  StoreEnvironment,
+  'write' | 'refreshReads' | 'sizeBytes' | 'close' | (typeof DATABASE)[keyof typeof DATABASE]
+>;
 
 const BINARY = { encoding: 'binary', keyEncoding: 'binary', cache: false, compression: false } as const;
 

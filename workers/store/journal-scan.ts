@@ -10,7 +10,7 @@
  * is full, the last one never is, so a missing piece shows.
  */
 import type { JournalBatch, JournalPosition } from '../../actors/store.ts';
-import type { StoreDatabase, StoredPair } from './environment.ts';
+import type { StoredPair, StoreTable } from './environment.ts';
 import {
   BATCH_MAX,
   decodeJournalKey,
@@ -31,7 +31,7 @@ const CHUNK_PIECES = 64;
  * The batches that `from` covers (see JournalCoverage), by epoch, then stream, then batch. Each batch's
  * bytes belong to the caller. Throws StoreError `CORRUPT` at a damaged batch, having yielded those before it.
  */
-export function* journalBatches(journal: StoreDatabase, from: readonly JournalPosition[]): Generator<JournalBatch> {
+export function* journalBatches(journal: StoreTable, from: readonly JournalPosition[]): Generator<JournalBatch> {
   const coverage = new JournalCoverage(from);
   const start = encodeJournalKey(coverage.epochMin, 0, 0, 0);
   const groups = storedBatches(journal, start, (position) => {
@@ -43,7 +43,7 @@ export function* journalBatches(journal: StoreDatabase, from: readonly JournalPo
 }
 
 /** The keys of the oldest batches that `from` does not cover, whole batches, about `limit` keys. */
-export function uncoveredKeys(journal: StoreDatabase, from: readonly JournalPosition[], limit: number): Uint8Array[] {
+export function uncoveredKeys(journal: StoreTable, from: readonly JournalPosition[], limit: number): Uint8Array[] {
   const coverage = new JournalCoverage(from);
   const found: Uint8Array[] = [];
   const groups = storedBatches(journal, encodeJournalKey(0, 0, 0, 0), (position) =>
@@ -57,13 +57,13 @@ export function uncoveredKeys(journal: StoreDatabase, from: readonly JournalPosi
 }
 
 /** One batch, or undefined where there is none. Throws StoreError `CORRUPT`. */
-export function readBatch(journal: StoreDatabase, position: JournalPosition): Uint8Array | undefined {
+export function readBatch(journal: StoreTable, position: JournalPosition): Uint8Array | undefined {
   const pieces = piecesOf(journal, position);
   return pieces.length === 0 ? undefined : join(journal, pieces);
 }
 
 /** The number of the last batch of a stream, or 0. */
-export function lastBatchOf(journal: StoreDatabase, epoch: number, stream: number): number {
+export function lastBatchOf(journal: StoreTable, epoch: number, stream: number): number {
   const first = encodeJournalKey(epoch, stream, 0, 0);
   const key = journal.lastKey(first, encodeJournalKey(epoch, stream, BATCH_MAX, PIECE_MAX));
   return key === undefined ? 0 : (decodeJournalKey(key)?.batch ?? 0);
@@ -78,7 +78,7 @@ interface StoredBatch extends JournalPosition {
  * wanted and otherwise the key to go on from, which must be greater than the batch's first.
  */
 function* storedBatches(
-  journal: StoreDatabase,
+  journal: StoreTable,
   start: Uint8Array,
   skip: (position: JournalPosition) => Uint8Array | undefined,
 ): Generator<StoredBatch> {
@@ -111,13 +111,13 @@ function* storedBatches(
   }
 }
 
-function piecesOf(journal: StoreDatabase, position: JournalPosition): StoredPair[] {
+function piecesOf(journal: StoreTable, position: JournalPosition): StoredPair[] {
   const first = encodeJournalKey(position.epoch, position.stream, position.batch, 0);
   return journal.pairs(first, keyAfterBatch(position), PIECE_MAX + 1);
 }
 
 /** The bytes of a batch from all its pieces. Throws StoreError `CORRUPT` for a damaged or missing one. */
-function join(journal: StoreDatabase, pieces: readonly StoredPair[]): Uint8Array {
+function join(journal: StoreTable, pieces: readonly StoredPair[]): Uint8Array {
   let size = 0;
   for (const [index, { key, sealed }] of pieces.entries()) {
     const length = checkSeal(sealed, journal.name, key);

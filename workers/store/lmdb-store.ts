@@ -12,13 +12,14 @@
  * After a failed write everything uncommitted is lost by design: waiting commits reject, new ones reject
  * at once, reads fall back to what is on disk, until `recover` succeeds. Batch numbers are never reused.
  */
-import { type JournalBatch, type JournalPosition, STORE_KEY_BYTES, type Store } from '../../actors/store.ts';
-import type { DatabaseName, StoreDatabase } from './environment.ts';
+import { type JournalBatch, type JournalPosition, STORE_KEY_BYTES } from '../../actors/store.ts';
+import type { DatabaseName, StoreDisk, StoreTable } from './environment.ts';
 import { type EnvironmentOptions, StoreEnvironment, VALUE_BYTES_MAX } from './environment.ts';
 import { BATCH_MAX, EPOCH_MAX, STREAM_MAX } from './journal-key.ts';
 import { journalBatches, lastBatchOf, readBatch, uncoveredKeys } from './journal-scan.ts';
 import { PendingBatch } from './pending-batch.ts';
 import { checkSeal, SEAL_BYTES, sealedCopy } from './sealed-value.ts';
+import type { ShardStore, TrimOptions } from './shard-store.ts';
 import { STORE_ERROR, StoreError } from './store-error.ts';
 
 /** Waiting batches share one transaction up to this size, so that a backlog cannot make one endless write. */
@@ -31,7 +32,8 @@ const TRIM_CHUNK_PIECES = 256;
 const PROBE_BYTES = 64 * 1024;
 const PROBE_NAME = Buffer.from('store.probe');
 
-export interface LmdbStoreOptions extends Omit<EnvironmentOptions, 'isReadOnly'> {
+/** Which stream of the journal a store writes. */
+export interface StreamOptions {
   /** Counts starts of the node: what `claimEpoch` returned. 1 to 2^32 - 1. */
   readonly epoch: number;
   /** This writer's own stream of the journal, 0 to 65,535. No two open stores of an epoch may share one. */
@@ -43,17 +45,12 @@ export interface LmdbStoreOptions extends Omit<EnvironmentOptions, 'isReadOnly'>
   readonly openBatchMin?: number;
 }
 
-export interface TrimOptions {
-  /** Stop once the journal uses no more than this many bytes of pages. */
-  readonly keepBytes: number;
-  /** Only batches that `scanJournal(before)` would not visit are removed: pass the checkpoints in force. */
-  readonly before: readonly JournalPosition[];
-}
+export type LmdbStoreOptions = Omit<EnvironmentOptions, 'isReadOnly'> & StreamOptions;
 
-export class LmdbStore implements Store {
+export class LmdbStore implements ShardStore {
   readonly epoch: number;
   readonly stream: number;
-  readonly #environment: StoreEnvironment;
+  readonly #environment: StoreDisk;
   #open = new PendingBatch();
   /** Closed and not settled, oldest first. */
   readonly #pending: PendingBatch[] = [];
@@ -65,20 +62,23 @@ export class LmdbStore implements Store {
 
   /** Opens the store in this thread. Throws StoreError `OPEN_FAILED`. Blocks for a few file operations. */
   static open(options: LmdbStoreOptions): LmdbStore {
-    return new LmdbStore(options);
+    assertStream(options);
+    return new LmdbStore(StoreEnvironment.open(options), options);
   }
 
-  private constructor(options: LmdbStoreOptions) {
-    assertRange('epoch', options.epoch, 1, EPOCH_MAX);
-    assertRange('stream', options.stream, 0, STREAM_MAX);
+  /** The same store on another disk, which it closes in the end: the simulation's, in memory. */
+  static on(disk: StoreDisk, options: StreamOptions): LmdbStore {
+    assertStream(options);
+    return new LmdbStore(disk, options);
+  }
+
+  private constructor(disk: StoreDisk, options: StreamOptions) {
     this.epoch = options.epoch;
     this.stream = options.stream;
-    this.#environment = StoreEnvironment.open(options);
+    this.#environment = disk;
     const next = lastBatchOf(this.#environment.journal, options.epoch, options.stream) + 1;
-    const least = options.openBatchMin ?? 1;
-    assertRange('openBatchMin', least, 1, BATCH_MAX);
     // A smaller number would overwrite a committed batch.
-    this.#open.number = Math.max(next, least);
+    this.#open.number = Math.max(next, options.openBatchMin ?? 1);
   }
 
   get openBatch(): number {
@@ -310,6 +310,8 @@ export class LmdbStore implements Store {
     this.#environment.refreshReads();
     for (const batch of this.#pending) batch.reject(error);
     this.#pending.length = 0;
+    // What was put since stands on what is lost: a reader must not meet it.
+    this.#dropOpen();
   }
 
   async #tryRecovery(): Promise<boolean> {
@@ -352,7 +354,7 @@ export class LmdbStore implements Store {
     this.#open.putNamed(database, name, sealedCopy(bytes));
   }
 
-  #getNamed(database: StoreDatabase, name: string): Uint8Array | undefined {
+  #getNamed(database: StoreTable, name: string): Uint8Array | undefined {
     this.#assertOpen();
     assertRange('length of a name in bytes', Buffer.byteLength(name), 1, NAME_BYTES_MAX);
     let sealed = this.#open.getNamed(database.name, name);
@@ -373,6 +375,12 @@ export class LmdbStore implements Store {
       throw new RangeError(`a store key has ${STORE_KEY_BYTES} bytes, this one has ${key.length}`);
     }
   }
+}
+
+function assertStream({ epoch, stream, openBatchMin = 1 }: StreamOptions): void {
+  assertRange('epoch', epoch, 1, EPOCH_MAX);
+  assertRange('stream', stream, 0, STREAM_MAX);
+  assertRange('openBatchMin', openBatchMin, 1, BATCH_MAX);
 }
 
 function closedError(): StoreError {

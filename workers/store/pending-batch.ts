@@ -7,7 +7,7 @@
  *   open ──commit──▶ queued ──▶ writing ──▶ settled (kept for reuse, unless the write failed:
  *                                            LMDB may then still read from the buffers)
  */
-import type { DatabaseName, StoreEnvironment } from './environment.ts';
+import type { DatabaseName, StoreDisk } from './environment.ts';
 import { DATABASE } from './environment.ts';
 import { encodeJournalKey } from './journal-key.ts';
 import { PIECE_BYTES } from './journal-scan.ts';
@@ -78,7 +78,7 @@ export class PendingBatch {
   }
 
   /** Hands everything to LMDB. Only inside `StoreEnvironment.write`; the batch must not change afterwards. */
-  writeInto(environment: StoreEnvironment, epoch: number, stream: number): void {
+  writeInto(environment: StoreDisk, epoch: number, stream: number): void {
     if (this.#journalUsed > 0) this.#writeJournal(environment, epoch, stream);
     this.records.forEachSealed((key, sealed) => environment.records.put(key, sealed));
     this.cold.forEachSealed((key, sealed) => environment.cold.put(key, sealed));
@@ -87,7 +87,7 @@ export class PendingBatch {
   }
 
   /** In pieces of a page each, the last one never full; copied once more to make room for the seals. */
-  #writeJournal(environment: StoreEnvironment, epoch: number, stream: number): void {
+  #writeJournal(environment: StoreDisk, epoch: number, stream: number): void {
     const pieceCount = this.#pieceCount;
     const sealedBytes = this.#journalUsed + pieceCount * SEAL_BYTES;
     if (this.#sealed.length < sealedBytes) this.#sealed = new Uint8Array(new ArrayBuffer(this.#journal.length * 2));

@@ -218,6 +218,19 @@ test('open: refuses a first batch number that would overwrite a committed one', 
   expect(openStore(path, { openBatchMin: 9 }).openBatch).toBe(9);
 });
 
+test('a failed write: what was put after it is not read either', async () => {
+  const path = join(temporaryFolder(), 'store');
+  await openStore(path).close();
+  const key = new Uint8Array(11).fill(3);
+  const store = openStore(path, { reserveBytes: 2 ** 52 });
+  append(store, 'one');
+  const failing = store.commit();
+  store.putCold(key, textBytes('told by a turn that will be refused'));
+  await expect(failing).rejects.toMatchObject({ code: 'DISK_FULL' });
+  expect(store.getCold(key)).toBeUndefined();
+  expect(store.openBatchBytes).toBe(0);
+});
+
 test('open: throws OPEN_FAILED with the path when a file is in the way', () => {
   const path = '/proc/version/store';
   expect(() => openStore(path)).toThrow(expect.objectContaining({ code: 'OPEN_FAILED', path }));

@@ -1,0 +1,379 @@
+/**
+ * The checker beside the node: what every entry and every answer promised, in a model of its own, and whether that
+ * still holds after each step. It sees three things: each journal entry as it is appended, which batches reached the
+ * disk, and each answer as a client gets it. After a crash or a failed write it folds what is on disk again and holds
+ * the workers' memory against it.
+ *
+ *   appended ─▸ ModelProfile.apply ─▸ caps, quotes, refusals, once, sequence      answers ─▸ promises of each reply
+ *   landed   ─▸ on disk since step n                                              readBack ─▸ fold again, compare
+ *
+ * The first violation is kept and nothing is thrown: the production code would catch it.
+ */
+import { keyHash } from '../../actors/key-hash.ts';
+import { stockSubject } from '../../actors/ports.ts';
+import { LEASE } from '../../actors/record-layout.ts';
+import { partitionOfKey } from '../../proto/partition.ts';
+import { LEDGER_SLOTS } from '../../workers/shared-ledger.ts';
+import { type DecisionEntry, type JournalEntry, type JournalledBatch, readEntry } from './journal-entry.ts';
+import { INVARIANT, type Invariant, type ModelLease, ModelProfile, SUBJECT_COUNT } from './model-profile.ts';
+import { SIM_SUBJECTS } from './sim-catalog.ts';
+import { SIM_SECRET, type SimNode, type SimWorker } from './sim-node.ts';
+import type { SimTime } from './sim-time.ts';
+
+export interface Violation {
+  readonly invariant: Invariant;
+  readonly message: string;
+  readonly step: number;
+}
+
+/** How a message was sent: for the order of a profile. */
+export interface SentMessage {
+  connection: number;
+  index: number;
+  attempts: number;
+}
+
+/** A person, the log of what was journalled about them, and what clients were told for good. */
+export interface Person {
+  readonly key: string;
+  model: ModelProfile;
+  log: JournalEntry[];
+  /** The largest state sequence that a client was told is on disk. */
+  committedSeq: number;
+  /** The last step in which something of this person's was lost, as the journal allows. */
+  rollbackStep: number;
+  /** By connection: index of the last message applied that was sent once. */
+  readonly lastSent: Map<number, number>;
+}
+
+const KIND_OF_STATE = ['', 'open', 'confirmed', 'released', 'expired'] as const;
+/** A lease may stand this long beyond its end while the node is up, on both clocks. */
+const LEASE_GRACE_MILLIS = 2_500;
+/** Quadrature of two probabilities. */
+const PROPENSITY_TOLERANCE = 1e-4;
+
+export class SimChecker {
+  violation: Violation | null = null;
+  step = 0;
+  readonly people: readonly Person[];
+  /** By message. */
+  readonly sent = new Map<number, SentMessage>();
+  /** Since when all workers are up and can write, and the wall clock did not jump; micros. */
+  calmSinceMicros = 0;
+  entriesChecked = 0;
+  answersChecked = 0;
+  propensitySumsChecked = 0;
+  readonly #time: SimTime;
+  readonly #byHash = new Map<number, Person>();
+  readonly #batches = new Map<string, JournalledBatch>();
+  #lastBatch: JournalledBatch | null = null;
+  readonly #held = new Float64Array(SUBJECT_COUNT);
+  readonly #spent = new Float64Array(SUBJECT_COUNT);
+  #isLedgerTouched = false;
+  /** By subject: see `#allowFor`. */
+  readonly #allowed: number[] = [];
+  /** Draws of one question in one step: for the sum of propensities. */
+  readonly #draws = new Map<string, Map<number, number>>();
+
+  constructor(time: SimTime, profileKeys: readonly string[]) {
+    this.#time = time;
+    const hash = new Uint32Array(3);
+    const encoder = new TextEncoder();
+    this.people = profileKeys.map((key) => {
+      const bytes = encoder.encode(key);
+      keyHash(bytes, 0, bytes.length, SIM_SECRET.hashSeeds, hash);
+      const model = new ModelProfile(key, partitionOfKey(key), hash[0] as number, hash[1] as number);
+      const person: Person = { key, model, log: [], committedSeq: 0, rollbackStep: -1, lastSent: new Map() };
+      this.#byHash.set(model.low, person);
+      return person;
+    });
+  }
+
+  readonly report = (invariant: Invariant, message: string): void => {
+    this.violation ??= { invariant, message, step: this.step };
+  };
+
+  // ── the journal ────────────────────────────────────────────────────────────────────────────────
+
+  appended(epoch: number, stream: number, number: number, bytes: Uint8Array, start: number): void {
+    const batch = this.#batchOf(epoch, stream, number);
+    const entry = readEntry(bytes, start, batch, this.step);
+    // Something may have been learnt between two draws.
+    if (entry?.type !== 'decision' && this.#draws.size > 0) this.#draws.clear();
+    if (entry === null) return;
+    const person = this.#byHash.get(entry.low);
+    if (person === undefined || person.model.high !== entry.high) {
+      this.report(INVARIANT.recovered, `an entry about a profile nobody asked for: ${entry.low}/${entry.high}`);
+      return;
+    }
+    this.entriesChecked++;
+    person.log.push(entry);
+    this.#fold(person, entry, this.report);
+    if (entry.type === 'event' && entry.message >= 0) this.#checkOrder(person, entry.message);
+    if (entry.type !== 'decision') return;
+    this.#checkDraw(person, entry);
+    if (entry.holdsStock) this.#checkStock(person);
+  }
+
+  #batchOf(epoch: number, stream: number, number: number): JournalledBatch {
+    const last = this.#lastBatch;
+    if (last !== null && last.number === number && last.stream === stream && last.epoch === epoch) return last;
+    const name = `${epoch}:${stream}:${number}`;
+    let batch = this.#batches.get(name);
+    if (batch === undefined) {
+      batch = { epoch, stream, number, isLanded: false, landedStep: Number.POSITIVE_INFINITY };
+      this.#batches.set(name, batch);
+    }
+    this.#lastBatch = batch;
+    return batch;
+  }
+
+  #fold(person: Person, entry: JournalEntry, report: typeof this.report): void {
+    const { model } = person;
+    this.#count(model, -1);
+    model.apply(entry, report);
+    this.#count(model, 1);
+    this.#isLedgerTouched = true;
+  }
+
+  #count(model: ModelProfile, sign: number): void {
+    for (let i = 0; i < SUBJECT_COUNT; i++) {
+      this.#held[i] = (this.#held[i] as number) + sign * (model.held[i] as number); // i < SUBJECT_COUNT
+      this.#spent[i] = (this.#spent[i] as number) + sign * (model.spent[i] as number); // likewise
+    }
+  }
+
+  landed(keys: readonly Uint8Array[]): void {
+    for (const key of keys) {
+      const view = new DataView(key.buffer, key.byteOffset, key.length);
+      const batch = this.#batchOf(view.getUint32(0), view.getUint16(4), view.getUint32(6));
+      if (batch.isLanded) continue;
+      batch.isLanded = true;
+      batch.landedStep = this.step;
+    }
+  }
+
+  /** What this stream had not on disk is gone for good. */
+  workerDied(epoch: number, stream: number): void {
+    this.#forgetLost((batch) => batch.epoch === epoch && batch.stream === stream);
+  }
+
+  #forgetLost(isOf: (batch: JournalledBatch) => boolean): void {
+    for (const person of this.people) {
+      const kept = person.log.filter(({ batch }) => batch.isLanded || !isOf(batch));
+      if (kept.length !== person.log.length) {
+        person.log = kept;
+        person.rollbackStep = this.step;
+      }
+    }
+    for (const [name, batch] of this.#batches) if (!batch.isLanded && isOf(batch)) this.#batches.delete(name);
+    this.#lastBatch = null;
+  }
+
+  /** The worker's memory was read from disk: fold what is on disk again, and compare. */
+  readBack(worker: SimWorker, node: SimNode): void {
+    if (!worker.isReadOnly) this.#forgetLost(({ epoch, stream }) => epoch === node.epoch && stream === worker.index);
+    for (const person of this.people) {
+      const before = person.model;
+      if (node.owners[before.partition] !== worker.index) continue;
+      const model = new ModelProfile(person.key, before.partition, before.low, before.high);
+      // What was said against an entry was said when it came.
+      for (const entry of person.log) if (entry.batch.isLanded) model.apply(entry, IGNORE);
+      this.#allowFor(before, worker.isReadOnly);
+      this.#count(before, -1);
+      this.#count(model, 1);
+      person.model = model;
+      person.lastSent.clear();
+      if (model.seq < before.seq) person.rollbackStep = this.step;
+      if (model.seq < person.committedSeq) {
+        this.report(
+          INVARIANT.acknowledged,
+          `${person.key}: a client saw ${person.committedSeq} committed, the disk has ${model.seq}`,
+        );
+      }
+    }
+    this.#isLedgerTouched = true;
+  }
+
+  /**
+   * What may be taken beyond a limit, as docs/SIMULATION.md says: budget that was given back, and taken by another
+   * worker, before the giving back was on disk; and what a write that failed had held, while it may still land.
+   */
+  #allowFor(before: ModelProfile, isReadOnly: boolean): void {
+    for (const { budgetMinor, action, sku, endedBy, stockFreedBy, holdsStock, state, entry } of before.leases) {
+      const mayLand = isReadOnly && !entry.batch.isLanded;
+      const isEndLost = (state === 'released' || state === 'expired') && endedBy !== null && !endedBy.batch.isLanded;
+      if (budgetMinor > 0 && (isEndLost || mayLand)) this.#allow(action, budgetMinor);
+      const isFreeingLost = stockFreedBy !== null && !stockFreedBy.batch.isLanded;
+      if (isFreeingLost || (holdsStock && mayLand)) this.#allow(stockSubject(sku), 1);
+    }
+  }
+
+  #allow(subject: number, amount: number): void {
+    const index = SIM_SUBJECTS.findIndex(({ subjectHash }) => subjectHash === subject);
+    this.#allowed[index] = (this.#allowed[index] ?? 0) + amount;
+  }
+
+  /** A unit is only promised while there is one. */
+  #checkStock(person: Person): void {
+    const index = SUBJECT_COUNT - 1;
+    const taken = (this.#held[index] as number) + (this.#spent[index] as number); // the last subject is the stock
+    const limit = (SIM_SUBJECTS[index]?.limit ?? 0) + (this.#allowed[index] ?? 0);
+    if (taken > limit) this.report(INVARIANT.limit, `${person.key}: unit ${taken} of a stock of ${limit} is promised`);
+  }
+
+  #checkOrder(person: Person, message: number): void {
+    const sent = this.sent.get(message);
+    if (sent === undefined || sent.attempts !== 1) return;
+    const last = person.lastSent.get(sent.connection) ?? -1;
+    if (sent.index < last) {
+      this.report(
+        INVARIANT.order,
+        `${person.key}: message ${sent.index} of connection ${sent.connection} comes after ${last}`,
+      );
+    }
+    person.lastSent.set(sent.connection, sent.index);
+  }
+
+  /** One question asked twice in one step, with nothing learnt between, shows two probabilities of one draw. */
+  #checkDraw(person: Person, entry: DecisionEntry): void {
+    const { allowedCount, wanted, chosen } = entry;
+    const [first] = chosen;
+    if (first === undefined) return;
+    if (allowedCount <= wanted) {
+      for (const one of chosen) {
+        if (one.propensity !== 1)
+          this.report(
+            INVARIANT.propensity,
+            `${person.key}: all ${allowedCount} are given, with propensity ${one.propensity}`,
+          );
+      }
+      return;
+    }
+    if (wanted !== 1 || allowedCount !== 2) return;
+    const question = `${person.key} ${entry.question}`;
+    let draws = this.#draws.get(question);
+    if (draws === undefined) {
+      draws = new Map();
+      this.#draws.set(question, draws);
+    }
+    draws.set(first.action, first.propensity);
+    if (draws.size < 2) return;
+    this.propensitySumsChecked++;
+    let sum = 0;
+    for (const propensity of draws.values()) sum += propensity;
+    if (Math.abs(sum - 1) > PROPENSITY_TOLERANCE) {
+      this.report(INVARIANT.propensity, `${person.key}: the propensities of two allowed actions sum to ${sum}`);
+    }
+  }
+
+  // ── after each step ────────────────────────────────────────────────────────────────────────────
+
+  afterStep(node: SimNode): void {
+    if (this.#draws.size > 0) this.#draws.clear();
+    if (!this.#isLedgerTouched || !node.isUp) return;
+    this.#isLedgerTouched = false;
+    for (const worker of node.workers) if (worker?.isReadOnly === true) return;
+    this.#checkLedger(node);
+  }
+
+  /** Whether the shared ledger says of each budget and stock what the leases add up to. */
+  #checkLedger({ ledgerMemory, shards }: SimNode): void {
+    const words = new BigInt64Array(ledgerMemory.limitAndTaken);
+    const own = new Float64Array(ledgerMemory.own);
+    SIM_SUBJECTS.forEach(({ slot, limit }, index) => {
+      let held = 0;
+      let spent = 0;
+      for (let shard = 0; shard < shards; shard++) {
+        held += own[LEDGER_SLOTS * 2 * shard + slot * 2] as number; // within its shard's columns
+        spent += own[LEDGER_SLOTS * 2 * shard + slot * 2 + 1] as number; // likewise
+      }
+      const taken = Number(words[slot * 2 + 1]);
+      if (held !== this.#held[index] || spent !== this.#spent[index] || taken !== held + spent) {
+        this.report(
+          INVARIANT.ledger,
+          `subject ${index}: the ledger has ${held} held, ${spent} spent, ${taken} taken; the leases ${this.#held[index]} and ${this.#spent[index]}`,
+        );
+      }
+      // A purchase without a lease is a fact and may take more than there is; nothing else may.
+      const isBudget = index < SIM_SUBJECTS.length - 1;
+      const most = limit + (this.#allowed[index] ?? 0);
+      if (isBudget && taken > most) this.report(INVARIANT.limit, `subject ${index}: ${taken} taken of ${limit}`);
+      if (held < 0 || spent < 0) this.report(INVARIANT.ledger, `subject ${index}: ${held} held, ${spent} spent`);
+    });
+  }
+
+  /** Holds the memory of a worker against the model, record by record. Call between steps. */
+  compare(worker: SimWorker, node: SimNode): void {
+    const { runtime } = worker.shard;
+    const { record } = runtime;
+    for (const { key, model } of this.people) {
+      if (node.owners[model.partition] !== worker.index) continue;
+      const isKnown = runtime.openKnown(model.partition, model.low, model.high);
+      const seq = isKnown ? record.stateSeq : 0;
+      if (seq !== model.seq) {
+        this.report(INVARIANT.recovered, `${key}: memory is at ${seq}, the journal at ${model.seq}`);
+        return;
+      }
+      if (isKnown) this.#compareRecord(key, model, worker);
+    }
+  }
+
+  #compareRecord(key: string, model: ModelProfile, { shard }: SimWorker): void {
+    const { record } = shard.runtime;
+    const differs = (what: string): void => this.report(INVARIANT.recovered, `${key} at ${model.seq}: ${what}`);
+    if (record.decisionSeq !== model.decisionSeq) differs(`decision ${record.decisionSeq}, not ${model.decisionSeq}`);
+    let open = 0;
+    for (let i = 0; i < record.leaseCount; i++) {
+      const decisionSeq = record.leaseU32(i, LEASE.decisionSeq);
+      const action = record.leaseU32(i, LEASE.actionHash);
+      const state = KIND_OF_STATE[record.leaseU8(i, LEASE.state)];
+      if (state === 'open') open++;
+      const lease = model.leases.find((one) => one.decisionSeq === decisionSeq && one.action === action);
+      if (lease === undefined) {
+        // The model forgets ended leases too, in its own time.
+        if (state === 'open') differs(`an open lease of decision ${decisionSeq} that nobody granted`);
+      } else if (lease.state !== state) differs(`the lease of decision ${decisionSeq} is ${state}, not ${lease.state}`);
+    }
+    const holding = model.leases.filter((lease) => lease.state === 'open').length;
+    // Leases that hold nothing may give way to newer ones.
+    if (open > holding) differs(`${open} open leases, not ${holding}`);
+    for (const message of model.messages.values()) {
+      if (message.seq + 900 < model.seq) continue;
+      if (!this.#knows(record, message.message)) {
+        differs(`message of ${message.seq} is not known`);
+        return;
+      }
+    }
+  }
+
+  #knows(record: SimWorker['shard']['runtime']['record'], message: number): boolean {
+    const words = this.messageWords.get(message);
+    return words === undefined || record.hasMessage(words[0], words[1]);
+  }
+  /** By message: the two words the record keeps. */
+  readonly messageWords = new Map<number, readonly [number, number]>();
+
+  /** No lease that holds something stands beyond its end while the node is well. */
+  checkLeaseEnds(node: SimNode): void {
+    const isCalm = this.#time.nowMicros - this.calmSinceMicros > LEASE_GRACE_MILLIS * 1000;
+    if (!isCalm || !node.isUp || node.isStopping) return;
+    for (const worker of node.workers) if (worker?.isReadOnly === true) return;
+    const before = this.#time.wallMillis - LEASE_GRACE_MILLIS;
+    for (const { key, model } of this.people) {
+      for (const lease of model.leases) {
+        if (lease.expiresAt >= before || !holdsSomething(lease)) continue;
+        this.report(
+          INVARIANT.lease,
+          `${key}: the lease of decision ${lease.decisionSeq} holds on ${this.#time.wallMillis - lease.expiresAt} ms beyond its end (${lease.state}, ${lease.budgetMinor} of a budget, stock ${lease.holdsStock})`,
+        );
+        return;
+      }
+    }
+  }
+}
+
+function holdsSomething(lease: ModelLease): boolean {
+  return lease.holdsStock || (lease.state === 'open' && lease.budgetMinor > 0);
+}
+function IGNORE(): void {}
