@@ -254,10 +254,14 @@ export class AuditLog {
 
   #syncSoon(): void {
     this.#syncTimer = undefined;
-    void this.#then(() => this.#syncNow()).catch((error: unknown) => {
-      this.#setProblem(error instanceof Error ? error.message : String(error));
-      if (!this.#isClosed) this.#syncTimer ??= setTimeout(() => this.#syncSoon(), RETRY_MILLIS);
-    });
+    void this.#then(() => this.#syncNow()).then(
+      // After a failure nobody appends, because nothing is shown: the log opens again by itself.
+      () => (this.#problem === null ? undefined : this.#pump()),
+      (error: unknown) => {
+        this.#setProblem(error instanceof Error ? error.message : String(error));
+        if (!this.#isClosed) this.#syncTimer ??= setTimeout(() => this.#syncSoon(), RETRY_MILLIS);
+      },
+    );
   }
 
   /** First the records, then the anchor that names them: it is never ahead of what is on disk. */
