@@ -10,7 +10,7 @@ const SHORT: FuzzOptions = {
   seed: Math.floor(performance.timeOrigin) % 0x1_0000_0000,
   inputs: 1_000_000,
   learnInputsMax: 0,
-  secondsMax: 0.4,
+  secondsMax: 0.25,
   memoryGrowthBytesMax: 24 * 1024 * 1024,
 };
 const PLANTED: FuzzOptions = { ...SHORT, seed: 1, inputs: 200_000, secondsMax: 20 };
