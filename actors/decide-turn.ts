@@ -361,9 +361,12 @@ export class DecideTurn {
     const { product } = this.#query;
     if (price === null || product === null) return 0;
     const { record } = this.#runtime;
-    return priceMinor < price.priceMinor
-      ? record.quoteExpiresAt(record.findQuote(product.hash))
-      : now + product.quoteTtlMillis;
+    const standing = record.findQuote(product.hash);
+    const standsUntil = standing < 0 ? now : record.quoteExpiresAt(standing);
+    if (priceMinor < price.priceMinor) return standsUntil;
+    // Of two the record keeps the lower: it holds as long as the dearer one did, which was promised too. Only a clock
+    // that went back, or a catalog with a shorter time, makes a later quote end before an earlier one.
+    return Math.max(now + product.quoteTtlMillis, standsUntil);
   }
 
   /** Of the price as it is given: one that an earlier quote holds back was drawn by that decision, not by this one. */

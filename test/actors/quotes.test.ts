@@ -71,6 +71,18 @@ describe('quotes', () => {
     expect(priceOf(shard, 'bob', NOON + 1).priceMinor).toBeGreaterThanOrEqual(2_800);
   });
 
+  it('two promises: the lower one holds as long as the dearer did, though the clock went back between them', () => {
+    const shard = new OneShard({ catalog: catalogAt(1000) });
+    const dearer = priceOf(shard, 'ann', NOON + 600_000);
+    shard.reload(catalogAt(500));
+    const lower = priceOf(shard, 'ann', NOON);
+    expect(lower.priceMinor).toBeLessThan(dearer.priceMinor);
+    expect(lower.expiresAtEpochMillis).toBe(dearer.expiresAtEpochMillis);
+    shard.reload(catalogAt(4000));
+    expect(priceOf(shard, 'ann', dearer.expiresAtEpochMillis - 1).priceMinor).toBe(lower.priceMinor);
+    expect(priceOf(shard, 'ann', dearer.expiresAtEpochMillis).priceMinor).toBeGreaterThanOrEqual(2_800);
+  });
+
   it('the price of an hour is the same for everybody', () => {
     const shard = new OneShard({ catalog: catalogAt(1000) });
     const prices = new Set(Array.from({ length: 50 }, (_, n) => priceOf(shard, `p${n}`, NOON + n * 60_000).priceMinor));
