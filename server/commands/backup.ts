@@ -11,6 +11,7 @@ import { OperatorError } from '../operator-error.ts';
 import { packageVersion } from '../package-version.ts';
 import { type CommandCall, EXIT } from './command.ts';
 import { configOfFolder, recordCommand } from './command-audit.ts';
+import { tenantsLeftOut } from './node-options.ts';
 import { ProgressLine } from './progress-line.ts';
 import { formatBytes, formatCount, formatDuration } from './terminal-text.ts';
 
@@ -38,6 +39,7 @@ export async function run(call: CommandCall, folder?: URL): Promise<number> {
     const sizeBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
     const millis = monotonicMillis() - startedMillis;
     progress.end();
+    for (const line of tenantsLeftOut(data)) io.err(`${line}\n`);
     if (options.json === true) {
       io.out(`${JSON.stringify({ destination, sizeBytes, millis, ...totals })}\n`);
       return EXIT.ok;

@@ -8,7 +8,7 @@ import { FINDINGS_A_KIND_MAX, type Finding, type StoreTotals } from '../../worke
 import { monotonicMillis } from '../../workers/clock.ts';
 import { OperatorError } from '../operator-error.ts';
 import { type CommandCall, type CommandIo, EXIT } from './command.ts';
-import { dataFolderOf } from './node-options.ts';
+import { dataFolderOf, tenantsLeftOut } from './node-options.ts';
 import { ProgressLine } from './progress-line.ts';
 import { createPaint, formatDuration } from './terminal-text.ts';
 
@@ -31,6 +31,7 @@ export async function run(call: CommandCall, folder?: URL): Promise<number> {
   });
   progress.end();
   const millis = monotonicMillis() - startedMillis;
+  if (backup === undefined) for (const line of tenantsLeftOut(path)) io.err(`${line}\n`);
   if (options.json === true) io.out(`${JSON.stringify({ path, ...verified, millis, findings })}\n`);
   else print(io, path, verified, findings, millis);
   return findings.length === 0 ? EXIT.ok : EXIT.failed;
