@@ -827,8 +827,10 @@ class Node implements RunningNode {
       for (const tenant of this.#tenants) await tenant.settleSnapshots();
     }
     this.#isStopping = true;
+    // Also those that are not ready yet, of a start that has failed: a thread that is ended in the middle of a call
+    // into LMDB takes the process with it, and what the operator should read is lost in a native trace.
     const stopped = this.#shards
-      .filter((shard) => shard.state === 'ready')
+      .filter((shard) => shard.state !== 'failed')
       .map((shard) => this.#until(shard.index, (message) => message.kind === 'stopped'));
     for (const shard of this.#shards) {
       shard.state = shard.state === 'failed' ? 'failed' : 'stopping';
