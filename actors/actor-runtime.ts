@@ -20,6 +20,7 @@ import { partitionOf } from '../proto/partition.ts';
 import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import { applyEffect, type EffectContext, type EntryPosition, HOLDING } from './apply-effect.ts';
+import { mergeSection, type SectionEntries, type SectionName, writeSection } from './cold-sections.ts';
 import { DirtyRecords } from './dirty-records.ts';
 import { DECISION, EFFECT, Effect, EVENT, IDENTIFY, LEDGER, MARK_TYPE_MIN } from './effect.ts';
 import { keyHash } from './key-hash.ts';
@@ -290,6 +291,12 @@ export class ActorRuntime implements EffectContext {
     this.#fillTraits(cold);
   }
 
+  applySection(effect: Effect): void {
+    const cold = this.readCold();
+    mergeSection(cold, effect, this.options.coldCodec);
+    this.store.putCold(this.boundStoreKey(), this.options.coldCodec.encode(cold));
+  }
+
   /** The key's name outlives the trait: an erasure must find every key the journal may still hold values under. */
   #keepSealed(cold: ColdRecord, name: string, sealed: SealedTrait): void {
     cold.traits[name] = sealed;
@@ -340,8 +347,8 @@ export class ActorRuntime implements EffectContext {
     this.#position.offset = store.openBatchBytes;
     const before = record.usedBytes;
     this.#undo.set(record.u8.subarray(record.base, record.base + before));
-    const isIdentify = effect.type === EFFECT.identify;
-    const coldBefore = isIdentify ? store.getCold(this.boundStoreKey()) : undefined;
+    const changesCold = effect.type === EFFECT.identify || effect.type === EFFECT.section;
+    const coldBefore = changesCold ? store.getCold(this.boundStoreKey()) : undefined;
     try {
       applyEffect(record, effect, this.#position, this);
       // Before the journal, which cannot be taken back: models that refuse an event leave nothing of it.
@@ -349,7 +356,7 @@ export class ActorRuntime implements EffectContext {
       store.appendJournal(effect.u8, 0, effect.length);
     } catch (error) {
       record.u8.set(this.#undo.subarray(0, before), record.base);
-      if (isIdentify) {
+      if (changesCold) {
         store.putCold(this.boundStoreKey(), coldBefore ?? this.options.coldCodec.encode({ traits: {} }));
       }
       this.reportTurnFailure(error);
@@ -364,6 +371,12 @@ export class ActorRuntime implements EffectContext {
     }
     this.#markDirty();
     return true;
+  }
+
+  /** Changes a section of the bound profile. False where the turn failed and was undone. */
+  commitSection(section: SectionName, entries: SectionEntries, now: number): boolean {
+    writeSection(this.effect, section, entries, this.options.coldCodec);
+    return this.commit(now);
   }
 
   /** Set by the shard; logs key hash and kind, never content. */

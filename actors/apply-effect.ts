@@ -17,15 +17,8 @@ import {
   LEASE_EFFECT,
 } from './effect.ts';
 import type { ProfileRecord } from './profile-record.ts';
-import {
-  ENDED_LEASES_MAX,
-  FIELD,
-  IDLE_LEASES_MAX,
-  LEASE,
-  LEASE_FLAG,
-  LEASE_STATE,
-  REFUSAL_KIND,
-} from './record-layout.ts';
+import { ENDED_LEASES_MAX, FIELD, IDLE_LEASES_MAX, LEASE, LEASE_FLAG, LEASE_STATE, STANDING } from './record-layout.ts';
+import { applyStanding } from './standing.ts';
 
 export const HOLDING = LEASE_FLAG.holdsCap | LEASE_FLAG.holdsBudget | LEASE_FLAG.holdsStock;
 const TILT_COUNT_MAX = 65_535;
@@ -40,6 +33,8 @@ export interface EffectContext {
   leaseGaveWay(): void;
   /** Merges an identify's traits into the cold record and derives the trait slots anew. */
   applyTraits(record: ProfileRecord, effect: Effect): void;
+  /** Merges a section's entries into the cold record. */
+  applySection(effect: Effect): void;
 }
 
 /** Where in the journal the effect stands. */
@@ -71,6 +66,12 @@ export function applyEffect(
       break;
     case EFFECT.expire:
       expireLeases(record, effect.at);
+      break;
+    case EFFECT.standing:
+      applyStanding(record, effect, context.retentionMillis);
+      break;
+    case EFFECT.section:
+      context.applySection(effect);
       break;
     default:
       throw new RangeError(`journal entry of unknown type ${effect.type}`);
@@ -210,14 +211,14 @@ function forgetOlder(record: ProfileRecord, eventHash: number, newestAt: number,
 function refuseContact(record: ProfileRecord, channelHash: number, now: number, context: EffectContext): void {
   if (channelHash === 0) record.setF64(FIELD.contactRefusedAt, now);
   else if (!refusesChannel(record, channelHash)) {
-    record.addMoment(REFUSAL_KIND, channelHash, now, 0, now, context.retentionMillis);
+    record.addMoment(STANDING.refusal, channelHash, now, 0, now, context.retentionMillis);
   }
 }
 
 function allowContact(record: ProfileRecord, channelHash: number): void {
   if (channelHash === 0) record.setF64(FIELD.contactRefusedAt, 0);
   for (let i = record.momentCount - 1; i >= 0; i--) {
-    if (record.momentKind(i) !== REFUSAL_KIND) continue;
+    if (record.momentKind(i) !== STANDING.refusal) continue;
     if (channelHash === 0 || record.momentSubject(i) === channelHash) record.removeMoment(i);
   }
 }
@@ -226,7 +227,7 @@ function allowContact(record: ProfileRecord, channelHash: number): void {
 export function refusesChannel(record: ProfileRecord, channelHash: number): boolean {
   if (record.getF64(FIELD.contactRefusedAt) > 0) return true;
   for (let i = 0; i < record.momentCount; i++) {
-    if (record.momentKind(i) === REFUSAL_KIND && record.momentSubject(i) === channelHash) return true;
+    if (record.momentKind(i) === STANDING.refusal && record.momentSubject(i) === channelHash) return true;
   }
   return false;
 }

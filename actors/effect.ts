@@ -22,7 +22,7 @@
  */
 import { DEMAND_INPUTS_MAX } from '../decision/demand-inputs.ts';
 
-export const EFFECT = { decision: 1, event: 2, identify: 3, release: 5, expire: 6 } as const;
+export const EFFECT = { decision: 1, event: 2, identify: 3, release: 5, expire: 6, standing: 7, section: 8 } as const;
 /** Types from here on are marks. */
 export const MARK_TYPE_MIN = 16;
 export type EffectType = (typeof EFFECT)[keyof typeof EFFECT];
@@ -168,6 +168,9 @@ export const OWED_UNITS = 256;
  */
 export const IDENTIFY = { traitBytes: 48, fit: 52, traits: 56 } as const;
 export const LEASE_EFFECT = { decisionSeq: 48 } as const;
+/** Offsets of standing (changes of `STANDING_BYTES`, see `standing.ts`) and of section (see `cold-sections.ts`). */
+export const STANDING_EFFECT = { count: 48, changes: 56 } as const;
+export const SECTION_EFFECT = { contentBytes: 48, content: 56 } as const;
 
 /** What a ledger operation does to its budget or stock. */
 export const LEDGER = {

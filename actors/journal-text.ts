@@ -4,6 +4,7 @@
  */
 import type { Catalog } from '../decision/catalog.ts';
 import type { Plain, Properties } from '../proto/messages.ts';
+import { sectionOf } from './cold-sections.ts';
 import { formatDecisionId } from './decision-id.ts';
 import {
   CHOSEN,
@@ -17,12 +18,17 @@ import {
   IDENTIFY,
   LEASE_EFFECT,
 } from './effect.ts';
+import { STANDING } from './record-layout.ts';
+import { type StandingChange, standingChanges } from './standing.ts';
 
 /** Decodes the MessagePack a journal entry carries. */
 export interface PropertyDecoder {
   decodeProperties(bytes: Uint8Array): Properties;
 }
 
+const STANDING_NAMES: Readonly<Record<number, string>> = Object.fromEntries(
+  Object.entries(STANDING).map(([name, kind]) => [kind, name]),
+);
 const latin = new TextDecoder();
 const NO_BYTES = new Uint8Array(0);
 
@@ -49,9 +55,24 @@ export function describeEntry(entry: Effect, catalog: Catalog, decoder: Property
     }
     case EFFECT.release:
       return { type: 'release', ...common, decisionId: idOf(entry, entry.getU32(LEASE_EFFECT.decisionSeq)) };
+    case EFFECT.standing:
+      return { type: 'standing', ...common, changes: standingChanges(entry).map(describeStanding) };
+    case EFFECT.section: {
+      const { section, entries } = sectionOf(entry, decoder);
+      return { type: 'section', ...common, section, entries: Object.keys(entries) };
+    }
     default:
       return { type: 'expire', ...common };
   }
+}
+
+function describeStanding({ kind, subject, isSet, at, amount }: StandingChange): Properties {
+  return {
+    kind: STANDING_NAMES[kind] ?? `kind ${kind}`,
+    subject: hex(subject),
+    isSet,
+    ...(isSet ? { at, amount } : {}),
+  };
 }
 
 /** The keyed hash that stands for the person; the key itself is in no journal. */

@@ -39,6 +39,8 @@ export interface ColdRecord {
   traits: Record<string, TraitValue>;
   /** Every key its sealed traits were ever under, the newest last; absent when there was none. */
   keyIds?: string[];
+  /** What else is kept of the person, by name: see `cold-sections.ts`. */
+  sections?: Record<string, Record<string, Plain | SealedTrait>>;
 }
 
 export interface ColdCodec {

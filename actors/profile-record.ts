@@ -26,7 +26,7 @@ import {
   QUOTE_BYTES,
   QUOTES_MAX,
   RECORD_MARKER,
-  REFUSAL_KIND,
+  STANDING,
   TRAIT_BYTES,
 } from './record-layout.ts';
 import { type Chunk, classFor, NO_HANDLE, type Slab } from './slab.ts';
@@ -251,6 +251,13 @@ export class ProfileRecord {
     this.u8[start + 21] = 0;
     this.u16[(start >>> 1) + 11] = 1;
     this.setU16(FIELD.momentCount, this.momentCount + 1);
+  }
+
+  /** Gives a moment another instant and amount. */
+  resetMoment(i: number, at: number, amount: number): void {
+    const start = (this.base + this.momentsStart + i * MOMENT_BYTES) >>> 3;
+    this.f64[start] = at;
+    this.f64[start + 1] = amount;
   }
 
   removeMoment(i: number): void {
@@ -486,6 +493,6 @@ export class ProfileRecord {
 
 /** Who stays when a full section must forget something: higher stays longer. */
 function rankOf(kind: number): number {
-  if (kind === REFUSAL_KIND) return 2;
+  if (kind >= STANDING.refusal) return 2;
   return kind === MOMENT.event ? 0 : 1;
 }

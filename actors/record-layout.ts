@@ -107,8 +107,19 @@ export const LEASE_FLAG = {
   personalPrice: 128,
 } as const;
 
-/** A moment of this kind is a standing refusal of the channel it is about; never trimmed by age. */
-export const REFUSAL_KIND = 7;
+/**
+ * Moments of these kinds stand until they are ended: no age trims them, and there is one a kind and subject. What the
+ * subject and the amount mean is the kind's own: see who sets it.
+ */
+export const STANDING = {
+  /** Contact is refused on the channel it is about. */
+  refusal: 7,
+  tag: 8,
+  stage: 9,
+  consent: 10,
+  suspicion: 11,
+} as const;
+export type StandingKind = (typeof STANDING)[keyof typeof STANDING];
 
 /**
  * Leases that hold a cap, budget or stock; at it such actions are suppressed for the person. The decision

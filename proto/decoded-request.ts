@@ -60,6 +60,13 @@ export class Request {
   atEpochMillis = Number.NaN;
   clientName = '';
   clientVersion = '';
+  /** Profile keys of `alias`; '' when absent. */
+  from = '';
+  to = '';
+  purposes: Properties | null = null;
+  proof: Properties | null = null;
+  events: readonly Properties[] | null = null;
+  decide: Properties | null = null;
   /** The frame and, in it, this request alone: from its first byte to after its last. */
   frame: Uint8Array = EMPTY_BYTES;
   rawStart = 0;
@@ -96,6 +103,12 @@ export class Request {
     this.atEpochMillis = Number.NaN;
     this.clientName = '';
     this.clientVersion = '';
+    this.from = '';
+    this.to = '';
+    this.purposes = null;
+    this.proof = null;
+    this.events = null;
+    this.decide = null;
     this.frame = frame;
     this.rawStart = rawStart;
     this.rawEnd = rawStart;

@@ -42,6 +42,12 @@ export const FIELD = {
   traits: 22,
   client: 23,
   version: 24,
+  from: 25,
+  to: 26,
+  purposes: 27,
+  proof: 28,
+  events: 29,
+  decide: 30,
 } as const;
 export type FieldName = keyof typeof FIELD;
 
@@ -56,6 +62,7 @@ export const WANT_TABLE = new WordTable(['action', 'price', 'sendTime']);
 export const DURABILITY_TABLE = new WordTable(['applied', 'committed', 'replicated']);
 
 const text = `a string of 1 to ${LIMITS.stringBytesMax} bytes`;
+const profileKey = `a string of 1 to ${LIMITS.profileKeyBytesMax} bytes`;
 const idText = `a string of 1 to ${ID_CHARACTERS_MAX} characters`;
 const durabilityWords = `one of ${DURABILITY_TABLE.words.join(', ')}`;
 
@@ -65,7 +72,7 @@ export const EXPECTED: Readonly<Record<FieldName, string>> = {
   op: 'the name of an operation',
   deadlineMillis: `an integer from 1 to ${LIMITS.deadlineMillisMax}`,
   traceparent: 'a string',
-  profile: `a string of 1 to ${LIMITS.profileKeyBytesMax} bytes`,
+  profile: profileKey,
   slot: text,
   count: `an integer from 1 to ${LIMITS.decideCountMax}`,
   want: `a non-empty array of ${WANT_TABLE.words.join(', ')}`,
@@ -86,6 +93,12 @@ export const EXPECTED: Readonly<Record<FieldName, string>> = {
   traits: 'a map',
   client: text,
   version: text,
+  from: profileKey,
+  to: profileKey,
+  purposes: 'a map',
+  proof: 'a map',
+  events: 'an array of maps',
+  decide: 'a map',
 };
 
 const ENVELOPE: readonly FieldName[] = ['id', 'op', 'deadlineMillis', 'traceparent'];
@@ -111,12 +124,12 @@ const OF_OP: Readonly<Record<OpName, readonly FieldName[]>> = {
   confirm: ['decisionId'],
   release: ['decisionId'],
   profile: ['profile'],
-  alias: [],
-  consent: ['profile'],
-  whatIf: ['profile'],
+  alias: ['from', 'to'],
+  consent: ['profile', 'purposes', 'proof'],
+  whatIf: ['profile', 'events', 'traits', 'atEpochMillis', 'decide'],
   export: ['profile'],
   erase: ['profile'],
-  subscribe: ['profile'],
+  subscribe: ['profile', 'decide'],
   unsubscribe: ['profile'],
 };
 const NEEDED_BY_OP: Partial<Readonly<Record<OpName, readonly FieldName[]>>> = {

@@ -294,9 +294,27 @@ export class FrameDecoder {
       case FIELD.client:
         request.clientName = this.#text(LIMITS.stringBytesMax, true);
         return request.clientName !== '';
-      default:
+      case FIELD.version:
         request.clientVersion = this.#text(LIMITS.stringBytesMax, true);
         return request.clientVersion !== '';
+      case FIELD.from:
+        request.from = this.#keyText();
+        return request.from !== '';
+      case FIELD.to:
+        request.to = this.#keyText();
+        return request.to !== '';
+      case FIELD.purposes:
+        request.purposes = this.#map();
+        return request.purposes !== null;
+      case FIELD.proof:
+        request.proof = this.#map();
+        return request.proof !== null;
+      case FIELD.events:
+        request.events = this.#maps();
+        return request.events !== null;
+      default:
+        request.decide = this.#map();
+        return request.decide !== null;
     }
   }
 
@@ -332,6 +350,25 @@ export class FrameDecoder {
   #map(): Properties | null {
     const reader = this.#reader;
     return reader.peekKind() === KIND.map ? (reader.readMap() ?? null) : null;
+  }
+
+  #maps(): Properties[] | null {
+    const reader = this.#reader;
+    if (reader.peekKind() !== KIND.array || !reader.enterArray()) return null;
+    const maps: Properties[] = [];
+    while (reader.hasNext()) {
+      const map = this.#map();
+      if (map === null) return null;
+      maps.push(map);
+    }
+    return reader.fault === READ_FAULT.none ? maps : null;
+  }
+
+  /** A profile key as text, or ''. */
+  #keyText(): string {
+    const reader = this.#reader;
+    if (reader.peekKind() !== KIND.string || !reader.readSpan()) return '';
+    return reader.spanLength <= LIMITS.profileKeyBytesMax ? (reader.spanText(false) ?? '') : '';
   }
 
   #wantMask(): number {

@@ -6,7 +6,7 @@
  * Where the node asks for tokens, each route asks for an operation of access/roles.ts; only the bare verdicts
  * of health and readiness are for everybody, because load balancers have none.
  *
- * Guards: bodies are refused (nothing here needs one), headers and time are bounded, and a request
+ * Guards: a body is refused but where a route asks for one, and bounded there; headers and time are bounded; a request
  * whose `Host` is not one of ours is turned away, so that a web page cannot reach a loopback server by
  * pointing its own name at it (DNS rebinding). A POST that comes from another origin is refused too.
  */
@@ -17,8 +17,9 @@ import { FAULT } from '../proto/statuses.ts';
 import { epochMillis } from '../workers/clock.ts';
 import { LOGIN_REFUSED, type LoginVerdict } from './access/login-verdict.ts';
 import { ANONYMOUS, type Login } from './access/principal.ts';
-import { type HttpOperation, OPERATION, permits } from './access/roles.ts';
+import { OPERATION, permits } from './access/roles.ts';
 import { isLoopback } from './config.ts';
+import { bodyProblem, type Problem, type Route, readBody, send, sendJson, sendProblem } from './http-route.ts';
 import { isHealthy, isReady, type NodeStatus, type RelatedProducts } from './node-status.ts';
 import { OperatorError } from './operator-error.ts';
 import type { TransportTls } from './transport.ts';
@@ -61,6 +62,8 @@ export interface AdminOptions {
   readonly tls?: TransportTls | null;
   /** Absent or null: nobody is asked for a token. */
   readonly authenticator?: HttpLoginJudge | null;
+  /** What is answered besides the routes of this file, by path. */
+  readonly routes?: ReadonlyMap<string, Route>;
 }
 
 /** The authenticator as HTTP uses it: tokens come in the header only, never in an address. */
@@ -76,28 +79,9 @@ export interface AdminHttp {
   close(): Promise<void>;
 }
 
-interface Problem {
-  readonly status: number;
-  readonly title: string;
-  readonly detail: string;
-  /** The stable number of docs/PROTOCOL.md, where the wire has the same refusal. */
-  readonly code?: number;
-  readonly headers?: Readonly<Record<string, string>>;
-}
-
-interface Route {
-  readonly method: 'GET' | 'POST';
-  readonly about: string;
-  /** What the caller's roles must permit. */
-  readonly operation: HttpOperation;
-  /** Answered to everybody, in short: `isFull` says whether the caller may see all, `tenant` whose data it may be. */
-  readonly isOpen?: true;
-  answer(url: URL, response: ServerResponse, isFull: boolean, tenant: string): Promise<void> | void;
-}
-
 /** Starts listening. @throws OperatorError PORT_IN_USE, PORT_REFUSED or LISTEN_FAILED. */
 export async function startAdminHttp(options: AdminOptions, source: AdminSource): Promise<AdminHttp> {
-  const routes = routesOf(source);
+  const routes = routesOf(source, options.routes ?? new Map());
   const httpOptions = {
     maxHeaderSize: ADMIN_LIMITS.headerBytesMax,
     headersTimeout: ADMIN_LIMITS.headersTimeoutMillis,
@@ -138,14 +122,14 @@ export async function startAdminHttp(options: AdminOptions, source: AdminSource)
   };
 }
 
-function routesOf(source: AdminSource): ReadonlyMap<string, Route> {
-  const routes = new Map<string, Route>();
+function routesOf(source: AdminSource, others: ReadonlyMap<string, Route>): ReadonlyMap<string, Route> {
+  const routes = new Map<string, Route>(others);
   routes.set('/healthz', {
     method: 'GET',
     about: 'is the process alive: 200, or 503 when a worker is beyond repair',
     operation: 'health',
     isOpen: true,
-    answer: (_url, response, isFull) => {
+    answer: ({ response, isFull }) => {
       const status = source.status();
       const healthy = isHealthy(status);
       sendJson(response, healthy ? 200 : 503, isFull ? { healthy, ...stateOf(status) } : { healthy });
@@ -156,7 +140,7 @@ function routesOf(source: AdminSource): ReadonlyMap<string, Route> {
     about: 'does it take requests: 503 while starting, draining, or unable to write',
     operation: 'health',
     isOpen: true,
-    answer: (_url, response, isFull) => {
+    answer: ({ response, isFull }) => {
       const status = source.status();
       const ready = isReady(status);
       sendJson(response, ready ? 200 : 503, isFull ? { ready, ...stateOf(status) } : { ready });
@@ -166,7 +150,7 @@ function routesOf(source: AdminSource): ReadonlyMap<string, Route> {
     method: 'GET',
     about: 'Prometheus metrics',
     operation: 'metrics',
-    answer: async (_url, response) => {
+    answer: async ({ response }) => {
       send(response, 200, 'text/plain; version=0.0.4; charset=utf-8', await source.metricsText());
     },
   });
@@ -174,7 +158,7 @@ function routesOf(source: AdminSource): ReadonlyMap<string, Route> {
     method: 'GET',
     about: 'JSON Schema of the catalog file',
     operation: 'catalogSchema',
-    answer: async (_url, response) => {
+    answer: async ({ response }) => {
       send(response, 200, 'application/schema+json', `${JSON.stringify(await source.catalogSchema(), null, 2)}\n`);
     },
   });
@@ -182,7 +166,7 @@ function routesOf(source: AdminSource): ReadonlyMap<string, Route> {
     method: 'GET',
     about: 'what goes with a product, as the last fit found: ?sku=SKU&limit=N',
     operation: 'related',
-    answer: (url, response, _isFull, tenant) => answerRelated(source, url, response, tenant),
+    answer: ({ url, response, login }) => answerRelated(source, url, response, login.principal.tenant),
   });
   const { drill } = source;
   if (drill !== undefined) {
@@ -191,7 +175,7 @@ function routesOf(source: AdminSource): ReadonlyMap<string, Route> {
         method: 'POST',
         about: `break one worker on purpose: ${name}?worker=N`,
         operation: 'drill',
-        answer: (url, response) => answerDrill(name, drill, url, response),
+        answer: ({ url, response }) => answerDrill(name, drill, url, response),
       });
     }
   }
@@ -200,7 +184,7 @@ function routesOf(source: AdminSource): ReadonlyMap<string, Route> {
     method: 'GET',
     about: 'this list',
     operation: 'routes',
-    answer: (_url, response) => {
+    answer: ({ response }) => {
       send(response, 200, 'text/plain; charset=utf-8', `Opportune ${source.status().version}\n\n${index.join('')}`);
     },
   });
@@ -260,6 +244,8 @@ async function handle(
     if (refusal !== undefined) return sendProblem(response, refusal);
     const url = new URL(`http://admin.invalid${request.url}`);
     const route = routes.get(url.pathname);
+    const unwanted = bodyProblem(request, route?.bodyBytesMax ?? 0);
+    if (unwanted !== null) return sendProblem(response, unwanted);
     const login = await loginOf(request, options);
     // Before it is said what there is: a stranger learns nothing from asking for paths.
     if ('status' in login && route?.isOpen !== true) return sendProblem(response, login);
@@ -269,7 +255,7 @@ async function handle(
     }
     const isHead = request.method === 'HEAD' && route.method === 'GET';
     if (request.method !== route.method && !isHead) {
-      const allow = route.method === 'GET' ? 'GET, HEAD' : 'POST';
+      const allow = route.method === 'GET' ? 'GET, HEAD' : route.method;
       const detail = `${url.pathname} answers ${allow} only`;
       return sendProblem(response, { status: 405, title: 'Method Not Allowed', detail, headers: { allow } });
     }
@@ -278,8 +264,11 @@ async function handle(
       const detail = `no role of this token permits ${url.pathname} (operation ${route.operation})`;
       return sendProblem(response, { status: 403, title: 'Forbidden', detail, code: FAULT.permissionDenied.code });
     }
-    const tenant = 'status' in login ? '' : login.principal.tenant;
-    await route.answer(url, response, isPermitted, tenant);
+    const body = await readBody(request, route.bodyBytesMax ?? 0);
+    if ('status' in body) return sendProblem(response, body);
+    // Only what is open to everybody is answered to somebody unknown, who then is nobody of any tenant's.
+    const known = 'status' in login ? ANONYMOUS : login;
+    await route.answer({ url, headers: request.headers, body, response, login: known, isFull: isPermitted });
   } catch (error) {
     // The reason may hold paths or values of ours: the operator finds it in the log, not the caller in the answer.
     if (response.headersSent) response.destroy();
@@ -313,12 +302,6 @@ function refusalOf(request: IncomingMessage, options: AdminOptions): Problem | u
   // Appended, not resolved: `//name/path` must not be taken for another host.
   if (request.url?.startsWith('/') !== true || !URL.canParse(`http://admin.invalid${request.url}`)) {
     return { status: 400, title: 'Bad Request', detail: 'the address is not a valid path' };
-  }
-  const hasBody =
-    (request.headers['content-length'] ?? '0') !== '0' || request.headers['transfer-encoding'] !== undefined;
-  if (hasBody) {
-    const detail = 'requests here have no body';
-    return { status: 413, title: 'Content Too Large', detail, headers: { connection: 'close' } };
   }
   const host = hostNameOf(request.headers.host ?? '');
   if (!isHostAllowed(host, options)) {
@@ -355,32 +338,6 @@ function stateOf(status: NodeStatus): Record<string, unknown> {
     catalog: { name: status.catalog.name, version: status.catalog.version, refused: status.catalog.refused },
     shards: status.shards,
   };
-}
-
-function sendJson(response: ServerResponse, status: number, content: unknown): void {
-  send(response, status, 'application/json', `${JSON.stringify(content)}\n`);
-}
-
-function sendProblem(response: ServerResponse, problem: Problem): void {
-  const { headers, ...content } = problem;
-  for (const [name, value] of Object.entries(headers ?? {})) response.setHeader(name, value);
-  send(
-    response,
-    problem.status,
-    'application/problem+json',
-    `${JSON.stringify({ type: 'about:blank', ...content })}\n`,
-  );
-}
-
-function send(response: ServerResponse, status: number, contentType: string, content: string): void {
-  const bytes = Buffer.from(content);
-  response.writeHead(status, {
-    'content-type': contentType,
-    'content-length': bytes.length,
-    'cache-control': 'no-store',
-    'x-content-type-options': 'nosniff',
-  });
-  response.end(bytes); // Node leaves the body out of an answer to HEAD
 }
 
 function listen(server: Server, options: AdminOptions): Promise<void> {

@@ -25,8 +25,12 @@ export const coldCodec: ColdCodec = {
     return packr.pack(record);
   },
   decode(bytes: Uint8Array): ColdRecord {
-    const { traits, keyIds } = packr.unpack(bytes) as ColdRecord; // written by `encode` only, behind a checksum
-    return keyIds === undefined ? { traits } : { traits, keyIds };
+    const { traits, keyIds, sections } = packr.unpack(bytes) as ColdRecord; // written by `encode` only, behind a checksum
+    return {
+      traits,
+      ...(keyIds === undefined ? {} : { keyIds }),
+      ...(sections === undefined ? {} : { sections }),
+    };
   },
   encodeProperties(properties: { readonly [key: string]: Plain | SealedTrait }): Uint8Array {
     return packr.pack(properties);

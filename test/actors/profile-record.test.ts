@@ -19,7 +19,7 @@ import {
   migrateRecord,
   QUOTE_BYTES,
   QUOTES_MAX,
-  REFUSAL_KIND,
+  STANDING,
   TRAIT_BYTES,
 } from '../../actors/record-layout.ts';
 import { NO_HANDLE, RECORD_BYTES_MAX, SIZE_CLASSES, Slab } from '../../actors/slab.ts';
@@ -91,7 +91,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant('moment' as const),
       subject: fc.constantFrom(0, 1, 0xffff_ffff),
-      momentKind: fc.constantFrom(MOMENT.event, MOMENT.decision, REFUSAL_KIND),
+      momentKind: fc.constantFrom(MOMENT.event, MOMENT.decision, STANDING.refusal),
       amount: fc.constantFrom(0, 1.5, 0xffff_ffff),
     }),
   },
@@ -286,18 +286,20 @@ describe('profile record', () => {
   it('moments: what has outlived its use is dropped before the record moves to a larger slot', () => {
     const record = newRecord(0);
     for (let n = 0; n < 3; n++) record.addMoment(MOMENT.event, 5, NOW + n, 0, NOW, () => 1000);
-    record.addMoment(REFUSAL_KIND, 6, NOW, 0, NOW, () => 1000);
+    record.addMoment(STANDING.refusal, 6, NOW, 0, NOW, () => 1000);
     const slotBytes = record.slotBytes;
     // One that does not fit into the class of the bytes in use.
     while (record.usedBytes + MOMENT_BYTES <= slotBytes) record.addMoment(MOMENT.event, 5, NOW, 0, NOW, () => 1000);
     const before = record.momentCount;
-    record.addMoment(MOMENT.event, 5, NOW + 2000, 0, NOW + 2000, (kind) => (kind === REFUSAL_KIND ? Infinity : 1000));
+    record.addMoment(MOMENT.event, 5, NOW + 2000, 0, NOW + 2000, (kind) =>
+      kind === STANDING.refusal ? Infinity : 1000,
+    );
     expect(before).toBeGreaterThan(3);
     expect(
       observed(record)
         .moments.map((m) => m.kind)
         .sort(),
-    ).toEqual([MOMENT.event, REFUSAL_KIND]);
+    ).toEqual([MOMENT.event, STANDING.refusal]);
     expect(record.slotBytes).toBe(slotBytes);
   });
 
@@ -343,7 +345,7 @@ describe('profile record', () => {
 
   it('moments: where no two are alike the oldest event gives way, not what a cap counts or a refusal', () => {
     const record = newRecord(0);
-    record.addMoment(REFUSAL_KIND, 1, NOW - 5_000, 0, NOW, keepAll);
+    record.addMoment(STANDING.refusal, 1, NOW - 5_000, 0, NOW, keepAll);
     for (let n = 0; n < 500; n++) record.addMoment(MOMENT.decision, 10_000 + n, NOW - 4_000, 7, NOW, keepAll);
     for (let n = 0; n < 523; n++) record.addMoment(MOMENT.event, 20_000 + n, NOW + n, 0, NOW, keepAll);
     expect(record.momentCount).toBe(MOMENTS_MAX);
@@ -351,7 +353,7 @@ describe('profile record', () => {
     const { moments } = observed(record);
     expect(moments).toHaveLength(MOMENTS_MAX);
     expect(moments.filter((m) => m.kind === MOMENT.decision)).toHaveLength(501);
-    expect(moments.filter((m) => m.kind === REFUSAL_KIND)).toHaveLength(1);
+    expect(moments.filter((m) => m.kind === STANDING.refusal)).toHaveLength(1);
     expect(moments.some((m) => m.subject === 20_000)).toBe(false);
     expect(moments.some((m) => m.subject === 20_001)).toBe(true);
   });

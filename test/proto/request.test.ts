@@ -167,7 +167,7 @@ describe.each(encodings)('FrameDecoder (%s)', (encoding) => {
     for (const message of [
       { id: 1, count: 'many', op: 'ping' },
       { id: 1, op: 'identify', profile: 'p', traits: {}, want: [1, { a: [] }], slot: 7, context: 'x' },
-      { id: 1, op: 'whatIf', profile: 'p', traits: 3, events: [], decide: {} },
+      { id: 1, op: 'whatIf', profile: 'p', context: 3, events: [], decide: {} },
     ]) {
       const { requests, refusals } = decode(encoding, encode(encoding, message));
       expect(refusals).toEqual([]);

@@ -52,13 +52,14 @@ test.each([FIELD_TABLE, OP_TABLE])('WordTable: a packed word is found where the 
     load(encoder.encode(word), 3);
     expect(table.findPacked(frame.view, 3)).toBe(index);
     expect(table.packedSizes[index]).toBe(word.length + 1);
-    // One byte changed anywhere, header included, or one left out at the end, is another word.
+    // One byte changed anywhere, header included, is another word; one left out at the end is only what the table has as such.
     for (let at = 3; at <= 3 + word.length; at++) {
       load(encoder.encode(word), 3);
       frame.bytes[at] = (frame.bytes[at] as number) ^ 0x20; // within the frame
       expect(table.findPacked(frame.view, 3)).toBe(-1);
     }
-    load(encoder.encode(word.slice(0, -1)), 3);
-    expect(table.findPacked(frame.view, 3)).toBe(-1);
+    const shorter = word.slice(0, -1);
+    load(encoder.encode(shorter), 3);
+    expect(table.findPacked(frame.view, 3)).toBe(table.words.indexOf(shorter));
   }
 });

@@ -2,6 +2,7 @@ import { request as httpRequest } from 'node:http';
 import { connect } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
 import { type AdminHttp, type AdminOptions, type AdminSource, startAdminHttp } from '../../server/admin-http.ts';
+import { type Route, sendJson } from '../../server/http-route.ts';
 import type { NodeStatus, ShardStatus } from '../../server/node-status.ts';
 import { OperatorError } from '../../server/operator-error.ts';
 
@@ -222,5 +223,33 @@ describe('listening', () => {
     await admin.close();
     const again = await serve({}, { port: admin.port });
     expect(again.port).toBe(admin.port);
+  });
+});
+
+describe('routes that take a body', () => {
+  const echo: Route = {
+    method: 'POST',
+    about: 'says what came',
+    operation: 'health',
+    bodyBytesMax: 10,
+    answer: ({ body, response, login }) => sendJson(response, 200, { body: body.toString(), who: login.principal.id }),
+  };
+  const options = { routes: new Map([['/v1/echo', echo]]) };
+
+  it('the body, whole, sent with its length or in chunks', async () => {
+    const admin = await serve({}, options);
+    for (const headers of [{}, { 'transfer-encoding': 'chunked' }] as Record<string, string>[]) {
+      const answer = await ask(admin, '/v1/echo', 'POST', headers, '0123456789');
+      expect([answer.status, JSON.parse(answer.text)]).toEqual([200, { body: '0123456789', who: 'anonymous' }]);
+    }
+    expect((await ask(admin, '/')).text).toContain('/v1/echo');
+  });
+
+  it('longer than the bound is 413, whether announced or not, and another path still takes none', async () => {
+    const admin = await serve({}, options);
+    expect((await ask(admin, '/v1/echo', 'POST', {}, '0123456789a')).status).toBe(413);
+    expect((await ask(admin, '/v1/echo', 'POST', { 'transfer-encoding': 'chunked' }, '0123456789a')).status).toBe(413);
+    expect((await ask(admin, '/healthz', 'GET', { 'content-length': '1' }, 'x')).status).toBe(413);
+    expect((await ask(admin, '/v1/echo', 'PUT')).allow).toBe('POST');
   });
 });

@@ -85,7 +85,7 @@ export interface IdentifyEntry extends EntryHead {
   readonly age: number | null;
 }
 export interface LeaseEntry extends EntryHead {
-  readonly type: 'release' | 'expire';
+  readonly type: 'release' | 'expire' | 'other';
   readonly decisionSeq: number;
 }
 export type JournalEntry = DecisionEntry | EventEntry | IdentifyEntry | LeaseEntry;
@@ -113,8 +113,10 @@ export function readEntry(bytes: Uint8Array, start: number, batch: JournalledBat
     }
     case EFFECT.release:
       return { ...head, type: 'release', decisionSeq: effect.getU32(LEASE_EFFECT.decisionSeq) };
-    default:
+    case EFFECT.expire:
       return { ...head, type: 'expire', decisionSeq: 0 };
+    default:
+      return { ...head, type: 'other', decisionSeq: 0 };
   }
 }
 

@@ -1,0 +1,98 @@
+/**
+ * What stands of a person until it is ended: a tag held, a journey's stage, a consent, a suspicion, a refused
+ * channel. Each is one moment of the record, named by its kind and subject, so that a turn reads it without the cold
+ * record; `at` says since when, the amount is the kind's own (a weight, a stage, an expiry). Changes are one effect
+ * of absolute values: applied twice, in a recovery, they come to the same.
+ *
+ * Traded away: looked up by a walk over the moments, which a person has a few dozen of. Called by the turns that set
+ * them, next to the effect that was the cause, in the same batch.
+ */
+import { EFFECT, type Effect, STANDING_EFFECT } from './effect.ts';
+import type { ProfileRecord } from './profile-record.ts';
+import type { StandingKind } from './record-layout.ts';
+
+const CHANGE_BYTES = 24;
+/** Changes of one effect; who has more begins another. */
+export const STANDING_CHANGES_MAX = 64;
+
+/** Place of the moment that stands, or -1. */
+export function findStanding(record: ProfileRecord, kind: StandingKind, subject: number): number {
+  for (let i = 0; i < record.momentCount; i++) {
+    if (record.momentKind(i) === kind && record.momentSubject(i) === subject) return i;
+  }
+  return -1;
+}
+
+export function beginStanding(effect: Effect): void {
+  effect.begin(EFFECT.standing, STANDING_EFFECT.changes - 48 + STANDING_CHANGES_MAX * CHANGE_BYTES);
+  trim(effect, 0);
+}
+
+/** Adds one change to an effect begun by `beginStanding`. @param at since when; of an ended one it means nothing */
+export function changeStanding(
+  effect: Effect,
+  kind: StandingKind,
+  subject: number,
+  isSet: boolean,
+  at: number,
+  amount: number,
+): void {
+  const count = effect.getU32(STANDING_EFFECT.count);
+  if (count >= STANDING_CHANGES_MAX)
+    throw new RangeError(`a standing effect has at most ${STANDING_CHANGES_MAX} changes`);
+  const start = STANDING_EFFECT.changes + count * CHANGE_BYTES;
+  effect.setF64(start, at);
+  effect.setF64(start + 8, amount);
+  effect.setU32(start + 16, subject);
+  effect.u8[start + 20] = kind;
+  effect.u8[start + 21] = isSet ? 1 : 0;
+  trim(effect, count + 1);
+}
+
+function trim(effect: Effect, count: number): void {
+  effect.setU32(STANDING_EFFECT.count, count);
+  effect.length = STANDING_EFFECT.changes + count * CHANGE_BYTES;
+  effect.u32[0] = effect.length;
+}
+
+export interface StandingChange {
+  readonly kind: StandingKind;
+  readonly subject: number;
+  readonly isSet: boolean;
+  readonly at: number;
+  readonly amount: number;
+}
+
+/** The changes of a standing effect, in order; allocates, so not for a turn. */
+export function standingChanges(effect: Effect): StandingChange[] {
+  return Array.from({ length: effect.getU32(STANDING_EFFECT.count) }, (_, i) => {
+    const start = STANDING_EFFECT.changes + i * CHANGE_BYTES;
+    return {
+      kind: effect.u8[start + 20] as StandingKind, // written by `changeStanding`
+      subject: effect.getU32(start + 16),
+      isSet: effect.u8[start + 21] === 1,
+      at: effect.getF64(start),
+      amount: effect.getF64(start + 8),
+    };
+  });
+}
+
+export function applyStanding(
+  record: ProfileRecord,
+  effect: Effect,
+  retentionMillis: (kind: number, subject: number) => number,
+): void {
+  const count = effect.getU32(STANDING_EFFECT.count);
+  for (let i = 0; i < count; i++) {
+    const start = STANDING_EFFECT.changes + i * CHANGE_BYTES;
+    const kind = effect.u8[start + 20] as StandingKind; // written by `changeStanding`
+    const subject = effect.getU32(start + 16);
+    const at = effect.getF64(start);
+    const amount = effect.getF64(start + 8);
+    const found = findStanding(record, kind, subject);
+    if (effect.u8[start + 21] === 0) {
+      if (found >= 0) record.removeMoment(found);
+    } else if (found >= 0) record.resetMoment(found, at, amount);
+    else record.addMoment(kind, subject, at, amount, effect.at, retentionMillis);
+  }
+}
