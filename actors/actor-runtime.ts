@@ -21,6 +21,7 @@ import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import { applyEffect, type EffectContext, type EntryPosition, HOLDING } from './apply-effect.ts';
 import { mergeSection, type SectionEntries, type SectionName, writeSection } from './cold-sections.ts';
+import { ConsentView } from './consent-view.ts';
 import { DirtyRecords } from './dirty-records.ts';
 import { DECISION, EFFECT, Effect, EVENT, IDENTIFY, LEDGER, MARK_TYPE_MIN } from './effect.ts';
 import { keyHash } from './key-hash.ts';
@@ -108,6 +109,8 @@ export class ActorRuntime implements EffectContext {
   readonly profiles = new ProfileIndex();
   readonly record: ProfileRecord;
   readonly scope: ProfileScope;
+  /** What the bound person allows; bound by the turns that ask. */
+  readonly consent = new ConsentView();
   readonly effect = new Effect();
   readonly stats = new RuntimeStats();
   readonly wheel = new LeaseWheel();

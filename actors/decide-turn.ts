@@ -9,6 +9,7 @@
  */
 import type { Action, Channel, Product } from '../decision/catalog.ts';
 import { MOMENT } from '../decision/catalog.ts';
+import { PURPOSE } from '../decision/consent.ts';
 import { setBit } from '../decision/eligibility-index.ts';
 import { HOLDOUT_SALT, isHeldOut } from '../decision/holdout.ts';
 import { DecideDraft, DecideQuery, type PhaseClock, Pipeline, SILENT } from '../decision/pipeline.ts';
@@ -39,6 +40,8 @@ import { dropSensitive } from './sealed-trait.ts';
 import { settleGivingWay } from './trial-ripening.ts';
 
 const RESERVE_TRIES = 8;
+/** Of somebody whose hours are not to be looked at. */
+const NO_TILT = new Uint16Array(24);
 const DISCLOSURE = 'Same price for everyone at this hour.';
 const DISCLOSURE_HELD = 'Your earlier quote still holds.';
 const DISCLOSURE_LIST = 'List price.';
@@ -219,6 +222,11 @@ export class DecideTurn {
     scope.hasConsent = !(consent?.type === 'boolean' && record.trait(consent.index) === 0);
     const personalPrice = catalog.traitByName.get('personalPrice');
     scope.refusesPersonalPrice = personalPrice?.type === 'boolean' && record.trait(personalPrice.index) === 0;
+    const isLimited = runtime.consent.bind(record, catalog.consent, now);
+    if (isLimited) scope.limit(runtime.consent, catalog.consent);
+    const isImpersonal = isLimited && !runtime.consent.allows(PURPOSE.personalisation);
+    if (isImpersonal || (isLimited && !runtime.consent.allows(PURPOSE.personalisedPrice)))
+      scope.refusesPersonalPrice = true;
     scope.isHoldingFull = record.leaseCount >= HOLDING_LEASES_MAX && runtime.holdingLeases() >= HOLDING_LEASES_MAX;
     query.isHeldOut = isHeldOut(record.hashHigh, record.hashLow, HOLDOUT_SALT, catalog.decision.holdoutProbability);
     const decisionSeq = record.decisionSeq + 1;
@@ -228,9 +236,9 @@ export class DecideTurn {
     query.keyHashHigh = record.hashHigh;
     query.keyHashLow = record.hashLow;
     query.context = request.context;
-    query.tilt = record.u16;
-    query.tiltOffset = (record.base + FIELD.tilt) >>> 1;
-    query.purchases = record.getU16(FIELD.purchases);
+    query.tilt = isImpersonal ? NO_TILT : record.u16;
+    query.tiltOffset = isImpersonal ? 0 : (record.base + FIELD.tilt) >>> 1;
+    query.purchases = isImpersonal ? 0 : record.getU16(FIELD.purchases);
     query.lastPurchaseAtEpochMillis = record.getF64(FIELD.lastPurchaseAt);
     query.decayedLogGaps = record.getF64(FIELD.decayedLogGaps);
 

@@ -11,6 +11,7 @@
  *   complaint, unsubscribe         refuses contact on `properties.channel`, or on all; `subscribe` allows it again
  */
 import { MOMENT } from '../decision/catalog.ts';
+import { PURPOSE } from '../decision/consent.ts';
 import { logGapBetween } from '../decision/purchase-due.ts';
 import type { Properties } from '../proto/messages.ts';
 import { murmur3Text } from '../proto/murmur3.ts';
@@ -71,6 +72,8 @@ export class EventTurn {
   readonly #properties = new MapBytes();
   /** Of the event being filled in, see `EVENT.owed`. */
   #owed = 0;
+  /** Whether the person lets what they do teach the models. */
+  #teaches = true;
 
   constructor(runtime: ActorRuntime) {
     this.#runtime = runtime;
@@ -307,6 +310,8 @@ export class EventTurn {
       effect.setU32(EVENT.messageHigh, this.#words[1] as number);
     }
     this.#owed = 0;
+    runtime.consent.bind(record, index.catalog.consent, now);
+    this.#teaches = runtime.consent.allows(PURPOSE.measurement);
     effect.setF64(EVENT.revenueMinor, numberOf(properties?.revenueMinor));
     effect.setU16(EVENT.hourOfWeek, 0xffff);
     if (lease >= 0) flags |= this.#fillAttribution(what, lease, decisionSeq, isFirst, isPurchase, properties);
@@ -320,13 +325,13 @@ export class EventTurn {
       flags |= EVENT_FLAG.eventMoment;
       effect.setF64(EVENT.amount, retention.property === null ? 0 : numberOf(properties?.[retention.property]));
     }
-    if (what.isSignal && isFirst) {
+    if (what.isSignal && isFirst && this.#teaches) {
       runtime.scope.bind(record, index, null, at, runtime.defaultZone);
       flags |= EVENT_FLAG.sendTime;
       effect.setU16(EVENT.hourOfWeek, runtime.scope.hourOfWeek);
       effect.setU32(EVENT.zoneHash, murmur3Text(options.zones.zoneName(runtime.scope.zone), 0));
     }
-    if (isPurchase && isFirst) {
+    if (isPurchase && isFirst && this.#teaches) {
       const isKnown = record.getU16(FIELD.purchases) > 0;
       const logGap = isKnown ? logGapBetween(record.getF64(FIELD.lastPurchaseAt), at) : Number.NaN;
       if (!isKnown || !Number.isNaN(logGap)) flags |= EVENT_FLAG.occasion;
@@ -382,7 +387,9 @@ export class EventTurn {
       effect.getF64(EVENT.eventAt) - record.leaseF64(lease, LEASE.at) <= index.catalog.decision.rewardWindowMillis;
     if (actionHash !== 0 && isWithinReward) {
       const isTrial = (leaseFlags & LEASE_FLAG.trialLearnt) !== 0;
-      if (what.isResponse) {
+      if (!this.#teaches) {
+        // Counted for caps all the same.
+      } else if (what.isResponse) {
         if ((leaseFlags & LEASE_FLAG.responseLearnt) === 0)
           flags |= isTrial ? EVENT_FLAG.response : EVENT_FLAG.trialWithResponse;
         this.#owed = owed;
@@ -405,9 +412,10 @@ export class EventTurn {
       // A decision has one price, however many actions it has: its quote and its purchase count once.
       const decisionFlags = this.#flagsOfDecision(decisionSeq);
       if (decisionFlags & LEASE_FLAG.personalPrice) flags |= EVENT_FLAG.personalPrice;
-      if (what.flags & EVENT_FLAG.trial && (decisionFlags & LEASE_FLAG.quoteLearnt) === 0) flags |= EVENT_FLAG.quote;
+      if (this.#teaches && what.flags & EVENT_FLAG.trial && (decisionFlags & LEASE_FLAG.quoteLearnt) === 0)
+        flags |= EVENT_FLAG.quote;
       if (isPurchase && (decisionFlags & LEASE_FLAG.purchaseLearnt) === 0) {
-        flags |= EVENT_FLAG.purchase;
+        if (this.#teaches) flags |= EVENT_FLAG.purchase;
         const quantity = this.#quantityOf(properties, record.leaseU32(lease, LEASE.skuHash));
         effect.setF64(EVENT.quantity, quantity);
         if (decisionFlags & LEASE_FLAG.holdsStock) {

@@ -5,10 +5,12 @@
  */
 import { MOMENT } from '../decision/catalog.ts';
 import type { CatalogIndex } from '../decision/catalog-index.ts';
+import { type ConsentRules, PURPOSE } from '../decision/consent.ts';
 import type { ZoneTable } from '../decision/local-time.ts';
 import type { ProfileState } from '../decision/pipeline.ts';
 import type { Properties, Scalar } from '../proto/messages.ts';
 import { refusesChannel } from './apply-effect.ts';
+import type { ConsentView } from './consent-view.ts';
 import type { ProfileRecord } from './profile-record.ts';
 import { FIELD } from './record-layout.ts';
 
@@ -27,8 +29,13 @@ export class ProfileScope implements ProfileState {
   #oldest = new Float64Array(0);
   #isCounted = false;
 
+  /** By trait: 1 for one whose purpose the person does not allow; null when all may be read. */
+  #hidden: Uint8Array | null = null;
+  #hidesCounters = false;
+
   /** Set by the turn that decides. */
   hasConsent = true;
+  #consent: ConsentView | null = null;
   refusesPersonalPrice = false;
   isHoldingFull = false;
   atEpochMillis = 0;
@@ -53,6 +60,9 @@ export class ProfileScope implements ProfileState {
     this.#context = context;
     this.atEpochMillis = now;
     this.#isCounted = false;
+    this.#hidden = null;
+    this.#hidesCounters = false;
+    this.#consent = null;
     if (index !== this.#index || this.#counts.length < index.catalog.counters.length) {
       this.#index = index;
       const counters = index.catalog.counters.length;
@@ -65,6 +75,21 @@ export class ProfileScope implements ProfileState {
     this.hourOfWeek = this.#zones.localHourOfWeek(this.zone, now);
     this.minuteOfDay = this.#zones.localMinuteOfDay(this.zone, now);
   }
+
+  /** From here to the next binding the scope shows what the person allows, and nothing else. */
+  limit(consent: ConsentView, rules: ConsentRules): void {
+    this.#consent = consent;
+    const hidden =
+      this.#hiddenTraits.length === rules.ofTrait.length ? this.#hiddenTraits : new Uint8Array(rules.ofTrait.length);
+    for (let trait = 0; trait < hidden.length; trait++) {
+      const purpose = rules.ofTrait[trait] as number; // one a trait
+      hidden[trait] = purpose >= 0 && !consent.allows(purpose) ? 1 : 0;
+    }
+    this.#hiddenTraits = hidden;
+    this.#hidden = hidden;
+    this.#hidesCounters = !consent.allows(PURPOSE.personalisation);
+  }
+  #hiddenTraits = new Uint8Array(0);
 
   /** The record caches its zone's index (plus one); a record without a known zone uses the catalog's. */
   #zoneOf(record: ProfileRecord, defaultZone: number): number {
@@ -88,17 +113,21 @@ export class ProfileScope implements ProfileState {
     return this.#record;
   }
   refusesChannel(channelHash: number): boolean {
-    return refusesChannel(this.#record, channelHash);
+    if (refusesChannel(this.#record, channelHash)) return true;
+    if (this.#consent === null) return false;
+    const channel = this.#index.catalog.channelByHash.get(channelHash);
+    return (
+      channel !== undefined && !this.#consent.allows(this.#index.catalog.consent.ofChannel[channel.index] as number)
+    ); // one a channel
   }
   hasTrait(trait: number): boolean {
-    const value = this.#record.trait(trait);
-    return !Number.isNaN(value);
+    return !Number.isNaN(this.traitNumber(trait));
   }
   traitNumber(trait: number): number {
-    return this.#record.trait(trait);
+    return this.#hidden !== null && this.#hidden[trait] === 1 ? Number.NaN : this.#record.trait(trait);
   }
   traitHash(trait: number): number {
-    return this.#record.trait(trait);
+    return this.traitNumber(trait);
   }
   traitText(trait: number): string {
     if (!this.hasTrait(trait)) return '';
@@ -160,6 +189,13 @@ export class ProfileScope implements ProfileState {
     this.#isCounted = true;
     const counters = this.#index.catalog.counters;
     if (counters.length === 0) return;
+    if (this.#hidesCounters) {
+      this.#counts.fill(0);
+      this.#sums.fill(0);
+      this.#newest.fill(Number.NaN);
+      this.#oldest.fill(Number.NaN);
+      return;
+    }
     this.#counts.fill(0);
     this.#sums.fill(0);
     this.#newest.fill(Number.NaN);

@@ -12,6 +12,7 @@ import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import type { ActorRuntime } from './actor-runtime.ts';
 import { refusesChannel } from './apply-effect.ts';
+import { describeConsent } from './consent-turn.ts';
 import { formatDecisionId } from './decision-id.ts';
 import { EFFECT, Effect, IDENTIFY } from './effect.ts';
 import { describeEntry } from './journal-text.ts';
@@ -131,6 +132,8 @@ export class ProfileTurn {
         .map((c) => c.key),
       personalisation: !(index.catalog.traitByName.get('consent')?.type === 'boolean' && this.#trait('consent') === 0),
     };
+    runtime.consent.bind(record, index.catalog.consent, now);
+    out.purposes = describeConsent(runtime, (purpose) => runtime.consent.allows(purpose));
     out.counters = index.catalog.counters.map((counter) => ({
       event: counter.event,
       ...(counter.property === null ? {} : { property: counter.property, sum: scope.counterSum(counter.index) }),

@@ -70,6 +70,12 @@ export const FIELD = {
   decayedLogGaps: 160,
 } as const;
 
+/** Bits of `flags`. */
+export const RECORD_FLAG = {
+  /** The person has said something of a purpose: there are moments of the kind `consent`. */
+  hasConsent: 1,
+} as const;
+
 /** Offsets inside one lease. A lease is the record's memory of one chosen action of one decision. */
 export const LEASE = {
   at: 0,

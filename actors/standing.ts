@@ -9,7 +9,7 @@
  */
 import { EFFECT, type Effect, STANDING_EFFECT } from './effect.ts';
 import type { ProfileRecord } from './profile-record.ts';
-import type { StandingKind } from './record-layout.ts';
+import { FIELD, RECORD_FLAG, STANDING, type StandingKind } from './record-layout.ts';
 
 const CHANGE_BYTES = 24;
 /** Changes of one effect; who has more begins another. */
@@ -89,6 +89,7 @@ export function applyStanding(
     const subject = effect.getU32(start + 16);
     const at = effect.getF64(start);
     const amount = effect.getF64(start + 8);
+    if (kind === STANDING.consent) record.setU16(FIELD.flags, record.getU16(FIELD.flags) | RECORD_FLAG.hasConsent);
     const found = findStanding(record, kind, subject);
     if (effect.u8[start + 21] === 0) {
       if (found >= 0) record.removeMoment(found);

@@ -12,6 +12,7 @@
  */
 import { CLOSE_CODE, LIMITS } from '../proto/limits.ts';
 import type {
+  ConsentRequest,
   DecideReply,
   DecideRequest,
   HelloReply,
@@ -38,6 +39,7 @@ type Input<Request> = Omit<Request, 'id' | 'op'>;
 export type TrackInput = Input<TrackRequest>;
 export type DecideInput = Input<DecideRequest>;
 export type IdentifyInput = Input<IdentifyRequest>;
+export type ConsentInput = Input<ConsentRequest>;
 /** The part of a decision an application wants to give when the server cannot; the rest is empty. */
 export type DefaultDecision = Partial<Omit<DecideReply, 'id' | 'ok' | 'fallback'>>;
 export type ClientStatus = 'connecting' | 'connected' | 'offline' | 'closed';
@@ -146,6 +148,11 @@ export class OpportuneClient {
    */
   track(input: TrackInput): Promise<TrackReply> {
     return this.#events.add({ op: 'track', ...input, messageId: input.messageId ?? randomMessageId() });
+  }
+
+  /** What the person allows or refuses from now on; on disk when it resolves. */
+  async consent(input: ConsentInput): Promise<StateReply> {
+    return (await this.#ask({ op: 'consent', ...input })) as StateReply; // the reply to consent
   }
 
   async identify(input: IdentifyInput): Promise<StateReply> {

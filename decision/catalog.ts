@@ -5,6 +5,7 @@
  * version; what is stored on disk uses the 32-bit hashes (murmur3 of the key, seed 0), which the
  * compiler checks to be free of collisions.
  */
+import type { ConsentRules } from './consent.ts';
 import type { DemandInput } from './demand-inputs.ts';
 import type { Promotion } from './promotion.ts';
 import type { Rule } from './rule.ts';
@@ -225,6 +226,8 @@ export interface Catalog {
   readonly actions: readonly Action[];
   readonly counters: readonly EventCounter[];
   readonly retentions: ReadonlyMap<number, EventRetention>;
+  /** Purposes, what each opens, and what holds where nobody was asked. */
+  readonly consent: ConsentRules;
   /** Index of the trait of type timeZone, or -1. */
   readonly timeZoneTrait: number;
   readonly traitByName: ReadonlyMap<string, TraitSpec>;

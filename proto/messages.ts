@@ -59,6 +59,17 @@ export interface IdentifyRequest extends Envelope<'identify'> {
   readonly profile: string;
   readonly traits: Properties;
 }
+export interface ConsentChange {
+  readonly granted: boolean;
+  readonly expiresAtEpochMillis?: number;
+  readonly basis?: string;
+}
+export interface ConsentRequest extends Envelope<'consent'> {
+  readonly profile: string;
+  readonly purposes: { readonly [purpose: string]: ConsentChange };
+  /** How it is known: `source`, `version`, `text`, `language`, `tcf`, `gpp`, `gpc`, `atEpochMillis`. */
+  readonly proof?: Properties;
+}
 export interface DecideRequest extends Envelope<'decide'> {
   readonly profile: string;
   readonly slot?: string;
@@ -87,6 +98,7 @@ export type RequestMessage =
   | PingRequest
   | TrackRequest
   | IdentifyRequest
+  | ConsentRequest
   | DecideRequest
   | ConfirmRequest
   | ReleaseRequest

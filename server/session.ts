@@ -247,7 +247,6 @@ export class Session implements Responder, FrameSink {
         this.#ping(request);
         return;
       case OP.alias:
-      case OP.consent:
       case OP.whatIf:
       case OP.export:
       case OP.erase:

@@ -8,6 +8,7 @@
  *                      └─▸ mailbox ─▸ next pass of the loop      (this pass has used its time slice)
  */
 import type { ActorRuntime } from '../actors/actor-runtime.ts';
+import { ConsentTurn } from '../actors/consent-turn.ts';
 import type { DecideTurn } from '../actors/decide-turn.ts';
 import type { EventTurn } from '../actors/event-turn.ts';
 import { Mailboxes } from '../actors/mailbox.ts';
@@ -74,6 +75,7 @@ export class RequestRunner implements HeldAnswerOwner {
   readonly #metrics: MetricsWriter;
   readonly #decideTurn: DecideTurn;
   readonly #eventTurn: EventTurn;
+  readonly #consentTurn: ConsentTurn;
   readonly #profileTurn: ProfileTurn;
   readonly #audit: AuditOutlet | undefined;
   readonly #mailboxes = new Mailboxes<Message>(MAILBOX_DEPTH_MAX, MAILBOX_DEPTH_PER_PROFILE_MAX, MAILBOX_BYTES_MAX);
@@ -101,6 +103,7 @@ export class RequestRunner implements HeldAnswerOwner {
     this.#metrics = options.metrics;
     this.#decideTurn = options.decideTurn;
     this.#eventTurn = options.eventTurn;
+    this.#consentTurn = new ConsentTurn(options.runtime);
     this.#profileTurn = options.profileTurn;
     this.#audit = options.audit;
     this.#phases = new TurnPhases(options.traces.isEnabled);
@@ -280,6 +283,8 @@ export class RequestRunner implements HeldAnswerOwner {
       });
     } else if (request.op === OP.identify && typeof request.traits?.consent === 'boolean') {
       this.#tellAudit('consent', responder, now, { personalisation: request.traits.consent });
+    } else if (request.op === OP.consent) {
+      this.#tellAudit('consent', responder, now, { purposes: this.#consentTurn.summary });
     }
   }
 
@@ -300,6 +305,8 @@ export class RequestRunner implements HeldAnswerOwner {
         return this.#eventTurn.track(request, now);
       case OP.identify:
         return this.#profileTurn.identify(request, now);
+      case OP.consent:
+        return this.#consentTurn.run(request, now);
       case OP.confirm:
         return this.#eventTurn.confirm(request, now);
       case OP.release:

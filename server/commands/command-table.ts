@@ -91,6 +91,13 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import('./identify.ts'),
   },
   {
+    name: 'consent',
+    usage: '<profile> <purposes...>',
+    summary: 'what a person allows: opportune consent c-1042 personalisation=granted contact.push=withdrawn',
+    options: [...ASKING, { flags: '--source <text>', description: 'where they said so, kept as proof (this command)' }],
+    load: () => import('./consent.ts'),
+  },
+  {
     name: 'profile',
     usage: '<profile>',
     summary: 'show what is known about a person',

@@ -3,6 +3,7 @@
  * that say what to do. The SDK is behind a narrow interface, so the commands are tested without sockets.
  */
 import type {
+  ConsentRequest,
   DecideReply,
   DecideRequest,
   IdentifyRequest,
@@ -27,6 +28,7 @@ export interface ServerConnection {
   decide(request: Body<DecideRequest>): Promise<DecideReply>;
   track(request: Body<TrackRequest>): Promise<TrackReply>;
   identify(request: Body<IdentifyRequest>): Promise<StateReply>;
+  consent(request: Body<ConsentRequest>): Promise<StateReply>;
   profile(request: Body<ProfileRequest>): Promise<ProfileReply>;
   close(): Promise<void> | void;
 }

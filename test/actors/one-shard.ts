@@ -4,6 +4,7 @@
  * checkpoint and journal back into a new runtime, recounting ledger and models as `workers/shard.ts` does.
  */
 import { ActorRuntime } from '../../actors/actor-runtime.ts';
+import { ConsentTurn } from '../../actors/consent-turn.ts';
 import { DecideTurn } from '../../actors/decide-turn.ts';
 import { EFFECT, EVENT } from '../../actors/effect.ts';
 import { EventTurn } from '../../actors/event-turn.ts';
@@ -86,6 +87,7 @@ export class OneShard {
   readonly decideTurn: DecideTurn;
   readonly eventTurn: EventTurn;
   readonly profileTurn: ProfileTurn;
+  readonly consentTurn: ConsentTurn;
   subjects: readonly LedgerSubject[];
 
   constructor(options: OneShardOptions) {
@@ -128,6 +130,7 @@ export class OneShard {
     this.decideTurn = new DecideTurn(this.runtime);
     this.eventTurn = new EventTurn(this.runtime);
     this.profileTurn = new ProfileTurn(this.runtime);
+    this.consentTurn = new ConsentTurn(this.runtime);
   }
 
   /** Takes another catalog, as a reload does. */
@@ -165,6 +168,14 @@ export class OneShard {
     const fault = this.eventTurn.release(requestOf({ decisionId }), now);
     this.#land();
     return fault;
+  }
+  consent(
+    profile: string,
+    purposes: NonNullable<Request['purposes']>,
+    now: number,
+    proof: Request['proof'] = null,
+  ): Fault | null {
+    return this.consentTurn.run(requestOf({ profile, purposes, proof }), now);
   }
   identify(profile: string, traits: NonNullable<Request['traits']>, now: number): Fault | null {
     return this.profileTurn.identify(requestOf({ profile, traits }), now);

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import type { Catalog, EventCounter, Product, Slot, TraitSpec, TraitType } from '../../decision/catalog.ts';
+import { consentRules } from '../../decision/consent.ts';
 import {
   buildFeatures,
   countBucket,
@@ -78,6 +79,12 @@ function catalogOf(traits: readonly TraitSpec[], counters: readonly EventCounter
     actions: [],
     counters,
     retentions: new Map(),
+    consent: consentRules(
+      { minorAge: null, ageTrait: -1, defaults: new Map(), ofTrait: new Map() },
+      traits,
+      [],
+      () => 0,
+    ),
     timeZoneTrait: 7,
     traitByName: new Map(),
     channelByKey: new Map(),

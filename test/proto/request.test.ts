@@ -146,7 +146,17 @@ describe.each(encodings)('FrameDecoder (%s)', (encoding) => {
 
   test('op: every known operation is delivered with its number when its needed fields are there', () => {
     for (const [name, number] of Object.entries(OP)) {
-      const message = { id: 1, op: name, profile: 'p', event: 'e', traits: {}, decisionId: 'd', from: 'a', to: 'b' };
+      const message = {
+        id: 1,
+        op: name,
+        profile: 'p',
+        event: 'e',
+        traits: {},
+        decisionId: 'd',
+        from: 'a',
+        to: 'b',
+        purposes: {},
+      };
       const { requests, refusals } = decode(encoding, encode(encoding, message));
       expect(refusals).toEqual([]);
       expect(requests[0]).toMatchObject({ op: number, profile: 'p' });

@@ -449,12 +449,12 @@ function checkDistinct(
   }
 }
 
-function checkCount(path: DocumentPath, count: number, max: number, sink: FindingSink): void {
+export function checkCount(path: DocumentPath, count: number, max: number, sink: FindingSink): void {
   if (count > max) sink.find(path, `must have at most ${max} entries, has ${count}`);
 }
 
 /** Records on disk name things by 32-bit hash: two names of one kind with one hash cannot both be used. */
-function checkHashes(
+export function checkHashes(
   kind: string,
   names: readonly (string | null)[],
   pathOf: (index: number) => DocumentPath,

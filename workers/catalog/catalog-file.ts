@@ -6,12 +6,13 @@
  *     file ─readCatalogFile─▶ CatalogSource ─postMessage─▶ worker: compileCatalogSource ─▶ Catalog
  */
 import { basename } from 'node:path';
-import { checkCatalog } from './catalog-check.ts';
+import { checkCatalog, type FindingSink } from './catalog-check.ts';
 import { CatalogError, type CatalogProblem } from './catalog-error.ts';
 import { CATALOG_LIMITS } from './catalog-limits.ts';
 import type { CatalogFile } from './catalog-schema.ts';
 import type { CatalogSource } from './catalog-source.ts';
 import { catalogVersion, readCatalogText } from './catalog-text.ts';
+import { checkConsent } from './consent-check.ts';
 import { CounterRegistry } from './counter-registry.ts';
 import { readTraits } from './declared-traits.ts';
 import { RuleParser } from './rule-parser.ts';
@@ -65,7 +66,7 @@ export function loadCatalogText(text: string, fileName: string): CatalogSource {
   const traits = readTraits(source.value);
   const counters = new CounterRegistry();
   const rules = new RuleParser(traits, counters);
-  checkCatalog(source.value, rules, counters, {
+  const sink: FindingSink = {
     find(path, reason, details) {
       const isRule = details?.ruleOffset !== undefined;
       const position = isRule
@@ -73,7 +74,9 @@ export function loadCatalogText(text: string, fileName: string): CatalogSource {
         : source.locate(path, details?.part ?? 'value');
       report(position, path, reason, details?.nearest);
     },
-  });
+  };
+  checkCatalog(source.value, rules, counters, sink);
+  checkConsent(source.value, sink);
   if (problems.length > 0) throw catalogError(problems);
   return {
     fileName,

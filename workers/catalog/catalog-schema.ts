@@ -5,6 +5,7 @@
  * misspelt cap that is silently ignored costs money.
  */
 import * as z from 'zod';
+import { SENSITIVE_CATEGORIES } from '../../decision/consent.ts';
 import { FACT_NAMES, type FactName } from '../../decision/facts.ts';
 import { CATALOG_LIMITS } from './catalog-limits.ts';
 import { DURATION_PATTERN, INSTANT_PATTERN, QUIET_HOURS_PATTERN } from './durations.ts';
@@ -57,6 +58,8 @@ const trait = z.strictObject({
   unit: z.string().min(1).max(64).optional(),
   protected: z.boolean().optional().describe('Measured for fairness; never a feature, never in a rule'),
   sensitive: z.boolean().optional().describe('Personal; never a feature, never in a rule, never logged'),
+  purpose: key.optional().describe('What the person must allow before it is used; personalisation'),
+  category: z.enum(SENSITIVE_CATEGORIES).optional().describe('Used only where the person has allowed category.NAME'),
 });
 
 const channel = z.strictObject({
@@ -200,6 +203,16 @@ export const catalogSchema = z.strictObject({
         .max(FACT_NAMES.length)
         .optional()
         .describe('What fits say of a person, to be read in rules as profile.NAME'),
+    })
+    .optional(),
+  consent: z
+    .strictObject({
+      minorAge: z.int().min(1).max(30).optional().describe("Below it personal purposes take the person's own word"),
+      ageTrait: key.optional().describe('Trait that says the age; age'),
+      purposes: z
+        .record(key, z.strictObject({ default: z.enum(['granted', 'denied']) }))
+        .optional()
+        .describe('What holds for somebody who was never asked; further names are purposes of your own'),
     })
     .optional(),
   channels: z.record(key, channel),

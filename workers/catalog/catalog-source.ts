@@ -23,6 +23,7 @@ import type {
   TraitSpec,
 } from '../../decision/catalog.ts';
 import { MOMENT } from '../../decision/catalog.ts';
+import { type ConsentRules, categoryPurpose, consentRules } from '../../decision/consent.ts';
 import type { DemandInput } from '../../decision/demand-inputs.ts';
 import type { Rule } from '../../decision/rule.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
@@ -108,6 +109,7 @@ export function compileCatalogSource(source: CatalogSource): Catalog {
     actions,
     counters: source.counters,
     retentions: source.retentions,
+    consent: compileConsent(file, traits, channels),
     timeZoneTrait,
     traitByName: new Map(traits.map((trait) => [trait.name, trait])),
     channelByKey,
@@ -133,6 +135,23 @@ function compileChannel(key: string, channel: CatalogFile['channels'][string], i
     fatigue: compileFatigue(channel.fatigue),
     maturity: channel.maturity ?? null,
   };
+}
+
+/** What the check has made sure of: names that exist, and an age that is a number. */
+function compileConsent(file: CatalogFile, traits: readonly TraitSpec[], channels: readonly Channel[]): ConsentRules {
+  const { minorAge = null, ageTrait = 'age', purposes = {} } = file.consent ?? {};
+  const ofTrait = new Map<string, string>();
+  for (const [name, { purpose, category }] of Object.entries(file.profile?.traits ?? {})) {
+    if (category !== undefined) ofTrait.set(name, categoryPurpose(category));
+    else if (purpose !== undefined) ofTrait.set(name, purpose);
+  }
+  const declaration = {
+    minorAge,
+    ageTrait: traits.find(({ name }) => name === ageTrait)?.index ?? -1,
+    defaults: new Map(Object.entries(purposes).map(([name, purpose]) => [name, purpose.default === 'granted'])),
+    ofTrait,
+  };
+  return consentRules(declaration, traits, channels, hashOf);
 }
 
 function compileFatigue(fatigue: FatigueFile | undefined): Fatigue | null {

@@ -123,6 +123,7 @@ describe('the sample catalogs', () => {
       'timeZone',
       'decision',
       'profile',
+      'consent',
       'channels',
       'slots',
       'products',

@@ -1,0 +1,52 @@
+/** Consent on the running server: binding for the next answer on any connection and after kill -9, kept and audited. */
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { RunningNode, temporaryFolder } from './running-node.ts';
+import { catalogText, writeCatalog } from './test-catalogs.ts';
+import { WirePeer } from './wire-peer.ts';
+
+const catalog = writeCatalog(
+  catalogText({
+    actions: [
+      '{ key: plain, channels: [app], slots: [home], valueMinor: 100 }',
+      `{ key: golden, channels: [app], slots: [golden], valueMinor: 300, eligibility: 'profile.loyalty == "gold"' }`,
+    ],
+  }),
+);
+const data = temporaryFolder('consent');
+let node: RunningNode;
+beforeAll(async () => {
+  node = await RunningNode.start({ catalog, data });
+});
+afterAll(async () => {
+  await node.stop();
+});
+
+it('consent: withdrawn on one connection, it binds the next answer on another, and after kill -9 and with fewer workers', async () => {
+  const [one, other] = await Promise.all([WirePeer.connect(node.url), WirePeer.connect(node.url, 'json')]);
+  const profile = 'ann';
+  await one.must({ op: 'identify', profile, traits: { loyalty: 'gold' } });
+  const ask = { op: 'decide', profile, slot: 'golden', explain: true };
+  expect((await other.must(ask)).actions).toHaveLength(1);
+  const purposes = { personalisation: { granted: false, basis: 'consent' } };
+  await one.must({ op: 'consent', profile, purposes, proof: { source: 'settings' } });
+  const { actions, explain } = await other.must(ask);
+  expect(actions).toEqual([]);
+  expect(explain.rejected[0]).toMatchObject({ action: 'golden', stage: 'eligibility' });
+  expect((await other.must({ op: 'decide', profile, slot: 'home' })).actions).toHaveLength(1);
+  await node.kill();
+  node = await RunningNode.start({ catalog, data, workers: 1 });
+  const peer = await WirePeer.connect(node.url);
+  expect((await peer.must(ask)).actions).toEqual([]);
+  const { record } = await peer.must({ op: 'profile', profile });
+  expect(record.purposes.personalisation).toMatchObject({
+    allowed: false,
+    granted: false,
+    proof: { source: 'settings' },
+  });
+  await peer.must({ op: 'consent', profile, purposes: { personalisation: { granted: true } } });
+  expect((await peer.must(ask)).actions).toHaveLength(1);
+  const refused = await peer.ask({ op: 'consent', profile, purposes: { nonsense: { granted: true } } });
+  expect([refused.code, refused.status]).toEqual([1001, 'INVALID_ARGUMENT']);
+  expect((await peer.ask({ op: 'consent', profile })).code).toBe(1001);
+  for (const each of [peer]) each.close();
+});
