@@ -249,8 +249,6 @@ export class Session implements Responder, FrameSink {
       case OP.alias:
       case OP.consent:
       case OP.whatIf:
-      case OP.export:
-      case OP.erase:
       case OP.subscribe:
       case OP.unsubscribe:
         this.#refuse(request, FAULT.unimplemented, 'op: this version does not implement it yet');

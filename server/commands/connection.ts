@@ -5,6 +5,8 @@
 import type {
   DecideReply,
   DecideRequest,
+  EraseReply,
+  ExportReply,
   IdentifyRequest,
   ProfileReply,
   ProfileRequest,
@@ -28,6 +30,8 @@ export interface ServerConnection {
   track(request: Body<TrackRequest>): Promise<TrackReply>;
   identify(request: Body<IdentifyRequest>): Promise<StateReply>;
   profile(request: Body<ProfileRequest>): Promise<ProfileReply>;
+  export(profile: string, cursor?: string): Promise<ExportReply>;
+  erase(profile: string): Promise<EraseReply>;
   close(): Promise<void> | void;
 }
 

@@ -13,6 +13,8 @@ export async function connectToServer(url: string, timeoutMillis: number, token:
     track: (request) => client.track(request),
     identify: (request) => client.identify(request),
     profile: (request) => client.profile(request.profile),
+    export: (profile, cursor) => client.export(profile, cursor),
+    erase: (profile) => client.erase(profile),
     close: () => client.close(),
   };
 }

@@ -49,6 +49,8 @@ function answering(answers: Partial<ServerConnection>, asked: unknown[] = []): C
     track: missing,
     identify: missing,
     profile: missing,
+    export: missing,
+    erase: missing,
     close: () => undefined,
   };
   const record =
