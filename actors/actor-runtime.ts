@@ -24,6 +24,7 @@ import { mergeSection, type SectionEntries, type SectionName, writeSection } fro
 import { ConsentView } from './consent-view.ts';
 import { DirtyRecords } from './dirty-records.ts';
 import { DECISION, EFFECT, Effect, EVENT, IDENTIFY, LEDGER, MARK_TYPE_MIN } from './effect.ts';
+import { MARK } from './journal-marks.ts';
 import { keyHash } from './key-hash.ts';
 import { LeaseWheel } from './lease-wheel.ts';
 import type { ColdCodec, ColdRecord, Ledger, Models, Signer } from './ports.ts';
@@ -369,8 +370,7 @@ export class ActorRuntime implements EffectContext {
     for (let i = 0; i < effect.ledgerCount; i++) {
       // Holds were taken by the turn itself, before it promised anything.
       if (effect.ledgerKind(i) !== LEDGER.hold) {
-        const batch = this.#position.batch;
-        this.options.ledger.applyLogged(effect.ledgerKind(i), effect.ledgerSubject(i), effect.ledgerAmount(i), batch);
+        this.options.ledger.apply(effect.ledgerKind(i), effect.ledgerSubject(i), effect.ledgerAmount(i));
       }
     }
     this.#markDirty();
@@ -468,6 +468,38 @@ export class ActorRuntime implements EffectContext {
       last = decisionSeq;
       this.hintRipening(record.leaseF64(i, LEASE.at), decisionSeq);
     }
+  }
+
+  /**
+   * Ends the bound person: what open leases hold is free again, the record and the cold record are gone, in memory at
+   * once and on disk with the entry that says so. The journal's other entries stay; who erases blanks them. Returns where
+   * the entry stands, or null where the turn failed and was undone. Nothing is bound afterwards.
+   */
+  eraseBound(now: number): EntryPosition | null {
+    const { record, effect } = this;
+    effect.begin(EFFECT.erase, 0);
+    let released = 0;
+    for (let i = 0; i < record.leaseCount; i++) {
+      const flags = record.leaseU8(i, LEASE.flags);
+      if (record.leaseU8(i, LEASE.state) === LEASE_STATE.open) {
+        released++;
+        if (flags & LEASE_FLAG.holdsBudget)
+          effect.addLedger(LEDGER.free, record.leaseU32(i, LEASE.actionHash), record.leaseCostMinor(i));
+      }
+      if (flags & LEASE_FLAG.holdsStock)
+        effect.addLedger(LEDGER.free, stockSubject(record.leaseU32(i, LEASE.skuHash)), 1);
+    }
+    if (!this.commit(now)) return null;
+    this.stats.leasesReleased += released;
+    const position = { ...this.#position };
+    this.forgetBound();
+    return position;
+  }
+
+  /** The bound person's record and cold record are no more. Nothing is bound afterwards. */
+  forgetBound(): void {
+    this.store.removeProfile(this.boundStoreKey());
+    this.record.drop();
   }
 
   // ── writing records, passivation ───────────────────────────────────────────────────────────────
@@ -629,9 +661,11 @@ export class ActorRuntime implements EffectContext {
         if (next < 0) break;
         position.offset = offset;
         offset = next;
-        if (effect.type >= MARK_TYPE_MIN) continue;
-        const isForRecord = isForRecords && this.options.ownsPartition(effect.partition);
-        if (isForRecord && this.#replay(effect, position)) applied++;
+        const { type } = effect;
+        if (type >= MARK_TYPE_MIN && type !== MARK.erased && type !== MARK.forget) continue;
+        // What an erased person moved in the ledger is still moved; what was forgotten is the models' concern.
+        const isForRecord = isForRecords && type !== MARK.forget && this.options.ownsPartition(effect.partition);
+        if (isForRecord && type < MARK_TYPE_MIN && this.#replay(effect, position)) applied++;
         visit(effect, isForRecord);
       }
     });
@@ -642,10 +676,25 @@ export class ActorRuntime implements EffectContext {
     const { record } = this;
     this.bindLogged(effect);
     if (effect.type === EFFECT.decision) this.watchLease(effect.getF64(DECISION.leaseExpiresAt));
+    // By its place too: somebody of the same key who came after an erasure counts from 1 again.
+    if (this.#isBehind(position)) return false;
+    if (effect.type === EFFECT.erase) {
+      this.forgetBound();
+      return true;
+    }
     if (effect.stateSeq <= record.stateSeq) return false;
     this.applyLogged(effect, position);
     if (effect.type === EFFECT.event && effect.u8[EVENT.owed] !== 0) this.#watchOwed();
     return true;
+  }
+
+  /** Whether the bound record holds what stands at or behind this place already: one stream writes about a person. */
+  #isBehind({ epoch, batch, offset }: EntryPosition): boolean {
+    const { record } = this;
+    const recordEpoch = record.getU32(FIELD.journalEpoch);
+    if (recordEpoch !== epoch) return recordEpoch > epoch;
+    const recordBatch = record.getU32(FIELD.journalBatch);
+    return recordBatch === batch ? record.getU32(FIELD.journalOffset) >= offset : recordBatch > batch;
   }
 
   /** Binds `record` to the profile of a journal entry, loading or creating it; its traits by the catalog in force. */

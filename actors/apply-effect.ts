@@ -73,6 +73,9 @@ export function applyEffect(
     case EFFECT.section:
       context.applySection(effect);
       break;
+    case EFFECT.erase:
+      // The record as a whole goes, when the entry is in the journal: see `ActorRuntime.eraseBound`.
+      break;
     default:
       throw new RangeError(`journal entry of unknown type ${effect.type}`);
   }

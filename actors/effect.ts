@@ -22,7 +22,17 @@
  */
 import { DEMAND_INPUTS_MAX } from '../decision/demand-inputs.ts';
 
-export const EFFECT = { decision: 1, event: 2, identify: 3, release: 5, expire: 6, standing: 7, section: 8 } as const;
+export const EFFECT = {
+  decision: 1,
+  event: 2,
+  identify: 3,
+  release: 5,
+  expire: 6,
+  standing: 7,
+  section: 8,
+  /** The person's last: record and cold record are gone with it, what leases held is free. */
+  erase: 9,
+} as const;
 /** Types from here on are marks. */
 export const MARK_TYPE_MIN = 16;
 export type EffectType = (typeof EFFECT)[keyof typeof EFFECT];
@@ -159,6 +169,16 @@ export const EVENT_FLAG = {
   /** The price quoted or paid was the person's own: it teaches how many ask, and nothing about demand. */
   personalPrice: 32_768,
 } as const;
+/** Flags of an event that teaches some model. */
+export const TEACHING =
+  EVENT_FLAG.trial |
+  EVENT_FLAG.ripened |
+  EVENT_FLAG.response |
+  EVENT_FLAG.trialWithResponse |
+  EVENT_FLAG.quote |
+  EVENT_FLAG.purchase |
+  EVENT_FLAG.sendTime |
+  EVENT_FLAG.occasion;
 /** A trial is learnt in parts of this size. */
 export const OWED_UNITS = 256;
 
@@ -183,7 +203,7 @@ export const LEDGER = {
   /** free → spent, without a lease */
   take: 4,
 } as const;
-const LEDGER_BYTES = 16;
+export const LEDGER_BYTES = 16;
 const BUFFER_BYTES = 256 * 1024;
 
 export class Effect {

@@ -7,12 +7,15 @@
  *   publication  what was learnt was published for a round of the exchange
  *   merge        a round was merged, to which these shards had published something
  *   price        the price of a product and hour was drawn (from what), or first read from another worker
+ *   forget       what some entries of a person who is being erased had taught was taken back
+ *   erased       stands where an entry of an erased person stood: its length and what it moved in the ledger
  *
  * Rounds without news have no marks. Marks have the header of an effect, of which only length, type and, for the
  * order of time, `at` mean anything. Cost: a copy of 64 to 112 bytes a mark, at most 27 marks a second.
  */
 import { DEMAND_INPUTS_MAX } from '../decision/demand-inputs.ts';
 import { PARTITION_COUNT } from '../proto/limits.ts';
+import type { EntryPosition } from './apply-effect.ts';
 import { EFFECT_HEADER_BYTES, type Effect, MARK_TYPE_MIN } from './effect.ts';
 import type { Store } from './store.ts';
 
@@ -22,6 +25,8 @@ export const MARK = {
   publication: MARK_TYPE_MIN + 2,
   merge: MARK_TYPE_MIN + 3,
   price: MARK_TYPE_MIN + 4,
+  forget: MARK_TYPE_MIN + 5,
+  erased: MARK_TYPE_MIN + 6,
 } as const;
 
 /** Offsets of a mark's body, by type. */
@@ -42,8 +47,11 @@ export const PRICE_MARK = {
   /** `DEMAND_INPUTS_MAX` doubles, of a product that has such inputs only: the mark is longer then. */
   inputs: 104,
 } as const;
+/** The newest of the entries, and how many from there on back. */
+export const FORGET_MARK = { epoch: 48, stream: 52, batch: 56, offset: 60, count: 64 } as const;
 
 const MARK_BYTES = EFFECT_HEADER_BYTES + 16;
+const FORGET_MARK_BYTES = EFFECT_HEADER_BYTES + 24;
 const MERGE_MARK_BYTES = EFFECT_HEADER_BYTES + 8 + PARTITION_COUNT / 8;
 const PRICE_MARK_BYTES = EFFECT_HEADER_BYTES + 56;
 const INPUTS_MARK_BYTES = PRICE_MARK_BYTES + 8 * DEMAND_INPUTS_MAX;
@@ -112,6 +120,17 @@ export class JournalMarks {
       this.#u8[at] = (this.#u8[at] as number) | (1 << (shard & 7)); // shard < 256
     }
     this.#append(MERGE_MARK_BYTES);
+  }
+
+  /** Right behind the taking back, in the same batch as the note of how far it is. */
+  forget(newest: EntryPosition, count: number, now: number): void {
+    this.#begin(MARK.forget, FORGET_MARK_BYTES, now);
+    this.#u32[FORGET_MARK.epoch >>> 2] = newest.epoch;
+    this.#u32[FORGET_MARK.stream >>> 2] = newest.stream;
+    this.#u32[FORGET_MARK.batch >>> 2] = newest.batch;
+    this.#u32[FORGET_MARK.offset >>> 2] = newest.offset;
+    this.#u32[FORGET_MARK.count >>> 2] = count;
+    this.#append(FORGET_MARK_BYTES);
   }
 
   price({ skuHash, atEpochMillis, price, basis }: MarkedPrice): void {

@@ -61,6 +61,8 @@ export function describeEntry(entry: Effect, catalog: Catalog, decoder: Property
       const { section, entries } = sectionOf(entry, decoder);
       return { type: 'section', ...common, section, entries: Object.keys(entries) };
     }
+    case EFFECT.erase:
+      return { type: 'erase', ...common };
     default:
       return { type: 'expire', ...common };
   }

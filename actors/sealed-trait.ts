@@ -71,6 +71,8 @@ export interface TraitSealer {
   /** Null when the key cannot be read at the moment. */
   seal(value: string | number | boolean, name: string, person: PersonHash, keyId: string): SealedTrait | null;
   open(sealed: SealedTrait, name: string, person: PersonHash): OpenedTrait;
+  /** Overwrites these keys on disk; returns how many were there. @throws when the file of keys cannot be written */
+  eraseKeys(keyIds: readonly string[]): number;
 }
 
 /**

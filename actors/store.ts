@@ -36,6 +36,8 @@ export interface Store {
   /** `bytes` is copied before the call returns; so is `key`. */
   putRecord(key: Uint8Array, bytes: Uint8Array, start: number, length: number): void;
   putCold(key: Uint8Array, bytes: Uint8Array): void;
+  /** Record and cold record are no more: reads find nothing from now on, and nothing is on disk with the batch. */
+  removeProfile(key: Uint8Array): void;
   /** Small named values: checkpoints, ledgers, model snapshots' positions. Part of the batch like the others. */
   putMeta(name: string, bytes: Uint8Array): void;
   getMeta(name: string): Uint8Array | undefined;

@@ -106,6 +106,7 @@ export async function writeDecisionLog(plan: DecisionLogPlan): Promise<WrittenDe
         burst: () => {},
         checkpointed: () => {},
         factsTaken: () => {},
+        snapshotWanted: () => {},
       },
     });
     shard.recover();

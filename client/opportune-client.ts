@@ -15,6 +15,8 @@ import type {
   ConsentRequest,
   DecideReply,
   DecideRequest,
+  EraseReply,
+  ExportReply,
   HelloReply,
   IdentifyRequest,
   PingReply,
@@ -185,6 +187,17 @@ export class OpportuneClient {
 
   async profile(profile: string): Promise<ProfileReply> {
     return (await this.#ask({ op: 'profile', profile })) as ProfileReply; // the reply to profile
+  }
+
+  /** One page of everything kept of a person; `cursor` is the `next` of the page before. */
+  async export(profile: string, cursor?: string): Promise<ExportReply> {
+    const page = cursor === undefined ? {} : { context: { cursor } };
+    return (await this.#ask({ op: 'export', profile, ...page })) as ExportReply; // the reply to export
+  }
+
+  /** Erases a person, or says how far that is: ask again until the receipt's state is `final`. */
+  async erase(profile: string): Promise<EraseReply> {
+    return (await this.#ask({ op: 'erase', profile })) as EraseReply; // the reply to erase
   }
 
   /**

@@ -9,6 +9,8 @@
 import { LIMITS } from '../proto/limits.ts';
 import type {
   DecideReply,
+  EraseReply,
+  ExportReply,
   HelloReply,
   PingReply,
   Plain,
@@ -21,7 +23,15 @@ import { createWriter, type DocumentWriter, decodeReply, type Encoding } from '.
 import type { Retry, Status } from '../proto/statuses.ts';
 import { deadlineError, LOCAL_CODE, OpportuneError } from './opportune-error.ts';
 
-export type Reply = HelloReply | PingReply | TrackReply | StateReply | DecideReply | ProfileReply;
+export type Reply =
+  | HelloReply
+  | PingReply
+  | TrackReply
+  | StateReply
+  | DecideReply
+  | ProfileReply
+  | ExportReply
+  | EraseReply;
 /** A request before it has an id: one member of `RequestMessage` for each operation. */
 export type RequestBody = RequestMessage extends infer Message
   ? Message extends RequestMessage

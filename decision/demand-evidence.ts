@@ -64,13 +64,35 @@ export function addQuote(
   listMinor: number,
   atEpochMillis: number,
 ): void {
+  countQuote(row, offset, priceMinor, listMinor, atEpochMillis, 1);
+}
+
+/** Takes one quote back, exactly, told as `addQuote` was told it; also out of another row that is added later. */
+export function removeQuote(
+  row: Float64Array,
+  offset: number,
+  priceMinor: number,
+  listMinor: number,
+  atEpochMillis: number,
+): void {
+  countQuote(row, offset, priceMinor, listMinor, atEpochMillis, -1);
+}
+
+function countQuote(
+  row: Float64Array,
+  offset: number,
+  priceMinor: number,
+  listMinor: number,
+  atEpochMillis: number,
+  times: 1 | -1,
+): void {
   const at = placeOf(row, offset, atEpochMillis);
   if (at < 0) return;
   const x = rounded(logPriceRatio(priceMinor, listMinor));
-  row[at] = (row[at] as number) + 1; // casts here and below: in the slice
-  row[at + 1] = (row[at + 1] as number) + x;
-  row[at + 2] = (row[at + 2] as number) + x * x;
-  row[at + 3] = (row[at + 3] as number) + x * x * x;
+  row[at] = (row[at] as number) + times; // casts here and below: in the slice
+  row[at + 1] = (row[at + 1] as number) + times * x;
+  row[at + 2] = (row[at + 2] as number) + times * x * x;
+  row[at + 3] = (row[at + 3] as number) + times * x * x * x;
 }
 
 /**

@@ -27,14 +27,15 @@ const HISTORY_MAX = 50;
 const HALVINGS = 40;
 
 /**
- * Adds one quote.
+ * Adds one quote, or takes one back.
+ * @param times 1 or -1
  * @param state at least `TRAFFIC_SLOTS` from `offset`
  * @param atEpochMillis when it was made; not finite: ignored
  */
-export function learnTraffic(state: Float64Array, offset: number, atEpochMillis: number): void {
+export function learnTraffic(state: Float64Array, offset: number, atEpochMillis: number, times: 1 | -1 = 1): void {
   if (!(Math.abs(atEpochMillis) < Infinity)) return;
   const age = tausSinceEpoch(atEpochMillis);
-  const weight = exponential(age);
+  const weight = times * exponential(age);
   state[offset] = (state[offset] as number) + weight; // cast: in the slice
   state[offset + 1] = (state[offset + 1] as number) + weight * age; // cast: in the slice
 }

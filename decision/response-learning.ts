@@ -10,6 +10,8 @@ import { GLOBAL_PART, norm, placeIn, type ResponseModel, rowOf, SCALES } from '.
 export const TOUCHES_MAX = 3 * FEATURES_MAX + 1;
 /** Linearisation points are kept within this logit, so that p(1-p) never vanishes. */
 const LOGIT_BOUND = 15;
+/** To the last bit of a double in (0, 1). */
+const POINT_HALVINGS = 60;
 
 /**
  * How much each feature moves the logit of one candidate, all parts together; their sum is the
@@ -130,6 +132,76 @@ export function learnTrial(
     if (sink !== null) sink.add(place >>> 1, added, added * before + gradient * x);
   }
   return p;
+}
+
+/**
+ * Takes a trial back: the inverse of `learnTrial`. The point p it was linearised at follows from the model behind it,
+ *
+ *     p = sigmoid(z' - w (response - p) sum x^2 / q'),     m = m' - w (response - p) x / q',     q = q' - w p(1-p) x^2
+ *
+ * with primes for what is there now. Right behind the trial that undoes it but for rounding, and so do the newest of
+ * several first; where others were learnt in between, p is off by what they moved the prediction by. No precision falls
+ * below its prior's. Not for the hot path: it allocates.
+ *
+ * @param weight w >= 0; 0 changes nothing
+ * @throws RangeError as `learnTrial` does
+ */
+export function unlearnTrial(
+  model: ResponseModel,
+  features: FeatureVector,
+  actionPart: number,
+  categoryPart: number,
+  channelPart: number,
+  response: 0 | 1,
+  weight: number,
+  sink: DeltaSink | null,
+): void {
+  if (!(weight >= 0 && weight < Infinity)) throw new RangeError(`trial weight ${weight}: finite and >= 0`);
+  checkSink(sink);
+  if (weight === 0) return;
+  const { weights, priors } = model;
+  const touches = gather(features, actionPart, categoryPart, channelPart);
+  /** By place: sum of x and of x^2, because two features of a trial may share a slot. */
+  const sums = new Map<number, { x: number; squares: number }>();
+  for (let at = 0; at < touches; at += 1) {
+    const place = touchPlace[at] as number; // at < touches
+    const x = touchValue[at] as number; // at < touches
+    const sum = sums.get(place) ?? { x: 0, squares: 0 };
+    sum.x += x;
+    sum.squares += x * x;
+    sums.set(place, sum);
+  }
+  let z = model.priorLogit;
+  let spread = 0;
+  for (const [place, { x }] of sums) {
+    z += x * (weights[place] as number); // a place
+    spread += (x * x) / (weights[place + 1] as number); // place is even
+  }
+  const p = pointBefore(z, weight * spread, response);
+  const curvature = weight * p * (1 - p);
+  const gradient = weight * (response - p);
+  for (const [place, { x, squares }] of sums) {
+    if (squares === 0) continue;
+    const precision = weights[place + 1] as number; // place is even
+    const mean = (weights[place] as number) - (gradient * x) / precision; // a place
+    const taken = Math.min(curvature * squares, precision - priors.precision);
+    weights[place + 1] = precision - taken;
+    weights[place] = mean;
+    if (sink !== null) sink.add(place >>> 1, -taken, -(taken * mean + gradient * x));
+  }
+}
+
+/** p with p = sigmoid(z - (response - p) spread), by halving: the right side crosses p once, upwards from below. */
+function pointBefore(z: number, spread: number, response: 0 | 1): number {
+  let low = 0;
+  let high = 1;
+  for (let i = 0; i < POINT_HALVINGS; i += 1) {
+    const middle = (low + high) / 2;
+    const before = z - (response - middle) * spread;
+    if (sigmoid(Math.min(Math.max(before, -LOGIT_BOUND), LOGIT_BOUND)) > middle) low = middle;
+    else high = middle;
+  }
+  return (low + high) / 2;
 }
 
 /**

@@ -93,6 +93,14 @@ export interface ReleaseRequest extends Envelope<'release'> {
 export interface ProfileRequest extends Envelope<'profile'> {
   readonly profile: string;
 }
+export interface ExportRequest extends Envelope<'export'> {
+  readonly profile: string;
+  /** `cursor`: what the page before named as `next`; left out for the first page. */
+  readonly context?: { readonly cursor: string };
+}
+export interface EraseRequest extends Envelope<'erase'> {
+  readonly profile: string;
+}
 export type RequestMessage =
   | HelloRequest
   | PingRequest
@@ -102,7 +110,9 @@ export type RequestMessage =
   | DecideRequest
   | ConfirmRequest
   | ReleaseRequest
-  | ProfileRequest;
+  | ProfileRequest
+  | ExportRequest
+  | EraseRequest;
 
 export interface ErrorReply {
   readonly id: number | null;
@@ -219,4 +229,13 @@ export interface DecideReply extends OkReply {
 export interface ProfileReply extends OkReply {
   readonly stateSeq: number;
   readonly record: Properties;
+}
+/** One page of what is kept of a person. */
+export interface ExportReply extends OkReply {
+  readonly stateSeq: number;
+  /** `record` (on the first page), `timeline`, `next`. */
+  readonly export: Properties;
+}
+export interface EraseReply extends OkReply {
+  readonly receipt: Properties;
 }

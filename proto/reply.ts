@@ -15,7 +15,9 @@ import type {
   DecidedPrice,
   DecidedSendTime,
   DecideReply,
+  EraseReply,
   Explanation,
+  ExportReply,
   HelloReply,
   PingReply,
   Plain,
@@ -124,6 +126,22 @@ export function writeProfile(writer: DocumentWriter, reply: ProfileReply): void 
   writer.number(reply.stateSeq);
   writer.key('record');
   writer.plain(reply.record);
+  writer.endMap();
+}
+
+export function writeExport(writer: DocumentWriter, reply: ExportReply): void {
+  beginOk(writer, reply);
+  writer.key('stateSeq');
+  writer.number(reply.stateSeq);
+  writer.key('export');
+  writer.plain(reply.export);
+  writer.endMap();
+}
+
+export function writeErase(writer: DocumentWriter, reply: EraseReply): void {
+  beginOk(writer, reply);
+  writer.key('receipt');
+  writer.plain(reply.receipt);
   writer.endMap();
 }
 

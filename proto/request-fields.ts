@@ -127,7 +127,7 @@ const OF_OP: Readonly<Record<OpName, readonly FieldName[]>> = {
   alias: ['from', 'to'],
   consent: ['profile', 'purposes', 'proof'],
   whatIf: ['profile', 'events', 'traits', 'atEpochMillis', 'decide'],
-  export: ['profile'],
+  export: ['profile', 'context'],
   erase: ['profile'],
   subscribe: ['profile', 'decide'],
   unsubscribe: ['profile'],
@@ -140,6 +140,8 @@ const NEEDED_BY_OP: Partial<Readonly<Record<OpName, readonly FieldName[]>>> = {
   release: ['decisionId'],
   profile: ['profile'],
   consent: ['profile', 'purposes'],
+  export: ['profile'],
+  erase: ['profile'],
 };
 
 function bitsOf(names: readonly FieldName[]): number {

@@ -61,12 +61,14 @@ export class ModelKeeper {
     this.#timer = setInterval(ask, SNAPSHOT_MILLIS);
   }
 
-  /** Takes a snapshot and writes it in the pool, one after the other. Never rejects. */
-  keep(snapshot: ModelSnapshot): Promise<void> {
+  /** Takes a snapshot and writes it in the pool, one after the other; whether it is on disk. Never rejects. */
+  async keep(snapshot: ModelSnapshot): Promise<boolean> {
     this.latest = snapshot;
+    let isKept = false;
     this.#writing = this.#writing.then(async () => {
       try {
         await this.#jobs.run('writeModelSnapshot', snapshotInput(this.#path, snapshot));
+        isKept = true;
       } catch (error) {
         // The snapshot before and the journal still hold everything; the next one may succeed.
         this.#log.warn(
@@ -75,7 +77,8 @@ export class ModelKeeper {
         );
       }
     });
-    return this.#writing;
+    await this.#writing;
+    return isKept;
   }
 
   /** Waits until what was taken is on disk. */

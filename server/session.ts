@@ -248,8 +248,6 @@ export class Session implements Responder, FrameSink {
         return;
       case OP.alias:
       case OP.whatIf:
-      case OP.export:
-      case OP.erase:
       case OP.subscribe:
       case OP.unsubscribe:
         this.#refuse(request, FAULT.unimplemented, 'op: this version does not implement it yet');

@@ -92,7 +92,10 @@ export type ToShard =
   | { readonly kind: 'catalogRefused' }
   /** Keys of a tenant that this worker alone may use; `count` 0: none could be made. */
   | { readonly kind: 'dataKeys'; readonly tenant: number; readonly first: number; readonly count: number }
-  | { readonly kind: 'snapshot'; readonly tenant: number }
+  /** `isWanted`: also without news. */
+  | { readonly kind: 'snapshot'; readonly tenant: number; readonly isWanted?: true }
+  /** It is on disk. */
+  | { readonly kind: 'snapshotKept'; readonly tenant: number; readonly snapshot: ModelSnapshot }
   | { readonly kind: 'trim'; readonly keepBytes: number }
   | { readonly kind: 'adoptBase'; readonly tenant: number }
   /** The next handshakes use these. */
@@ -128,6 +131,8 @@ export type FromShard =
   | { readonly kind: 'audit'; readonly event: AuditEvent }
   | { readonly kind: 'needDataKeys'; readonly tenant: number }
   | { readonly kind: 'checkpointed'; readonly tenant: number }
+  /** An erasure waits for a snapshot of the models. */
+  | { readonly kind: 'snapshotWanted'; readonly tenant: number }
   | { readonly kind: 'snapshot'; readonly tenant: number; readonly snapshot: ModelSnapshot | null }
   | { readonly kind: 'catalogApplied'; readonly version: string; readonly reason: string | null }
   | { readonly kind: 'trimmed'; readonly tenant: number; readonly batches: number }

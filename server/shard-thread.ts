@@ -138,6 +138,7 @@ function createTenant(tenant: TenantData, index: number): Tenant {
       burst: (isOn) => host.burst(isOn),
       traced: (records) => tell({ kind: 'traces', records }),
       checkpointed: () => tell({ kind: 'checkpointed', tenant: index }),
+      snapshotWanted: () => tell({ kind: 'snapshotWanted', tenant: index }),
       factsTaken: (counts) => tell({ kind: 'factsTaken', tenant: index, counts }),
     },
   });
@@ -302,8 +303,11 @@ main.on('message', (message: ToShard) => {
       tell({
         kind: 'snapshot',
         tenant: message.tenant,
-        snapshot: tenants[message.tenant]?.shard.takeSnapshot() ?? null,
+        snapshot: tenants[message.tenant]?.shard.takeSnapshot(message.isWanted) ?? null,
       });
+      return;
+    case 'snapshotKept':
+      tenants[message.tenant]?.shard.snapshotKept(message.snapshot);
       return;
     case 'trim':
       for (const [tenant, { shard }] of tenants.entries())

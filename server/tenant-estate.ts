@@ -127,8 +127,9 @@ export class TenantEstate {
     this.#models?.begin(ask);
   }
 
-  keepSnapshot(snapshot: ModelSnapshot): void {
-    void this.#models?.keep(snapshot);
+  /** Resolves to whether it is on disk. Never rejects. */
+  async keepSnapshot(snapshot: ModelSnapshot): Promise<boolean> {
+    return (await this.#models?.keep(snapshot)) ?? false;
   }
 
   async settleSnapshots(): Promise<void> {

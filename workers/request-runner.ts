@@ -11,11 +11,21 @@ import type { ActorRuntime } from '../actors/actor-runtime.ts';
 import { ConsentTurn } from '../actors/consent-turn.ts';
 import type { DecideTurn } from '../actors/decide-turn.ts';
 import type { EventTurn } from '../actors/event-turn.ts';
+import type { ExportTurn } from '../actors/export-turn.ts';
 import { Mailboxes } from '../actors/mailbox.ts';
 import type { ProfileTurn } from '../actors/profile-turn.ts';
 import type { PhaseClock } from '../decision/pipeline.ts';
 import { OP, type OpNumber, type Plain } from '../proto/messages.ts';
-import { type DocumentWriter, writeDecide, writeError, writeProfile, writeState, writeTrack } from '../proto/reply.ts';
+import {
+  type DocumentWriter,
+  writeDecide,
+  writeErase,
+  writeError,
+  writeExport,
+  writeProfile,
+  writeState,
+  writeTrack,
+} from '../proto/reply.ts';
 import { DURABILITY, type FrameSink, type Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import type { AuditOutlet } from './audit/audit-gate.ts';
@@ -25,6 +35,7 @@ import { fallbackReply, hasFallback } from './fallback-answer.ts';
 import { HeldAnswer, type HeldAnswerOwner } from './held-answer.ts';
 import { COUNTER, HISTOGRAM, type MetricsWriter, STATUS_INDEX } from './metrics-layout.ts';
 import { PassBudget } from './pass-budget.ts';
+import type { Erasures } from './privacy/erasures.ts';
 import { QueueDelay } from './queue-delay.ts';
 import type { Responder } from './responder.ts';
 import type { ShardModels } from './shard-models.ts';
@@ -62,6 +73,8 @@ export interface RequestRunnerOptions {
   readonly decideTurn: DecideTurn;
   readonly eventTurn: EventTurn;
   readonly profileTurn: ProfileTurn;
+  readonly exportTurn: ExportTurn;
+  readonly erasures: Erasures;
   /** Where accesses to a person's data and changes of consent are told; absent where nobody keeps a log. */
   readonly audit?: AuditOutlet;
   /** Many answers follow until `false`. */
@@ -77,6 +90,8 @@ export class RequestRunner implements HeldAnswerOwner {
   readonly #eventTurn: EventTurn;
   readonly #consentTurn: ConsentTurn;
   readonly #profileTurn: ProfileTurn;
+  readonly #exportTurn: ExportTurn;
+  readonly #erasures: Erasures;
   readonly #audit: AuditOutlet | undefined;
   readonly #mailboxes = new Mailboxes<Message>(MAILBOX_DEPTH_MAX, MAILBOX_DEPTH_PER_PROFILE_MAX, MAILBOX_BYTES_MAX);
   readonly #phases: TurnPhases;
@@ -105,6 +120,8 @@ export class RequestRunner implements HeldAnswerOwner {
     this.#eventTurn = options.eventTurn;
     this.#consentTurn = new ConsentTurn(options.runtime);
     this.#profileTurn = options.profileTurn;
+    this.#exportTurn = options.exportTurn;
+    this.#erasures = options.erasures;
     this.#audit = options.audit;
     this.#phases = new TurnPhases(options.traces.isEnabled);
   }
@@ -249,8 +266,9 @@ export class RequestRunner implements HeldAnswerOwner {
       );
       return;
     }
-    if (request.op === OP.profile && this.#audit?.mayAccess() === false) {
-      const text = "audit: the log of accesses cannot be written, so no person's data is shown; try again later";
+    const isRecorded = request.op === OP.profile || request.op === OP.export || request.op === OP.erase;
+    if (isRecorded && this.#audit?.mayAccess() === false) {
+      const text = "audit: the log cannot be written, so no person's data is shown or erased; try again later";
       this.#answerFault(request, responder, slot, arrivedMicros, FAULT.auditUnavailable, text, isForwarded);
       return;
     }
@@ -275,7 +293,12 @@ export class RequestRunner implements HeldAnswerOwner {
   /** Told before the answer leaves, waiting for nothing. */
   #recordAudit(request: Request, responder: Responder, now: number): void {
     if (request.op === OP.profile) this.#tellAudit('access', responder, now, { operation: 'profile' });
-    else if (request.op === OP.track && this.#eventTurn.changesConsent && !this.#eventTurn.isDuplicate) {
+    else if (request.op === OP.export) this.#tellAudit('access', responder, now, { operation: 'export' });
+    else if (request.op === OP.erase) {
+      const { hashHigh, hashLow, receipt } = this.#erasures;
+      const detail = { receipt: receipt?.id ?? null, state: receipt?.state ?? null };
+      this.#audit?.record('erasure', responder.actor, personName(hashHigh, hashLow), now, detail);
+    } else if (request.op === OP.track && this.#eventTurn.changesConsent && !this.#eventTurn.isDuplicate) {
       const channel = request.properties?.channel;
       this.#tellAudit('consent', responder, now, {
         event: request.event,
@@ -315,6 +338,12 @@ export class RequestRunner implements HeldAnswerOwner {
         this.#described = {};
         return this.#profileTurn.describe(request, now, this.#described);
       }
+      case OP.export: {
+        this.#described = {};
+        return this.#exportTurn.run(request, now, this.#described);
+      }
+      case OP.erase:
+        return this.#erasures.ask(request, now);
       default:
         return runtime.fail(FAULT.unimplemented, 'op: this version does not implement it');
     }
@@ -324,8 +353,8 @@ export class RequestRunner implements HeldAnswerOwner {
   #waitsForDisk(request: Request): number {
     const { op, durability } = request;
     const isCommitted =
-      durability === DURABILITY.unset ? op !== OP.decide && op !== OP.profile : durability === DURABILITY.committed;
-    if (!isCommitted || op === OP.profile || (op === OP.decide && request.isDryRun)) return -1;
+      durability === DURABILITY.unset ? op !== OP.decide && !isRead(op) : durability === DURABILITY.committed;
+    if (!isCommitted || isRead(op) || (op === OP.decide && request.isDryRun)) return -1;
     return this.#writer.batchToWaitFor();
   }
 
@@ -372,6 +401,14 @@ export class RequestRunner implements HeldAnswerOwner {
           record: this.#described,
         });
         return;
+      case OP.export: {
+        const { stateSeq } = this.#runtime.record;
+        writeExport(writer, { id, ok: true, serverMicros, stateSeq, export: this.#described });
+        return;
+      }
+      case OP.erase:
+        writeErase(writer, { id, ok: true, serverMicros, receipt: { ...this.#erasures.receipt } });
+        return;
       default:
         writeState(writer, { id, ok: true, serverMicros, stateSeq: this.#runtime.record.stateSeq });
     }
@@ -396,7 +433,8 @@ export class RequestRunner implements HeldAnswerOwner {
     if (request.deadlineMillis > 0) held.deadlineMicros = arrivedMicros + request.deadlineMillis * 1000;
     held.stateSeq = this.#runtime.record.stateSeq;
     held.isDuplicate = this.#eventTurn.isDuplicate;
-    if (request.op === OP.decide) held.bytes = this.#writtenDecide(responder, request.id, arrivedMicros);
+    const { op } = request;
+    if (op === OP.decide || op === OP.erase) held.bytes = this.#written(responder, op, request.id, arrivedMicros);
     this.#writer.hold(batch, held);
   }
 
@@ -425,10 +463,10 @@ export class RequestRunner implements HeldAnswerOwner {
     this.#finish(op, code, fault, micros, arrivedMicros, held.traceparent, held.isForwarded);
   }
 
-  #writtenDecide(responder: Responder, id: number, arrivedMicros: number): Uint8Array {
+  #written(responder: Responder, op: OpNumber, id: number, arrivedMicros: number): Uint8Array {
     const { writer } = responder;
     writer.reset();
-    this.#writeOk(writer, OP.decide, id, Math.round(monotonicMicros() - arrivedMicros), DURABILITY.committed);
+    this.#writeOk(writer, op, id, Math.round(monotonicMicros() - arrivedMicros), DURABILITY.committed);
     return writer.finish().slice();
   }
 
@@ -561,6 +599,10 @@ export class RequestRunner implements HeldAnswerOwner {
   }
 }
 
+function isRead(op: OpNumber): boolean {
+  return op === OP.profile || op === OP.export;
+}
+
 function isReadOnlyOp(request: Request): boolean {
-  return request.op === OP.profile || (request.op === OP.decide && request.isDryRun);
+  return isRead(request.op) || (request.op === OP.decide && request.isDryRun);
 }

@@ -8,7 +8,7 @@
  * One thread owns one instance. `epoch` is the version of what is known, named at each commit and merge,
  * and logged with every decision.
  */
-import { DECISION, DECISION_FLAG, Effect, EVENT, EVENT_FLAG, OWED_UNITS } from '../actors/effect.ts';
+import { DECISION, DECISION_FLAG, EFFECT, Effect, EVENT, EVENT_FLAG, OWED_UNITS, TEACHING } from '../actors/effect.ts';
 import type { Models } from '../actors/ports.ts';
 import type { Store } from '../actors/store.ts';
 import type { Catalog, Channel, Product } from '../decision/catalog.ts';
@@ -35,7 +35,7 @@ import { dealParts, PART_KIND, type PartKeys, PartRegister } from '../decision/p
 import type { PricePoint } from '../decision/price-point.ts';
 import { GAP_SLOTS } from '../decision/purchase-due.ts';
 import { DELAY_SLOTS, delayBin, negativeWeight, nextStepAge } from '../decision/response-delay.ts';
-import { learnResponse, learnTrial } from '../decision/response-learning.ts';
+import { learnResponse, learnTrial, unlearnTrial } from '../decision/response-learning.ts';
 import { GLOBAL_PART, RESPONSE_MODEL_BYTES, ResponseModel } from '../decision/response-model.ts';
 import { addSendPrior, type SendTimeInput, WEEK_SLOTS } from '../decision/send-time.ts';
 import { murmur3Text } from '../proto/murmur3.ts';
@@ -51,17 +51,6 @@ const CROSS_MEANS = [BASE_PRIOR_MEAN, ELASTICITY_PRIOR_MEAN, 0, 0, 0, 0, 0, 0];
 const CROSS_DEVIATIONS = [BASE_PRIOR_SD, ELASTICITY_PRIOR_SD, 1, 1, 1, 1, 1, 1];
 /** What is known of one channel: its week curve, then how long responses take. */
 const CHANNEL_SLOTS = WEEK_SLOTS + DELAY_SLOTS;
-/** Flags of an event that teaches some model. */
-export const TEACHING =
-  EVENT_FLAG.trial |
-  EVENT_FLAG.ripened |
-  EVENT_FLAG.response |
-  EVENT_FLAG.trialWithResponse |
-  EVENT_FLAG.quote |
-  EVENT_FLAG.purchase |
-  EVENT_FLAG.sendTime |
-  EVENT_FLAG.occasion;
-
 /** A whole model as plain data; `response` may be shared memory. */
 export interface ModelState {
   readonly response: ArrayBuffer | SharedArrayBuffer;
@@ -241,26 +230,39 @@ export class ShardModels implements Models, SharedModels {
   }
 
   learn(event: Effect): void {
+    this.#teach(event, 1);
+  }
+
+  /**
+   * Takes back what an event had taught, by the catalog in force: counts exactly, sums of doubles but for rounding, a
+   * trial as `unlearnTrial` says. What it taught of demand with inputs stays (see docs/PRIVACY.md).
+   */
+  unlearn(event: Effect): void {
+    this.#teach(event, -1);
+  }
+
+  #teach(event: Effect, times: 1 | -1): void {
     const flags = event.getU32(EVENT.flags);
     if (flags & TEACHING) this.#hasUnnamed = true;
     if (flags & (EVENT_FLAG.trial | EVENT_FLAG.ripened | EVENT_FLAG.response | EVENT_FLAG.trialWithResponse))
-      this.#learnResponse(event, flags);
-    if (flags & (EVENT_FLAG.quote | EVENT_FLAG.purchase)) this.#learnDemand(event, flags);
+      this.#learnResponse(event, flags, times);
+    if (flags & (EVENT_FLAG.quote | EVENT_FLAG.purchase)) this.#learnDemand(event, flags, times);
     if (flags & EVENT_FLAG.occasion) {
       const logGap = event.f32[EVENT.logGap >>> 2] as number; // inside the entry
       // A first purchase ends no gap.
-      if (!Number.isNaN(logGap)) this.#learnGap(logGap);
+      if (!Number.isNaN(logGap)) this.#learnGap(logGap, times);
     }
     if (flags & EVENT_FLAG.sendTime) {
-      this.#addSend(event.getU32(EVENT.channelHash), event.getU16(EVENT.hourOfWeek), event.getU32(EVENT.zoneHash));
+      const hourOfWeek = event.getU16(EVENT.hourOfWeek);
+      this.#addSend(event.getU32(EVENT.channelHash), hourOfWeek, event.getU32(EVENT.zoneHash), times);
       this.hasNews = true;
     }
   }
 
-  #learnGap(logGap: number): void {
-    this.#gaps.add(0, 0, 1);
-    this.#gaps.add(0, 1, logGap);
-    this.#gaps.add(0, 2, logGap * logGap);
+  #learnGap(logGap: number, times: number): void {
+    this.#gaps.add(0, 0, times);
+    this.#gaps.add(0, 1, times * logGap);
+    this.#gaps.add(0, 2, times * logGap * logGap);
     this.hasNews = true;
   }
 
@@ -273,10 +275,12 @@ export class ShardModels implements Models, SharedModels {
     });
     if (bytes === undefined) return null;
     const decision = this.#decision;
-    return decision.load(bytes, event.getU32(EVENT.decisionOffset)) < 0 ? null : decision;
+    if (decision.load(bytes, event.getU32(EVENT.decisionOffset)) < 0) return null;
+    // Where its person is being erased it may be blank already.
+    return decision.type === EFFECT.decision ? decision : null;
   }
 
-  #learnResponse(event: Effect, flags: number): void {
+  #learnResponse(event: Effect, flags: number, times: 1 | -1): void {
     const decision = this.#decisionOf(event);
     if (decision === null) return;
     const features = this.#features;
@@ -299,15 +303,20 @@ export class ShardModels implements Models, SharedModels {
     else if (flags & EVENT_FLAG.ripened) trials = event.getF64(EVENT.quantity) / OWED_UNITS;
     else if (flags & EVENT_FLAG.trial) trials = 1 - owed;
     // The negative learnt so far is turned into a positive of the same weight; the rest is one from the first.
+    const label = isAnswered ? 1 : 0;
+    // Taken back in the opposite order.
+    if (trials > 0 && times < 0)
+      unlearnTrial(this.response, features, action, category, channel, label, trials, this.#open);
     if (flags & EVENT_FLAG.response)
-      learnResponse(this.response, features, action, category, channel, 1 - owed, this.#open);
-    if (trials > 0)
-      learnTrial(this.response, features, action, category, channel, isAnswered ? 1 : 0, trials, this.#open);
+      learnResponse(this.response, features, action, category, channel, times * (1 - owed), this.#open);
+    if (trials > 0 && times > 0)
+      learnTrial(this.response, features, action, category, channel, label, trials, this.#open);
     if (isAnswered) {
       const delay = delayBin(event.getF64(EVENT.eventAt) - decision.at);
-      this.#weeks.add(event.getU32(EVENT.channelHash), WEEK_SLOTS + delay, 1);
+      this.#weeks.add(event.getU32(EVENT.channelHash), WEEK_SLOTS + delay, times);
     }
-    if (this.linear !== null) this.#learnLinear(this.linear, features, action, category, trials, isAnswered ? 1 : 0);
+    if (this.linear !== null)
+      this.#learnLinear(this.linear, features, action, category, times * trials, isAnswered ? times : 0);
     this.hasNews = true;
   }
 
@@ -330,14 +339,15 @@ export class ShardModels implements Models, SharedModels {
     });
   }
 
-  #learnDemand(event: Effect, flags: number): void {
+  #learnDemand(event: Effect, flags: number, times: 1 | -1): void {
     const product = this.#catalog.productByHash.get(event.getU32(EVENT.skuHash));
     if (product === undefined) return;
-    teachProduct(this.#demand.of(product.hash), event, flags, product.listMinor);
+    teachProduct(this.#demand.of(product.hash), event, flags, product.listMinor, times);
     const open = this.#demand.openOf(product.hash);
-    if (open !== null) teachProduct(open, event, flags, product.listMinor);
+    if (open !== null) teachProduct(open, event, flags, product.listMinor, times);
     const isPersonal = (flags & EVENT_FLAG.personalPrice) !== 0;
-    if (product.demandInputs.length > 0 && !isPersonal) this.#learnCross(event, product, flags);
+    // A quote's step there came from the model of its moment, which nobody knows any more: it cannot be taken back.
+    if (product.demandInputs.length > 0 && !isPersonal && times === 1) this.#learnCross(event, product, flags);
     this.hasNews = true;
   }
 
@@ -358,11 +368,11 @@ export class ShardModels implements Models, SharedModels {
   }
 
   /** A signal without a channel counts for every channel. */
-  #addSend(channelHash: number, hourOfWeek: number, zoneHash: number): void {
+  #addSend(channelHash: number, hourOfWeek: number, zoneHash: number, times: number): void {
     if (hourOfWeek >= WEEK_SLOTS) return;
-    if (channelHash !== 0) this.#weeks.add(channelHash, hourOfWeek, 1);
-    else for (const channel of this.#weeks.working.keys()) this.#weeks.add(channel, hourOfWeek, 1);
-    this.#zones.add(zoneHash, hourOfWeek % TILT_SLOTS, 1);
+    if (channelHash !== 0) this.#weeks.add(channelHash, hourOfWeek, times);
+    else for (const channel of this.#weeks.working.keys()) this.#weeks.add(channel, hourOfWeek, times);
+    this.#zones.add(zoneHash, hourOfWeek % TILT_SLOTS, times);
   }
 
   // ── exchange and snapshot ──────────────────────────────────────────────────────────────────────

@@ -102,6 +102,11 @@ export class ShardWriter {
     return last > this.#committedBatch && this.#unsettled > 0 ? last : -1;
   }
 
+  /** Whether a closed batch of this run is on disk. */
+  isOnDisk(batch: number): boolean {
+    return batch <= this.#committedBatch;
+  }
+
   hold(batch: number, reply: HeldReply): void {
     this.#gate.hold(batch, reply);
     this.commitSoon();
@@ -147,7 +152,6 @@ export class ShardWriter {
       () => {
         this.#unsettled--;
         this.#committedBatch = batch;
-        this.#options.ledger.settle(batch);
         metrics.recordHistogram(HISTOGRAM.commitDuration, monotonicMicros() - startMicros);
         metrics.add(COUNTER.journalBatches, 1);
         metrics.add(COUNTER.journalBytes, bytes);
@@ -219,8 +223,8 @@ export class ShardWriter {
     const isWriting = await this.#store.recover();
     if (!isWriting || !this.isReadOnly || this.#isStopping) return;
     clearInterval(this.#retry);
-    this.isReadOnly = false;
     this.#options.reload();
+    this.isReadOnly = false;
     this.#options.onReadOnly(false, null);
   }
 
@@ -251,7 +255,6 @@ export class ShardWriter {
   async #writeOut(): Promise<void> {
     const { runtime, ledger, epoch, shard } = this.#options;
     await this.#store.commit();
-    ledger.settle(Number.POSITIVE_INFINITY);
     this.#gate.open(Number.POSITIVE_INFINITY);
     for (let round = 0; round < 2; round++) {
       // The first round ends a cycle that was under way, the second writes what it did not hold.

@@ -9,10 +9,11 @@
 import { getHeapStatistics } from 'node:v8';
 import { ActorRuntime, type RuntimeStats } from '../actors/actor-runtime.ts';
 import { DecideTurn } from '../actors/decide-turn.ts';
-import { EFFECT, Effect, EVENT } from '../actors/effect.ts';
+import { EFFECT, Effect, EVENT, TEACHING } from '../actors/effect.ts';
 import { EventTurn } from '../actors/event-turn.ts';
+import { ExportTurn } from '../actors/export-turn.ts';
 import type { FactRows } from '../actors/fact-turn.ts';
-import { JournalMarks } from '../actors/journal-marks.ts';
+import { JournalMarks, MARK } from '../actors/journal-marks.ts';
 import { ProfileTurn } from '../actors/profile-turn.ts';
 import type { TraitSealer } from '../actors/sealed-trait.ts';
 import { type JournalPosition, STORE_KEY_BYTES } from '../actors/store.ts';
@@ -30,6 +31,7 @@ import { LearningExchange, type LearningMemory } from './learning-exchange.ts';
 import { COUNTER, type CounterName, GAUGE, type MetricsWriter } from './metrics-layout.ts';
 import type { NodeSecret } from './node-secret.ts';
 import type { PriceTable } from './price-table.ts';
+import { Erasures } from './privacy/erasures.ts';
 import {
   basePositions,
   earlierOf,
@@ -41,7 +43,7 @@ import {
   writeCatalogText,
 } from './recovery.ts';
 import { RequestRunner, type TraceSettings } from './request-runner.ts';
-import { ShardModels, TEACHING } from './shard-models.ts';
+import { ShardModels } from './shard-models.ts';
 import { ShardWriter } from './shard-writer.ts';
 import { type LedgerSubject, moveOwn, type SharedLedger } from './shared-ledger.ts';
 import type { ShardStore } from './store/shard-store.ts';
@@ -100,6 +102,8 @@ export interface ShardEvents {
   checkpointed(): void;
   /** This shard's people have the facts of a fit. */
   factsTaken(counts: FactCounts): void;
+  /** An erasure waits for a snapshot of the models to be on disk; told by `snapshotKept`. */
+  snapshotWanted(): void;
 }
 
 export class Shard {
@@ -114,6 +118,9 @@ export class Shard {
   readonly #exchange: LearningExchange;
   readonly #marks: JournalMarks;
   readonly #facts: FactFeed;
+  readonly #erasures: Erasures;
+  /** What memory is read back from when a write has failed. */
+  #snapshot: ModelSnapshot | null;
   #isExchangeDue = false;
   #timers: NodeJS.Timeout[] = [];
   #published = new Map<string, number>();
@@ -124,6 +131,7 @@ export class Shard {
 
   constructor(options: ShardOptions) {
     this.#options = options;
+    this.#snapshot = options.snapshot;
     this.#store = options.store;
     this.#metrics = options.metrics;
     options.ledger.setSubjects(options.ledgerSubjects);
@@ -179,6 +187,19 @@ export class Shard {
       reload: () => this.#reload(),
       onReadOnly: options.events.readOnlyChanged,
     });
+    this.#erasures = new Erasures({
+      runtime: this.runtime,
+      models: this.models,
+      store: options.store,
+      marks: this.#marks,
+      epoch: options.epoch,
+      stream: options.shard,
+      signer: options.secret.signer,
+      sealer: options.sealer,
+      writer: this.writer,
+      askSnapshot: options.events.snapshotWanted,
+    });
+    const profileTurn = new ProfileTurn(this.runtime);
     this.requests = new RequestRunner({
       shard: options.shard,
       runtime: this.runtime,
@@ -188,7 +209,9 @@ export class Shard {
       traces: options.traces,
       decideTurn: this.#decideTurn,
       eventTurn: new EventTurn(this.runtime),
-      profileTurn: new ProfileTurn(this.runtime),
+      profileTurn,
+      exportTurn: new ExportTurn(this.runtime, profileTurn),
+      erasures: this.#erasures,
       ...(options.audit === undefined ? {} : { audit: options.audit }),
       burst: options.events.burst,
     });
@@ -204,7 +227,8 @@ export class Shard {
 
   /** Reads back what the journal holds beyond the records. Blocks; call before serving. Returns entries applied. */
   recover(): number {
-    const { shard, shards, epoch, snapshot, ledger } = this.#options;
+    const { shard, shards, epoch, ledger } = this.#options;
+    const snapshot = this.#snapshot;
     const base = readBase(this.#store);
     const recordPositions = basePositions(this.#store, base);
     const modelPositions = snapshot?.positions ?? [];
@@ -241,16 +265,15 @@ export class Shard {
       }
       if (teaches) this.#learnAgain(effect);
     });
-    // While nothing can be written, a write that failed may land yet: until that is known its holds stay.
-    if (!this.writer.isReadOnly)
-      ledger.setShare(
-        [...own].map(([subjectHash, row]) => ({ subjectHash, held: row[0] as number, spent: row[1] as number })),
-      );
+    ledger.setShare(
+      [...own].map(([subjectHash, row]) => ({ subjectHash, held: row[0] as number, spent: row[1] as number })),
+    );
     // What was learnt again is known to every shard: each reads the whole journal up to the base.
     this.models.settle();
     this.models.nameVersion();
     if (shards > 1) this.#learnOwnAgain();
     this.models.hasNews = applied > 0;
+    this.#erasures.load(this.#options.ownsPartition);
     const { catalog } = this.runtime.index;
     this.#marks.start(catalog.versionHash, shards, snapshot?.modelEpoch ?? 0, epochMillis());
     return applied;
@@ -278,6 +301,7 @@ export class Shard {
   }
 
   #learnAgain(effect: Effect): void {
+    if (effect.type === MARK.forget) this.#erasures.forgetAgain(effect);
     if (effect.type !== EFFECT.event) return;
     if (effect.getU32(EVENT.flags) & TEACHING) this.models.learn(effect);
   }
@@ -314,8 +338,9 @@ export class Shard {
    * The base of the models and where in the journal it stands: as all shards have merged it; of a shard alone,
    * everything, right behind a closed batch. Null when nothing was learnt since the last one and the journal is
    * not much longer: a start reads it from there, learnt from or not.
+   * @param isWanted also without news
    */
-  takeSnapshot(): ModelSnapshot | null {
+  takeSnapshot(isWanted = false): ModelSnapshot | null {
     if (this.writer.isReadOnly || this.#isStopping) return null;
     if (this.#store.openBatchBytes > 0) this.writer.commit();
     this.#exchangeNow();
@@ -324,10 +349,16 @@ export class Shard {
     for (let stream = 0; stream < shards; stream++)
       positions.push({ epoch, stream, batch: this.#exchange.cuts[stream] ?? this.#store.openBatch });
     const batches = positions.reduce((sum, { batch }) => sum + batch, 0);
-    if (!this.models.hasNews && batches - this.#snapshotBatches < SNAPSHOT_BATCHES_MAX) return null;
+    if (!isWanted && !this.models.hasNews && batches - this.#snapshotBatches < SNAPSHOT_BATCHES_MAX) return null;
     this.models.hasNews = false;
     this.#snapshotBatches = batches;
     return { state: this.models.snapshot(), positions, modelEpoch: this.models.epoch, round: this.#exchange.round };
+  }
+
+  /** A snapshot is on disk: entries that taught what it holds can be erased, and are not learnt from it again. */
+  snapshotKept(snapshot: ModelSnapshot): void {
+    this.#snapshot = snapshot;
+    this.#erasures.snapshotKept(snapshot.positions);
   }
 
   /** Drops the oldest part of the journal beyond `keepBytes`, as far as no recovery can need it. */
@@ -355,7 +386,7 @@ export class Shard {
   /** Memory may hold what never reached the disk: forget it all and read again. */
   #reload(): void {
     this.runtime.dropAll();
-    this.models.load(this.#options.snapshot?.state, this.models.parts.keys);
+    this.models.load(this.#snapshot?.state, this.models.parts.keys);
     this.recover();
     // The wheel was emptied too, and the journal names the leases since the last checkpoint only.
     this.#watchStoredLeases();
@@ -369,6 +400,7 @@ export class Shard {
       this.runtime.advanceTimers(now, TIMERS_A_TICK);
       advanceRipening(this.runtime, now, RIPENING_A_TICK);
       this.runtime.sweep(now);
+      this.#erasures.tick(now);
     }
     this.#options.ledger.refreshHints();
     const traces = this.requests.takeTraces();

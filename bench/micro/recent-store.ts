@@ -30,6 +30,9 @@ export class RecentStore implements Store {
   putCold(key: Uint8Array, bytes: Uint8Array): void {
     this.#cold.set(key.toString(), bytes.slice());
   }
+  removeProfile(key: Uint8Array): void {
+    this.#cold.delete(key.toString());
+  }
   putMeta(): void {}
   getMeta(): undefined {
     return undefined;

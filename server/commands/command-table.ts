@@ -37,12 +37,10 @@ const CONFIG_OPTIONS: readonly CommandOption[] = [
   }),
 ];
 
-const TENANT_OPTION: CommandOption = {
-  flags: '--tenant <name>',
-  description: 'whose part of the data folder (default)',
-};
-/** Of commands that work on one tenant's part. */
-const PART_OPTIONS: readonly CommandOption[] = [...DATA_OPTIONS, TENANT_OPTION];
+const FOLDER_OPTIONS: readonly CommandOption[] = [
+  { flags: '--data <folder>', description: 'data folder of the node (OPPORTUNE_DATA, default ./data)' },
+  { flags: '--config <file>', description: 'YAML file of the options of the node (OPPORTUNE_CONFIG)' },
+];
 
 export const COMMANDS: readonly CommandSpec[] = [
   {
@@ -105,11 +103,55 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import('./profile.ts'),
   },
   {
+    name: 'export',
+    usage: '<profile>',
+    summary: 'everything that is kept of a person, as JSON: record, whole timeline, decisions',
+    options: [
+      { flags: '--out <file>', description: 'write it to a file of its own (mode 0600)' },
+      URL_OPTION,
+      TIMEOUT_OPTION,
+    ],
+    load: () => import('./export.ts'),
+  },
+  {
+    name: 'data-use',
+    usage: '<profile>',
+    summary: "which of a person's data was used for which decision, as NDJSON, the newest first",
+    options: [URL_OPTION, TIMEOUT_OPTION],
+    load: () => import('./data-use.ts'),
+  },
+  {
+    name: 'erase',
+    usage: '<profile>',
+    summary: 'erase a person from records, log and models; prints the receipt when it is done',
+    options: [
+      { flags: '--out <file>', description: 'write the receipt to a file' },
+      { flags: '--no-wait', description: 'do not wait until the receipt is final' },
+      URL_OPTION,
+      TIMEOUT_OPTION,
+    ],
+    load: () => import('./erase.ts'),
+  },
+  {
+    name: 'compact',
+    usage: '',
+    summary: 'write the data file of a stopped node anew: nothing of the erased is left in it, and it shrinks',
+    options: FOLDER_OPTIONS,
+    load: () => import('./compact.ts'),
+  },
+  {
+    name: 'receipt verify',
+    usage: '<file>',
+    summary: 'check that the node of a data folder gave out this receipt of an erasure',
+    options: FOLDER_OPTIONS,
+    load: () => import('./receipt-verify.ts'),
+  },
+  {
     name: 'log',
     usage: '',
     summary: 'print the decision log as NDJSON, also while the server runs',
     options: [
-      ...PART_OPTIONS,
+      ...DATA_OPTIONS,
       { flags: '--follow', description: 'go on with what is logged later' },
       { flags: '--since <time>', description: 'an age such as 15m, epoch milliseconds or ISO 8601' },
       { flags: '--type <list>', description: 'any of decision,event,identify,release,expire (all)' },
@@ -161,7 +203,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: 'compute a logged decision again, bit for bit, and say what differs',
     options: [
       { flags: '--all', description: 'every decision of the log' },
-      ...PART_OPTIONS,
+      ...DATA_OPTIONS,
       { flags: '--differences <number>', description: 'differences shown in full (20)' },
       { flags: '--json', description: 'print the result as JSON' },
     ],
@@ -172,7 +214,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     usage: '[models...]',
     summary: 'fit what the log says of people and products: purchases, segments, churn, related (all)',
     options: [
-      ...PART_OPTIONS,
+      ...DATA_OPTIONS,
       { flags: '--churn-days <number>', description: 'somebody silent for so many days has left (30)' },
       { flags: '--json', description: 'print the result as JSON' },
     ],
@@ -182,7 +224,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: 'related',
     usage: '<sku>',
     summary: 'what goes with a product, as the last fit found',
-    options: [...PART_OPTIONS, { flags: '--json', description: 'print as JSON' }],
+    options: [...DATA_OPTIONS, { flags: '--json', description: 'print as JSON' }],
     load: () => import('./related.ts'),
   },
   {
@@ -269,7 +311,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     usage: '',
     summary: 'print records of the audit log: who changed what, and who saw whose data',
     options: [
-      ...DATA_OPTIONS,
+      ...FOLDER_OPTIONS,
       { flags: '--kind <list>', description: 'any of access,consent,catalog,start,… (all)' },
       { flags: '--profile <key>', description: 'only those about this person' },
       { flags: '--since <time>', description: 'an age such as 15m, epoch milliseconds or ISO 8601' },
@@ -283,7 +325,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     usage: '',
     summary: 'check that the audit log is what was written, byte for byte',
     options: [
-      ...DATA_OPTIONS,
+      ...FOLDER_OPTIONS,
       { flags: '--head <hash>', description: 'a head kept elsewhere, which must be in the log' },
       { flags: '--json', description: 'print the result as JSON' },
     ],
@@ -294,7 +336,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     usage: '',
     summary: 'put the keys of sensitive traits under a new master key (server stopped)',
     options: [
-      ...PART_OPTIONS,
+      ...FOLDER_OPTIONS,
       { flags: '--new-key-file <file>', description: 'the new master key, where it is not kept in the data folder' },
       { flags: '--new-key-command <command>', description: 'a command that prints the new master key' },
     ],
@@ -304,7 +346,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: 'keys erase',
     usage: '<profile>',
     summary: "erase a person's keys: sensitive traits are unreadable in every copy, backups included",
-    options: PART_OPTIONS,
+    options: FOLDER_OPTIONS,
     load: () => import('./keys-erase.ts'),
   },
   {

@@ -6,6 +6,8 @@ import type {
   ConsentRequest,
   DecideReply,
   DecideRequest,
+  EraseReply,
+  ExportReply,
   IdentifyRequest,
   ProfileReply,
   ProfileRequest,
@@ -30,6 +32,8 @@ export interface ServerConnection {
   identify(request: Body<IdentifyRequest>): Promise<StateReply>;
   consent(request: Body<ConsentRequest>): Promise<StateReply>;
   profile(request: Body<ProfileRequest>): Promise<ProfileReply>;
+  export(profile: string, cursor?: string): Promise<ExportReply>;
+  erase(profile: string): Promise<EraseReply>;
   close(): Promise<void> | void;
 }
 

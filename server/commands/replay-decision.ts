@@ -11,11 +11,8 @@ import { textHash } from '../../proto/murmur3.ts';
 import { monotonicMillis } from '../../workers/clock.ts';
 import { coldCodec } from '../../workers/cold-codec.ts';
 import { deriveSecret } from '../../workers/node-secret.ts';
-import {
-  type DecisionDifference,
-  type RecomputeTotals,
-  recomputeDecisions,
-} from '../../workers/recompute/recompute-decisions.ts';
+import { recomputeDecisions } from '../../workers/recompute/recompute-decisions.ts';
+import type { DecisionDifference, RecomputeTotals } from '../../workers/recompute/recompute-totals.ts';
 import { createZoneTable } from '../../workers/zone-table.ts';
 import { OperatorError } from '../operator-error.ts';
 import { type CommandCall, type CommandIo, EXIT } from './command.ts';
@@ -125,6 +122,8 @@ class Report {
       out(`not recomputed: ${formatCount(count, 'decision')}, because ${reason}\n`);
       out(`  ${decisionIds.join(' ')}${count > decisionIds.length ? ' …' : ''}\n`);
     }
+    if (totals.erased > 0)
+      out(`erased: ${formatCount(totals.erased, 'decision')} of people who are not kept any more\n`);
     const rate = seconds > 0 ? Math.round(totals.recomputed / seconds) : 0;
     out(
       `${formatCount(totals.recomputed, 'decision')} recomputed, ${totals.different} different; ` +

@@ -14,6 +14,8 @@ export async function connectToServer(url: string, timeoutMillis: number, token:
     identify: (request) => client.identify(request),
     consent: (request) => client.consent(request),
     profile: (request) => client.profile(request.profile),
+    export: (profile, cursor) => client.export(profile, cursor),
+    erase: (profile) => client.erase(profile),
     close: () => client.close(),
   };
 }

@@ -56,16 +56,20 @@ export class MemoryStore implements Store {
 
   getRecord(key: Uint8Array): Uint8Array | undefined {
     if (hex(key) === this.corruptKey) throw new Error('CORRUPT');
-    return copy(this.#records.get(hex(key)) ?? this.disk.records.get(hex(key)));
+    return present(this.#records.get(hex(key)) ?? this.disk.records.get(hex(key)));
   }
   getCold(key: Uint8Array): Uint8Array | undefined {
-    return copy(this.#cold.get(hex(key)) ?? this.disk.cold.get(hex(key)));
+    return present(this.#cold.get(hex(key)) ?? this.disk.cold.get(hex(key)));
   }
   putRecord(key: Uint8Array, bytes: Uint8Array, start: number, length: number): void {
     this.#records.set(hex(key), bytes.slice(start, start + length));
   }
   putCold(key: Uint8Array, bytes: Uint8Array): void {
     this.#cold.set(hex(key), Uint8Array.from(bytes));
+  }
+  removeProfile(key: Uint8Array): void {
+    this.#records.set(hex(key), REMOVED);
+    this.#cold.set(hex(key), REMOVED);
   }
   putMeta(name: string, bytes: Uint8Array): void {
     this.#meta.set(name, Uint8Array.from(bytes));
@@ -110,8 +114,8 @@ export class MemoryStore implements Store {
 
   /** Writes the open batch at once. */
   commitNow(): void {
-    for (const [key, bytes] of this.#records) this.disk.records.set(key, bytes);
-    for (const [key, bytes] of this.#cold) this.disk.cold.set(key, bytes);
+    for (const [key, bytes] of this.#records) settle(this.disk.records, key, bytes);
+    for (const [key, bytes] of this.#cold) settle(this.disk.cold, key, bytes);
     for (const [name, bytes] of this.#meta) this.disk.meta.set(name, bytes);
     if (this.#journalBytes > 0) {
       const position = { epoch: this.epoch, stream: this.stream, batch: this.#batch };
@@ -178,6 +182,15 @@ function nameOf({ epoch, stream, batch }: JournalPosition): string {
 }
 export function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex');
+}
+/** Stands for a record that was removed, until that is on disk. */
+const REMOVED = new Uint8Array(0);
+function present(bytes: Uint8Array | undefined): Uint8Array | undefined {
+  return bytes === undefined || bytes === REMOVED ? undefined : Uint8Array.from(bytes);
+}
+function settle(values: Values, key: string, bytes: Uint8Array): void {
+  if (bytes === REMOVED) values.delete(key);
+  else values.set(key, bytes);
 }
 function copy(bytes: Uint8Array | undefined): Uint8Array | undefined {
   return bytes === undefined ? undefined : Uint8Array.from(bytes);

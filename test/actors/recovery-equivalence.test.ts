@@ -196,7 +196,7 @@ class Run {
         this.now += s.millis;
         return;
       case 'timers':
-        shard.advanceTimers(now, 100);
+        shard.runtime.advanceTimers(now, 100);
         return;
       case 'commit':
         this.commit();

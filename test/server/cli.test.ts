@@ -50,6 +50,8 @@ function answering(answers: Partial<ServerConnection>, asked: unknown[] = []): C
     identify: missing,
     consent: missing,
     profile: missing,
+    export: missing,
+    erase: missing,
     close: () => undefined,
   };
   const record =

@@ -103,7 +103,7 @@ async function exercise(peer: WirePeer, url: string): Promise<void> {
     { op: 'confirm', decisionId: MARK.key },
     { op: 'release', decisionId: decided.decisionId },
     { op: MARK.context, profile },
-    ...['alias', 'consent', 'whatIf', 'export', 'erase', 'subscribe'].map((op) => ({ op, profile })),
+    ...['alias', 'consent', 'whatIf', 'subscribe'].map((op) => ({ op, profile })),
   ];
   for (const request of wrong) expect(await peer.ask(request), JSON.stringify(request)).toMatchObject({ ok: false });
 

@@ -42,6 +42,8 @@ export interface ModelLease {
   holdsStock: boolean;
   state: 'open' | 'confirmed' | 'released' | 'expired';
   endedBy: JournalEntry | null;
+  /** What gave its unit of stock back. */
+  stockFreedBy: JournalEntry | null;
 }
 
 interface Limit {
@@ -121,7 +123,7 @@ export class ModelProfile {
         for (const lease of this.leases) {
           if (lease.expiresAt > entry.at) continue;
           if (lease.state === 'open') this.#giveBack(lease, 'expired', entry);
-          else this.#freeStock(lease);
+          else this.#freeStock(lease, entry);
         }
     }
   }
@@ -172,6 +174,7 @@ export class ModelProfile {
         holdsStock: chosen.holdsStock,
         state: 'open',
         endedBy: null,
+        stockFreedBy: null,
       };
       this.leases.push(lease);
       if (chosen.holdsBudget) this.#move(this.held, chosen.action, chosen.costMinor);
@@ -255,7 +258,7 @@ export class ModelProfile {
       const held = this.leases.filter((lease) => lease.decisionSeq === entry.decisionSeq && lease.holdsStock);
       if (held.length !== 1) report(INVARIANT.ledger, `${this.name}: a purchase ends ${held.length} holds of stock`);
       for (const lease of held) {
-        this.#freeStock(lease);
+        this.#freeStock(lease, entry);
         this.#move(this.spent, stockSubject(lease.sku), 1);
       }
     }
@@ -283,12 +286,13 @@ export class ModelProfile {
     lease.state = state;
     lease.endedBy = by;
     if (lease.budgetMinor > 0) this.#move(this.held, lease.action, -lease.budgetMinor);
-    this.#freeStock(lease);
+    this.#freeStock(lease, by);
   }
 
-  #freeStock(lease: ModelLease): void {
+  #freeStock(lease: ModelLease, by: JournalEntry): void {
     if (!lease.holdsStock) return;
     lease.holdsStock = false;
+    lease.stockFreedBy = by;
     this.#move(this.held, stockSubject(lease.sku), -1);
   }
 

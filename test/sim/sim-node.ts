@@ -49,7 +49,6 @@ export interface SimWorker {
   readonly index: number;
   readonly owner: number;
   readonly shard: Shard;
-  readonly ledger: SharedLedger;
   readonly host: SessionHost;
   readonly connections: Set<SimConnection>;
   readonly listener: SimListener;
@@ -123,7 +122,6 @@ export class SimNode {
     this.#metrics[index] ??= new MetricsWriter(createMetricsBuffer());
     const metrics = this.#metrics[index];
     metrics.clearGauges();
-    const ledger = new SharedLedger(this.ledgerMemory, index);
     const shard = new Shard({
       shard: index,
       shards,
@@ -133,7 +131,7 @@ export class SimNode {
       catalogText: SIM_CATALOG_TEXT,
       secret: SIM_SECRET,
       zones: ZONES,
-      ledger,
+      ledger: new SharedLedger(this.ledgerMemory, index),
       learningMemory: this.#learningMemory,
       ledgerSubjects: SIM_SUBJECTS,
       prices: new PriceTable(this.#priceMemory),
@@ -153,6 +151,7 @@ export class SimNode {
         traced: () => {},
         checkpointed: () => this.#checkpointed(worker),
         factsTaken: () => {},
+        snapshotWanted: () => {},
       },
     });
     const host = new SessionHost(
@@ -167,7 +166,6 @@ export class SimNode {
       index,
       owner,
       shard,
-      ledger,
       host,
       connections,
       isReadOnly: false,

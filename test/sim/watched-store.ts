@@ -47,6 +47,13 @@ export class WatchedStore implements ShardStore {
   putCold(key: Uint8Array, bytes: Uint8Array): void {
     this.#store.putCold(key, bytes);
   }
+  removeProfile(key: Uint8Array): void {
+    this.#store.removeProfile(key);
+  }
+  blankJournal(position: JournalPosition, offsets: readonly number[]): Promise<boolean> {
+    this.#onPromise();
+    return this.#store.blankJournal(position, offsets);
+  }
   putMeta(name: string, bytes: Uint8Array): void {
     this.#store.putMeta(name, bytes);
   }

@@ -236,6 +236,7 @@ class Crew {
         burst: () => {},
         checkpointed: () => {},
         factsTaken: () => {},
+        snapshotWanted: () => {},
       },
     });
     one.recover();

@@ -1,5 +1,9 @@
 /** What a shard has learnt: snapshots that are copies, signals where they belong. Between shards: learning-exchange.test.ts. */
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { EFFECT, EVENT, TEACHING } from '../../actors/effect.ts';
+import { newestEntryOf, PersonChain } from '../../actors/person-chain.ts';
+import { EVIDENCE_SLOTS } from '../../decision/demand-evidence.ts';
 import { TILT_SLOTS } from '../../decision/hour-tilt.ts';
 import { RESPONSE_MODEL_BYTES } from '../../decision/response-model.ts';
 import { type SendTimeInput, WEEK_SLOTS } from '../../decision/send-time.ts';
@@ -108,4 +112,50 @@ describe('shard models', () => {
     expect(shard.track({ profile: 'ann', event: 'click', decisionId: decisionId ?? '' }, NOON)).toBeNull();
     expect(Buffer.from(shard.models.response.weights.buffer).equals(Buffer.from(weights.buffer))).toBe(true);
   });
+
+  it('unlearn: what somebody taught is as if never taught: counts exactly, sums but for rounding', () => {
+    const sampled = fc.record({ others: fc.integer({ min: 5, max: 60 }), own: fc.integer({ min: 1, max: 5 }) });
+    fc.assert(
+      fc.property(sampled, ({ others, own }) => {
+        const shard = new OneShard({ catalog: CATALOG });
+        teach(shard, 'p', others);
+        const before = structuredClone(shard.models.snapshot());
+        teach(shard, 'gone', own);
+        const taught = shard.models.snapshot();
+        expect(new Float64Array(taught.response)).not.toEqual(new Float64Array(before.response));
+        for (let n = Math.min(own, 5) - 1; n >= 0; n--) unlearn(shard, `gone${n}`);
+        const after = shard.models.snapshot();
+        for (const [hash, row] of before.demand) {
+          const left = after.demand.get(hash) ?? new Float64Array(0);
+          expect(left.slice(0, EVIDENCE_SLOTS)).toEqual(row.slice(0, EVIDENCE_SLOTS));
+        }
+        for (const part of ['weeks', 'zones'] as const) {
+          for (const [hash, row] of after[part]) {
+            for (const [i, value] of row.entries()) expect(value).toBeCloseTo(before[part].get(hash)?.[i] ?? 0, 9);
+          }
+        }
+        // The newest first, with nobody in between: the very inverse.
+        expect(apartIn(before, after)).toBeLessThan(1e-12);
+      }),
+      { seed: 7, numRuns: 25 },
+    );
+  });
 });
+
+/** Takes back everything a profile's entries taught, the newest first. */
+function unlearn(shard: OneShard, profile: string): void {
+  shard.decide({ profile, wantMask: 1, isDryRun: true }, NOON);
+  const chain = new PersonChain(shard.store, newestEntryOf(shard.runtime.record));
+  while (chain.step() !== null) {
+    if (chain.entry.type === EFFECT.event && chain.entry.getU32(EVENT.flags) & TEACHING)
+      shard.models.unlearn(chain.entry);
+  }
+}
+
+/** The largest difference of a weight's mean. */
+function apartIn(one: ModelState, two: ModelState): number {
+  const [a, b] = [new Float64Array(one.response), new Float64Array(two.response)];
+  let apart = 0;
+  for (let i = 0; i < a.length; i += 2) apart = Math.max(apart, Math.abs((a[i] as number) - (b[i] as number))); // one length
+  return apart;
+}

@@ -124,6 +124,7 @@ function start(
       traced: () => {},
       burst: () => {},
       factsTaken: () => {},
+      snapshotWanted: () => {},
       checkpointed: () => {
         told.checkpoints++;
       },
@@ -178,7 +179,7 @@ describe('shard', () => {
   it('operations without a turn and replicated durability are refused by name', async () => {
     const { asker } = start(new MemoryStore(new MemoryDisk(), 1, 0));
     const faults = await Promise.all([
-      asker.ask({ op: 'erase', profile: 'ann' }),
+      asker.ask({ op: 'alias', from: 'ann', to: 'bob' }),
       asker.ask({ op: 'track', profile: 'ann', event: 'view', durability: 'replicated' }),
     ]);
     expect(faults.map(({ code }) => code)).toEqual([FAULT.unimplemented.code, FAULT.unimplemented.code]);

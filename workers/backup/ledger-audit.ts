@@ -22,6 +22,7 @@ import {
   TRAIT_BYTES,
 } from '../../actors/record-layout.ts';
 import type { LedgerShare } from '../shared-ledger.ts';
+import { ERASED } from '../store/journal-blanking.ts';
 
 /** Amounts over all subjects: minor units of budgets and units of stock alike. */
 export interface LedgerTotals {
@@ -50,6 +51,7 @@ export class LedgerAudit {
   readonly #totals = { granted: 0, confirmed: 0, released: 0, expired: 0, taken: 0 };
   readonly #overdrawn: string[] = [];
   #isWhole = true;
+  #heldByErased = 0;
 
   /** The log does not reach back to everybody's first entry: sums over all of it say nothing. */
   beginsLate(): void {
@@ -91,6 +93,17 @@ export class LedgerAudit {
     }
   }
 
+  /** An entry of an erased person: whose it was is not known any more, so only sums can be compared. */
+  takeErased(mark: Effect, isInBase: boolean): void {
+    for (let i = 0; i < mark.ledgerCount; i++) {
+      const kind = mark.ledgerKind(i);
+      const amount = mark.ledgerAmount(i);
+      this.#count(kind, mark.u8[ERASED.type] as number, amount);
+      if (isInBase) move(shareOf(this.#atBase, mark.ledgerSubject(i)), kind, amount);
+      if (kind !== LEDGER.take) this.#heldByErased += kind === LEDGER.hold ? amount : -amount;
+    }
+  }
+
   /** How the open leases of a record that is as new as the log differ from what the log left open, or undefined. */
   leasesDiffer(person: string, record: Uint8Array): string | undefined {
     const inRecord = heldByLeases(record);
@@ -120,7 +133,7 @@ export class LedgerAudit {
     }
     const { granted, confirmed, released, expired } = this.#totals;
     const open = granted - confirmed - released - expired;
-    let held = 0;
+    let held = this.#heldByErased;
     for (const subjects of this.#open.values()) for (const amount of subjects.values()) held += amount;
     if (this.#isWhole && open !== held)
       found(

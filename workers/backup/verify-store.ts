@@ -11,7 +11,8 @@
  * own. Beside a running node only values are checked: between two reads the log moves on. Memory: about 200 bytes
  * a person in the log.
  */
-import { Effect, MARK_TYPE_MIN } from '../../actors/effect.ts';
+import { EFFECT, Effect, MARK_TYPE_MIN } from '../../actors/effect.ts';
+import { MARK } from '../../actors/journal-marks.ts';
 import { FIELD, RECORD_MARKER } from '../../actors/record-layout.ts';
 import { type JournalPosition, STORE_KEY_BYTES } from '../../actors/store.ts';
 import { basePositions, isAfter, readBase, readCheckpoint } from '../recovery.ts';
@@ -116,6 +117,9 @@ class StoreVerifier {
     if (!this.#options.isLive) this.#checkLog();
     return this.#totals;
   }
+
+  /** Where entries of erased people stood. */
+  readonly #erased = new Set<string>();
 
   // ── values ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -222,8 +226,12 @@ class StoreVerifier {
       const isInBase = batch < coverage.firstBatch(epoch, stream);
       for (let offset = 0, next = effect.load(bytes, 0); next >= 0; offset = next, next = effect.load(bytes, next)) {
         this.#totals.entries++;
-        if (effect.type >= MARK_TYPE_MIN) continue;
         const at = { epoch, stream, batch, offset };
+        if (effect.type === MARK.erased) {
+          this.#erased.add(textOf(at));
+          audit.takeErased(effect, isInBase);
+        }
+        if (effect.type >= MARK_TYPE_MIN) continue;
         const name = personOf(effect);
         const person = people.get(name);
         this.#checkChain(effect, at, person, base, firstBatches);
@@ -233,6 +241,8 @@ class StoreVerifier {
           person.at = at;
         }
         audit.take(name, effect, isInBase, person?.firstSeq ?? effect.stateSeq);
+        // Whoever comes under the same key afterwards is somebody new, from number 1 on.
+        if (effect.type === EFFECT.erase) people.delete(name);
       }
     }
   }
@@ -251,6 +261,8 @@ class StoreVerifier {
       batch: effect.u32[10] ?? 0,
       offset: effect.u32[11] ?? 0,
     };
+    // What stood before it is blank: an erasure is under way.
+    if (person === undefined && this.#erased.has(textOf(before))) return;
     if (person !== undefined) {
       if (isSame(person.at, before) && effect.stateSeq === person.seq + 1) return;
     } else if (before.epoch === 0) {

@@ -60,7 +60,6 @@ export class LoggedLedger implements Ledger {
     return subjectHash === this.#stock ? this.#holdsStock : !this.#isOutbid;
   }
   apply(): void {}
-  applyLogged(): void {}
   isLimited(): boolean {
     return true;
   }

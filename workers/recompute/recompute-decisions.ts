@@ -37,6 +37,7 @@ import { Request } from '../../proto/request.ts';
 import { coldCodec } from '../cold-codec.ts';
 import { createLearningMemory, LearningBox, type PublishedLearning } from '../learning-exchange.ts';
 import type { NodeSecret } from '../node-secret.ts';
+import { ERASED } from '../store/journal-blanking.ts';
 import { BATCH_MAX } from '../store/journal-key.ts';
 import type { JournalReader } from '../store/journal-reader.ts';
 import { StreamCursor, streamsOf } from '../store/journal-streams.ts';
@@ -45,7 +46,8 @@ import { catalogName, KeptCatalogs } from './kept-catalogs.ts';
 import { LoggedLedger, readLoggedRequest } from './logged-request.ts';
 import { type RecomputeModels, UnknownPriceError } from './recompute-models.ts';
 import { RecomputeStore } from './recompute-store.ts';
-import { LESSON_LEFT, type StartBase, StartModels } from './start-models.ts';
+import { type DecisionDifference, newTotals, type RecomputeTotals } from './recompute-totals.ts';
+import { endsLessons, LESSON_ERASED, LESSON_LEFT, type StartBase, StartModels } from './start-models.ts';
 
 export interface RecomputeOptions {
   readonly reader: JournalReader;
@@ -64,33 +66,6 @@ export interface RecomputeOptions {
   /** Told of each decision that was computed again, before it is compared. */
   readonly onDecision?: (logged: Effect, catalog: Catalog) => void;
   readonly onProgress?: (totals: RecomputeTotals) => void;
-}
-
-export interface DecisionDifference {
-  /** Of a decision, or the text of a price that was drawn. */
-  readonly subject: string;
-  readonly atEpochMillis: number;
-  readonly epoch: number;
-  readonly worker: number;
-  readonly fields: readonly FieldDifference[];
-}
-
-export interface Unreplayable {
-  count: number;
-  /** The first few. */
-  readonly decisionIds: string[];
-}
-
-export interface RecomputeTotals {
-  /** In the journal, as far as it was read. */
-  decisions: number;
-  recomputed: number;
-  different: number;
-  /** Prices that a worker drew, each computed again. */
-  prices: number;
-  pricesDifferent: number;
-  /** Decisions that could not be computed again, by reason. */
-  readonly unreplayable: Map<string, Unreplayable>;
 }
 
 const EXAMPLES_MAX = 5;
@@ -127,14 +102,7 @@ class Recomputation {
   readonly #catalogs: KeptCatalogs;
   readonly #starts: StartModels;
   readonly #request = new Request();
-  readonly #totals: RecomputeTotals = {
-    decisions: 0,
-    recomputed: 0,
-    different: 0,
-    prices: 0,
-    pricesDifferent: 0,
-    unreplayable: new Map(),
-  };
+  readonly #totals = newTotals();
   /** Of the start that is read: round → stream → what it published. */
   readonly #rounds = new Map<number, Map<number, PublishedLearning>>();
   readonly #box = new LearningBox(createLearningMemory(2).boxes[0] as SharedArrayBuffer, 0); // one of two
@@ -307,8 +275,10 @@ class Recomputation {
       this.#useCatalog(stream, entry.getU32(CATALOG_MARK.catalogVersion));
       return;
     }
+    if (entry.type === MARK.erased && entry.u8[ERASED.type] === EFFECT.decision) this.#totals.erased++;
     if (!this.#needsModels) return;
-    if (entry.type === MARK.start) {
+    if (endsLessons(entry)) this.#lose(stream, LESSON_ERASED);
+    else if (entry.type === MARK.start) {
       this.#lose(stream, `worker ${stream.number} of start ${this.#epoch} began again while the node ran`);
     } else if (stream.lost === null) {
       if (entry.type === MARK.publication) this.#publish(stream, entry.getU32(PUBLICATION_MARK.round));
@@ -398,6 +368,7 @@ class Recomputation {
       if (isNext && !this.#isFound) {
         const position = { epoch: this.#epoch, stream: stream.number, batch: cursor.batch, offset: cursor.entryOffset };
         runtime.applyLogged(entry, position);
+        if (entry.type === EFFECT.erase) runtime.forgetBound();
       }
     }
     if (entry.type !== EFFECT.event || stream.lost !== null || !this.#needsModels) return;

@@ -36,6 +36,10 @@ export class RecomputeStore implements Store {
   putCold(key: Uint8Array, bytes: Uint8Array): void {
     this.#cold.set(nameOf(key), Uint8Array.from(bytes));
   }
+  removeProfile(key: Uint8Array): void {
+    this.#records.delete(nameOf(key));
+    this.#cold.delete(nameOf(key));
+  }
 
   readJournal(position: JournalPosition): Uint8Array | undefined {
     const name = `${position.epoch}:${position.stream}:${position.batch}`;

@@ -2,12 +2,14 @@
  * The models a start of the node began with: the snapshot it read, and what the journal says after it, learnt
  * again in the journal's order as `Shard.recover` does. The same for every worker of the start.
  */
-import { EFFECT, Effect, EVENT, EVENT_FLAG } from '../../actors/effect.ts';
+import { EFFECT, Effect, EVENT, EVENT_FLAG, TEACHING } from '../../actors/effect.ts';
+import { MARK } from '../../actors/journal-marks.ts';
 import type { Catalog } from '../../decision/catalog.ts';
 import type { ZoneTable } from '../../decision/local-time.ts';
 import { type ModelSnapshot, readModelSnapshot, startSnapshotPath } from '../jobs/model-snapshot-file.ts';
 import type { NodeSecret } from '../node-secret.ts';
-import { type ModelState, TEACHING } from '../shard-models.ts';
+import type { ModelState } from '../shard-models.ts';
+import { ERASED } from '../store/journal-blanking.ts';
 import type { JournalReader } from '../store/journal-reader.ts';
 import { RecomputeModels } from './recompute-models.ts';
 import type { RecomputeStore } from './recompute-store.ts';
@@ -34,6 +36,12 @@ const RESPONSE_FLAGS =
   EVENT_FLAG.quote |
   EVENT_FLAG.purchase;
 export const LESSON_LEFT = 'a decision that was learnt from has left the journal';
+export const LESSON_ERASED = 'somebody who had taught the models was erased';
+
+/** Whether a mark says that somebody's lessons are not in the journal any more, or were taken back. */
+export function endsLessons(mark: Effect): boolean {
+  return mark.type === MARK.forget || (mark.type === MARK.erased && mark.u8[ERASED.hasTaught] === 1);
+}
 
 export class StartModels {
   readonly #options: StartModelsOptions;
@@ -104,6 +112,7 @@ export class StartModels {
         const end = event.load(batch.bytes, offset);
         if (end < 0) break;
         offset = end;
+        if (endsLessons(event)) return LESSON_ERASED;
         if (event.type !== EFFECT.event || (event.getU32(EVENT.flags) & TEACHING) === 0) continue;
         if (!this.hasLesson(event)) return LESSON_LEFT;
         models.learn(event);
@@ -121,6 +130,8 @@ export class StartModels {
       stream: event.getU32(EVENT.decisionStream),
       batch: event.getU32(EVENT.decisionBatch),
     };
-    return this.#store.readJournal(position) !== undefined;
+    const batch = this.#store.readJournal(position);
+    // One that was blanked teaches nothing either.
+    return batch !== undefined && batch[event.getU32(EVENT.decisionOffset) + 4] === EFFECT.decision;
   }
 }

@@ -21,7 +21,7 @@ import {
   keyAfterStream,
   PIECE_MAX,
 } from './journal-key.ts';
-import { checkSeal, corruptError, SEAL_BYTES } from './sealed-value.ts';
+import { checkSeal, corruptError, SEAL_BYTES, sealedCopy } from './sealed-value.ts';
 
 /** With seal and page header exactly one page of 4,096 bytes. */
 export const PIECE_BYTES = 4072 - SEAL_BYTES;
@@ -60,6 +60,14 @@ export function uncoveredKeys(journal: StoreTable, from: readonly JournalPositio
 export function readBatch(journal: StoreTable, position: JournalPosition): Uint8Array | undefined {
   const pieces = piecesOf(journal, position);
   return pieces.length === 0 ? undefined : join(journal, pieces);
+}
+
+/** A whole batch as its pieces are stored, the first first. */
+export function sealedPieces(bytes: Uint8Array): Uint8Array[] {
+  const count = Math.floor(bytes.length / PIECE_BYTES) + 1;
+  return Array.from({ length: count }, (_, piece) =>
+    sealedCopy(bytes.subarray(piece * PIECE_BYTES, (piece + 1) * PIECE_BYTES)),
+  );
 }
 
 /** The number of the last batch of a stream, or 0. */

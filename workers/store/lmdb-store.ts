@@ -15,8 +15,9 @@
 import { type JournalBatch, type JournalPosition, STORE_KEY_BYTES } from '../../actors/store.ts';
 import type { DatabaseName, StoreDisk, StoreTable } from './environment.ts';
 import { type EnvironmentOptions, StoreEnvironment, VALUE_BYTES_MAX } from './environment.ts';
-import { BATCH_MAX, EPOCH_MAX, STREAM_MAX } from './journal-key.ts';
-import { journalBatches, lastBatchOf, readBatch, uncoveredKeys } from './journal-scan.ts';
+import { blankEntry } from './journal-blanking.ts';
+import { BATCH_MAX, EPOCH_MAX, encodeJournalKey, STREAM_MAX } from './journal-key.ts';
+import { journalBatches, lastBatchOf, readBatch, sealedPieces, uncoveredKeys } from './journal-scan.ts';
 import { PendingBatch } from './pending-batch.ts';
 import { checkSeal, SEAL_BYTES, sealedCopy } from './sealed-value.ts';
 import type { ShardStore, TrimOptions } from './shard-store.ts';
@@ -147,6 +148,12 @@ export class LmdbStore implements ShardStore {
     this.#open.cold.put(key, bytes, 0, bytes.length);
   }
 
+  removeProfile(key: Uint8Array): void {
+    this.#assertKey(key);
+    this.#open.records.remove(key);
+    this.#open.cold.remove(key);
+  }
+
   putMeta(name: string, bytes: Uint8Array): void {
     this.#putNamed(this.#environment.meta.name, name, bytes);
   }
@@ -244,6 +251,25 @@ export class LmdbStore implements ShardStore {
       removed += keys.length;
     }
     return removed;
+  }
+
+  async blankJournal(position: JournalPosition, offsets: readonly number[]): Promise<boolean> {
+    this.#assertOpen();
+    const { epoch, stream, batch } = position;
+    const firstUnsettled = this.#pending[0]?.number ?? this.#open.number;
+    if (epoch === this.epoch && stream === this.stream && batch >= firstUnsettled) return false;
+    const { journal } = this.#environment;
+    this.#environment.refreshReads();
+    const bytes = readBatch(journal, position);
+    if (bytes === undefined) return true;
+    for (const offset of offsets) blankEntry(bytes, offset);
+    const pieces = sealedPieces(bytes);
+    await this.#environment.write(pieces.length, bytes.length, () => {
+      for (const [piece, sealed] of pieces.entries())
+        journal.put(encodeJournalKey(epoch, stream, batch, piece), sealed);
+    });
+    this.#environment.refreshReads();
+    return true;
   }
 
   recover(): Promise<boolean> {

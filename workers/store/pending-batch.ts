@@ -7,7 +7,7 @@
  *   open ──commit──▶ queued ──▶ writing ──▶ settled (kept for reuse, unless the write failed:
  *                                            LMDB may then still read from the buffers)
  */
-import type { DatabaseName, StoreDisk } from './environment.ts';
+import type { DatabaseName, StoreDisk, StoreTable } from './environment.ts';
 import { DATABASE } from './environment.ts';
 import { encodeJournalKey } from './journal-key.ts';
 import { PIECE_BYTES } from './journal-scan.ts';
@@ -80,8 +80,8 @@ export class PendingBatch {
   /** Hands everything to LMDB. Only inside `StoreEnvironment.write`; the batch must not change afterwards. */
   writeInto(environment: StoreDisk, epoch: number, stream: number): void {
     if (this.#journalUsed > 0) this.#writeJournal(environment, epoch, stream);
-    this.records.forEachSealed((key, sealed) => environment.records.put(key, sealed));
-    this.cold.forEachSealed((key, sealed) => environment.cold.put(key, sealed));
+    this.records.forEachSealed((key, sealed) => putOrRemove(environment.records, key, sealed));
+    this.cold.forEachSealed((key, sealed) => putOrRemove(environment.cold, key, sealed));
     for (const [name, sealed] of this.meta) environment.meta.put(Buffer.from(name), sealed);
     for (const [name, sealed] of this.models) environment.models.put(Buffer.from(name), sealed);
   }
@@ -134,6 +134,11 @@ export class PendingBatch {
   #mapOf(database: DatabaseName): Map<string, Uint8Array> {
     return database === DATABASE.models ? this.models : this.meta;
   }
+}
+
+function putOrRemove(table: StoreTable, key: Uint8Array, sealed: Uint8Array | null): void {
+  if (sealed === null) table.remove(key);
+  else table.put(key, sealed);
 }
 
 function nothing(): void {}

@@ -22,6 +22,11 @@ export interface ShardStore extends Store {
     limit: number,
     visit: (key: Uint8Array, record: Uint8Array) => void,
   ): Uint8Array | undefined;
+  /**
+   * Blanks entries of a batch in place (see `journal-blanking.ts`), synced when it resolves. False where the batch is
+   * not on disk yet: ask again later; true also where it has left the journal. Rejects like `commit`.
+   */
+  blankJournal(position: JournalPosition, offsets: readonly number[]): Promise<boolean>;
   /** Removes the oldest batches; returns how many pages were given up. Rejects like `commit`. */
   trimJournal(options: TrimOptions): Promise<number>;
 }

@@ -17,6 +17,10 @@ const ARENA_BYTES_INITIAL = 64 * 1024;
 /** An arena that grew past this is let go when the set is cleared, so that one burst is not kept for ever. */
 const ARENA_BYTES_KEPT = 4 * 1024 * 1024;
 
+/** Length of what has no value any more: an empty value is one. */
+const REMOVED = -1;
+const NO_BYTES = new Uint8Array(0);
+
 export class WriteSet {
   #slots = new Int32Array(SLOTS_INITIAL);
   #keys = new Uint8Array((SLOTS_INITIAL / 2) * STORE_KEY_BYTES);
@@ -52,6 +56,12 @@ export class WriteSet {
     else this.#arena.set(bytes.subarray(start, start + length), at);
   }
 
+  /** From now on the key has no value, and on disk neither, once the batch is there. */
+  remove(key: Uint8Array): void {
+    this.put(key, NO_BYTES, 0, 0);
+    this.#lengths[this.find(key)] = REMOVED;
+  }
+
   /** The entry of a key, or -1. */
   find(key: Uint8Array): number {
     const mask = this.#slots.length - 1;
@@ -62,25 +72,28 @@ export class WriteSet {
     }
   }
 
-  /** A copy of the payload of an entry that `find` returned. */
-  copyOf(entry: number): Uint8Array {
+  /** A copy of the payload of an entry that `find` returned; undefined for one that was removed. */
+  copyOf(entry: number): Uint8Array | undefined {
+    if (this.#lengths[entry] === REMOVED) return undefined;
     const start = this.#starts[entry] as number; // entry < count
     return this.#arena.slice(start, start + (this.#lengths[entry] as number)); // entry < count
   }
 
   /**
    * Seals every entry and hands out views of its key and value, in the order of the first put. The key
-   * view is valid during the call only; the value view until `clear`.
+   * view is valid during the call only; the value view until `clear`. The value is null for a key that was removed.
    */
-  forEachSealed(visit: (key: Uint8Array, sealed: Uint8Array) => void): void {
+  forEachSealed(visit: (key: Uint8Array, sealed: Uint8Array | null) => void): void {
     for (let entry = 0; entry < this.#count; entry++) {
       const start = this.#starts[entry] as number; // entry < count
       const length = this.#lengths[entry] as number; // entry < count
+      const key = this.#keys.subarray(entry * STORE_KEY_BYTES, (entry + 1) * STORE_KEY_BYTES);
+      if (length === REMOVED) {
+        visit(key, null);
+        continue;
+      }
       sealInPlace(this.#arena, start, length);
-      visit(
-        this.#keys.subarray(entry * STORE_KEY_BYTES, (entry + 1) * STORE_KEY_BYTES),
-        this.#arena.subarray(start, start + length + SEAL_BYTES),
-      );
+      visit(key, this.#arena.subarray(start, start + length + SEAL_BYTES));
     }
   }
 

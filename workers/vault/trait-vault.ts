@@ -19,7 +19,7 @@ import {
   SealedTrait,
   type TraitSealer,
 } from '../../actors/sealed-trait.ts';
-import { AUTH_TAG_BYTES, type DataKeys, type FoundKey, NONCE_BYTES } from './data-keys.ts';
+import { AUTH_TAG_BYTES, DataKeys, type FoundKey, NONCE_BYTES } from './data-keys.ts';
 import { VAULT_ERROR, VaultError } from './vault-error.ts';
 
 const VERSION = 1;
@@ -102,6 +102,16 @@ export class TraitVault implements TraitSealer {
       return { value: JSON.parse(text) as string | number | boolean }; // authentic, so written by `seal`
     } catch {
       return { problem: 'tampered' };
+    }
+  }
+
+  eraseKeys(keyIds: readonly string[]): number {
+    // A worker's own handle is for reading.
+    const keys = DataKeys.openToErase(this.#keys.path);
+    try {
+      return keyIds.filter((keyId) => keys.slotOf(keyId) >= 0 && keys.erase(keys.slotOf(keyId))).length;
+    } finally {
+      keys.close();
     }
   }
 

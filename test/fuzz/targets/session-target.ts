@@ -134,6 +134,7 @@ class SessionSubject implements FuzzSubject {
         burst: (isOn) => this.#host?.burst(isOn),
         checkpointed: () => {},
         factsTaken: () => {},
+        snapshotWanted: () => {},
       },
     });
     shard.recover();

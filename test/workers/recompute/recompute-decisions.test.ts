@@ -8,11 +8,8 @@ import { MARK } from '../../../actors/journal-marks.ts';
 import { writeDecisionLog } from '../../../bench/decision-log.ts';
 import { textHash } from '../../../proto/murmur3.ts';
 import { deriveSecret } from '../../../workers/node-secret.ts';
-import {
-  type DecisionDifference,
-  type RecomputeTotals,
-  recomputeDecisions,
-} from '../../../workers/recompute/recompute-decisions.ts';
+import { recomputeDecisions } from '../../../workers/recompute/recompute-decisions.ts';
+import type { DecisionDifference, RecomputeTotals } from '../../../workers/recompute/recompute-totals.ts';
 import { JournalReader } from '../../../workers/store/journal-reader.ts';
 import { LmdbStore } from '../../../workers/store/lmdb-store.ts';
 import { createZoneTable } from '../../../workers/zone-table.ts';

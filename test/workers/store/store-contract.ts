@@ -149,6 +149,28 @@ export function describeStoreContract(name: string, create: () => Promise<StoreU
       expect(store.getRecord(keyOf(1))).toHaveLength(0);
     });
 
+    test('removeProfile: reads find nothing at once, after the commit and after a start; a later put is there', async () => {
+      for (const number of [1, 2]) {
+        putText(keyOf(number), 'old');
+        store.putCold(keyOf(number), textBytes('cold'));
+      }
+      await store.commit();
+      store.removeProfile(keyOf(1));
+      store.removeProfile(keyOf(3));
+      expect([store.getRecord(keyOf(1)), store.getCold(keyOf(1))]).toEqual([undefined, undefined]);
+      expect(textOf(store.getCold(keyOf(2)))).toBe('cold');
+      const settled = store.commit();
+      expect(store.getRecord(keyOf(1))).toBeUndefined();
+      await settled;
+      expect([store.getRecord(keyOf(1)), store.getCold(keyOf(1))]).toEqual([undefined, undefined]);
+      store.removeProfile(keyOf(2));
+      putText(keyOf(2), 'anew');
+      await store.commit();
+      store = await subject.reopen();
+      expect([store.getRecord(keyOf(1)), store.getRecord(keyOf(3))]).toEqual([undefined, undefined]);
+      expect([textOf(store.getRecord(keyOf(2))), store.getCold(keyOf(2))]).toEqual(['anew', undefined]);
+    });
+
     test('records and cold records: keys that differ in any byte are different', async () => {
       for (let index = 0; index < STORE_KEY_BYTES; index++) {
         const key = new Uint8Array(STORE_KEY_BYTES);
