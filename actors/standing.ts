@@ -9,7 +9,7 @@
  */
 import { EFFECT, type Effect, STANDING_EFFECT } from './effect.ts';
 import type { ProfileRecord } from './profile-record.ts';
-import type { StandingKind } from './record-layout.ts';
+import { FIELD, RECORD_FLAG, STANDING, type StandingKind } from './record-layout.ts';
 
 const CHANGE_BYTES = 24;
 /** Changes of one effect; who has more begins another. */
@@ -25,6 +25,7 @@ export function findStanding(record: ProfileRecord, kind: StandingKind, subject:
 
 export function beginStanding(effect: Effect): void {
   effect.begin(EFFECT.standing, STANDING_EFFECT.changes - 48 + STANDING_CHANGES_MAX * CHANGE_BYTES);
+  effect.u8[5] = 0;
   trim(effect, 0);
 }
 
@@ -77,11 +78,14 @@ export function standingChanges(effect: Effect): StandingChange[] {
   });
 }
 
-export function applyStanding(
-  record: ProfileRecord,
-  effect: Effect,
-  retentionMillis: (kind: number, subject: number) => number,
-): void {
+export interface StandingContext {
+  /** How long a moment of this kind about this subject is of use, in milliseconds. */
+  retentionMillis(kind: number, subjectHash: number): number;
+  /** The record is to be visited at that instant. */
+  wakeSet(at: number): void;
+}
+
+export function applyStanding(record: ProfileRecord, effect: Effect, context: StandingContext): void {
   const count = effect.getU32(STANDING_EFFECT.count);
   for (let i = 0; i < count; i++) {
     const start = STANDING_EFFECT.changes + i * CHANGE_BYTES;
@@ -93,6 +97,14 @@ export function applyStanding(
     if (effect.u8[start + 21] === 0) {
       if (found >= 0) record.removeMoment(found);
     } else if (found >= 0) record.resetMoment(found, at, amount);
-    else record.addMoment(kind, subject, at, amount, effect.at, retentionMillis);
+    else record.addMoment(kind, subject, at, amount, effect.at, context.retentionMillis);
+    if (kind === STANDING.wake) noteWake(record, effect.u8[start + 21] === 1, at, context);
   }
+}
+
+/** The record says in one bit whether it has a wake, so that a turn and the scan of a start need not look for it. */
+function noteWake(record: ProfileRecord, isSet: boolean, at: number, context: StandingContext): void {
+  const flags = record.getU16(FIELD.flags);
+  record.setU16(FIELD.flags, isSet ? flags | RECORD_FLAG.wakes : flags & ~RECORD_FLAG.wakes);
+  if (isSet) context.wakeSet(at);
 }
