@@ -47,6 +47,7 @@ import {
 import { SealedTrait, type TraitSealer } from './sealed-trait.ts';
 import { type Chunk, NO_HANDLE, RECORD_BYTES_MAX, Slab } from './slab.ts';
 import { type JournalBatch, type JournalPosition, STORE_KEY_BYTES, type Store } from './store.ts';
+import { TagTurn } from './tag-turn.ts';
 import { WakeTimers } from './wake-timers.ts';
 
 export interface RuntimeOptions {
@@ -120,6 +121,7 @@ export class ActorRuntime implements EffectContext {
   readonly ripening = new LeaseWheel();
   /** When profiles are to be visited. */
   readonly wakes = new WakeTimers(this);
+  readonly tags: TagTurn;
   readonly options: RuntimeOptions;
   index: CatalogIndex;
   defaultZone = 0;
@@ -151,6 +153,7 @@ export class ActorRuntime implements EffectContext {
     this.record = new ProfileRecord(this.slab, this.profiles);
     this.scope = new ProfileScope(options.zones, this.record, index, (record, name) => this.#traitText(record, name));
     this.#position = { epoch: options.epoch, stream: options.stream, batch: 0, offset: 0 };
+    this.tags = new TagTurn(this);
     this.setCatalog(index);
   }
 
@@ -413,9 +416,10 @@ export class ActorRuntime implements EffectContext {
     this.#dirty.add(record.partition, record.hashLow, record.hashHigh);
   }
 
-  /** What time has brought about before a turn: visits that are due, and the end of leases, as effects of their own. */
+  /** What time has brought about before a turn: visits that are due, tags of another catalog, and the end of leases, as effects of their own. */
   expireDue(now: number): void {
     this.wakes.visitDue(now);
+    this.tags.refresh(now);
     const { record, effect } = this;
     if (record.getF64(FIELD.nextLeaseExpiry) > now) return;
     effect.begin(EFFECT.expire, 0);

@@ -180,12 +180,14 @@ function applyEvent(record: ProfileRecord, effect: Effect, context: EffectContex
     record.addMoment(kind, actionHash, at, effect.getU32(EVENT.channelHash), now, context.retentionMillis);
   }
   if (flags & EVENT_FLAG.eventMoment) {
-    forgetOlder(
-      record,
-      effect.getU32(EVENT.eventHash),
-      at,
-      now - context.eventWindowMillis(effect.getU32(EVENT.eventHash)),
-    );
+    // One dated ahead has not come yet: until then what was before it counts.
+    if (at <= now)
+      forgetOlder(
+        record,
+        effect.getU32(EVENT.eventHash),
+        at,
+        now - context.eventWindowMillis(effect.getU32(EVENT.eventHash)),
+      );
     record.addMoment(
       MOMENT.event,
       effect.getU32(EVENT.eventHash),

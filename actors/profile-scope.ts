@@ -7,10 +7,12 @@ import { MOMENT } from '../decision/catalog.ts';
 import type { CatalogIndex } from '../decision/catalog-index.ts';
 import type { ZoneTable } from '../decision/local-time.ts';
 import type { ProfileState } from '../decision/pipeline.ts';
+import { decayedWeight } from '../decision/tag.ts';
 import type { Properties, Scalar } from '../proto/messages.ts';
 import { refusesChannel } from './apply-effect.ts';
 import type { ProfileRecord } from './profile-record.ts';
-import { FIELD } from './record-layout.ts';
+import { FIELD, STANDING } from './record-layout.ts';
+import { ValueMoments } from './value-moments.ts';
 
 const NEVER_SECONDS = 1e12;
 
@@ -26,6 +28,12 @@ export class ProfileScope implements ProfileState {
   #newest = new Float64Array(0);
   #oldest = new Float64Array(0);
   #isCounted = false;
+  readonly #values: ValueMoments;
+  #hasTags = false;
+  /** By tag: since when it is held, and what its weight was when; NaN where it is not, or does not decay. */
+  #tagSince = new Float64Array(0);
+  #weightAt = new Float64Array(0);
+  #weights = new Float64Array(0);
 
   /** Set by the turn that decides. */
   hasConsent = true;
@@ -43,6 +51,7 @@ export class ProfileScope implements ProfileState {
     readText: (record: ProfileRecord, traitName: string) => string,
   ) {
     this.#zones = zones;
+    this.#values = new ValueMoments(zones);
     this.#record = record;
     this.#index = index;
     this.#readText = readText;
@@ -53,6 +62,7 @@ export class ProfileScope implements ProfileState {
     this.#context = context;
     this.atEpochMillis = now;
     this.#isCounted = false;
+    this.#hasTags = false;
     if (index !== this.#index || this.#counts.length < index.catalog.counters.length) {
       this.#index = index;
       const counters = index.catalog.counters.length;
@@ -121,6 +131,36 @@ export class ProfileScope implements ProfileState {
     this.#count();
     return (this.#oldest[counter] as number) + (this.#index.catalog.counters[counter]?.windowMillis ?? Number.NaN);
   }
+  /** Instant of the counter's newest event; NaN when never. */
+  counterNewestAt(counter: number): number {
+    this.#count();
+    return this.#newest[counter] as number;
+  }
+  valueReading(reading: number): number {
+    const spec = this.#index.catalog.valueReadings[reading];
+    return spec === undefined ? Number.NaN : this.#values.read(this.#record, spec, this.atEpochMillis, this.zone);
+  }
+  holdsTag(tag: number): boolean {
+    this.#readTags();
+    return !Number.isNaN(this.#tagSince[tag] as number);
+  }
+  /** Since when the tag is held; NaN where it is not. */
+  tagSince(tag: number): number {
+    this.#readTags();
+    return this.#tagSince[tag] as number;
+  }
+  tagWeight(tag: number): number {
+    this.#readTags();
+    const spec = this.#index.catalog.tags[tag];
+    if (spec === undefined || Number.isNaN(this.#tagSince[tag] as number)) return 0;
+    const at = this.#weightAt[tag] as number; // as many as tags
+    const { halfLifeMillis } = spec;
+    if (halfLifeMillis === Number.POSITIVE_INFINITY || Number.isNaN(at)) {
+      const weight = spec.weightOf(this);
+      return Number.isFinite(weight) ? weight : 0;
+    }
+    return decayedWeight(this.#weights[tag] as number, at, halfLifeMillis, this.atEpochMillis); // as many as tags
+  }
   context(key: string): Scalar | undefined {
     const value = this.#context === null ? undefined : this.#context[key];
     return value === undefined || typeof value === 'object' ? undefined : value;
@@ -153,6 +193,31 @@ export class ProfileScope implements ProfileState {
   }
   nextClockChangeAfter(epochMillis: number): number {
     return this.#zones.nextTransitionAt(this.zone, epochMillis);
+  }
+
+  #readTags(): void {
+    if (this.#hasTags) return;
+    this.#hasTags = true;
+    const { tags, tagByHash } = this.#index.catalog;
+    if (this.#tagSince.length !== tags.length) {
+      this.#tagSince = new Float64Array(tags.length);
+      this.#weightAt = new Float64Array(tags.length);
+      this.#weights = new Float64Array(tags.length);
+    }
+    this.#tagSince.fill(Number.NaN);
+    this.#weightAt.fill(Number.NaN);
+    const record = this.#record;
+    for (let i = 0; i < record.momentCount; i++) {
+      const kind = record.momentKind(i);
+      if (kind !== STANDING.tag && kind !== STANDING.tagWeight) continue;
+      const tag = tagByHash.get(record.momentSubject(i));
+      if (tag === undefined) continue;
+      if (kind === STANDING.tag) this.#tagSince[tag.index] = record.momentAt(i);
+      else {
+        this.#weightAt[tag.index] = record.momentAt(i);
+        this.#weights[tag.index] = record.momentAmount(i);
+      }
+    }
   }
 
   #count(): void {

@@ -48,9 +48,10 @@ export class ProfileTurn {
     runtime.effect.begin(EFFECT.identify, IDENTIFY.traits - 48 + bytes.length);
     runtime.effect.setU32(IDENTIFY.traitBytes, bytes.length);
     runtime.effect.u8.set(bytes, IDENTIFY.traits);
-    return runtime.commit(now)
-      ? null
-      : runtime.fail(FAULT.internal, 'identify: the turn failed and was undone; see the log');
+    if (!runtime.commit(now))
+      return runtime.fail(FAULT.internal, 'identify: the turn failed and was undone; see the log');
+    runtime.tags.afterTraits(now);
+    return null;
   }
 
   /**
@@ -131,6 +132,8 @@ export class ProfileTurn {
         .map((c) => c.key),
       personalisation: !(index.catalog.traitByName.get('consent')?.type === 'boolean' && this.#trait('consent') === 0),
     };
+    const tags = describeTags(runtime);
+    if (tags !== null) out.tags = tags;
     out.counters = index.catalog.counters.map((counter) => ({
       event: counter.event,
       ...(counter.property === null ? {} : { property: counter.property, sum: scope.counterSum(counter.index) }),
@@ -234,6 +237,18 @@ export class ProfileTurn {
     }
     return rows;
   }
+}
+
+/** Tags held, with the scope bound; null where the catalog has none. */
+function describeTags({ index, scope }: ActorRuntime): Record<string, Plain> | null {
+  const { tags } = index.catalog;
+  if (tags.length === 0) return null;
+  const held: Record<string, Plain> = {};
+  for (const { index: tag, key, family } of tags) {
+    if (!scope.holdsTag(tag)) continue;
+    held[key] = { sinceEpochMillis: scope.tagSince(tag), weight: scope.tagWeight(tag), family };
+  }
+  return held;
 }
 
 function reasonAgainst(spec: TraitSpec, value: Plain): string | null {

@@ -74,6 +74,8 @@ export const FIELD = {
 export const RECORD_FLAG = {
   /** A moment of kind `STANDING.wake` is there. */
   wakes: 1,
+  /** Its tags were worked out once: the moment that says under which catalog is there. */
+  tags: 2,
 } as const;
 
 /** Offsets inside one lease. A lease is the record's memory of one chosen action of one decision. */
@@ -126,6 +128,8 @@ export const STANDING = {
   suspicion: 11,
   /** When the profile is to be visited, see `wake-timers.ts`. */
   wake: 12,
+  /** Of a tag whose weight decays: the weight at the instant it was last worked out. */
+  tagWeight: 13,
 } as const;
 export type StandingKind = (typeof STANDING)[keyof typeof STANDING];
 

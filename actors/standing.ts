@@ -7,11 +7,13 @@
  * Traded away: looked up by a walk over the moments, which a person has a few dozen of. Called by the turns that set
  * them, next to the effect that was the cause, in the same batch.
  */
+import { VALUE_MOMENT } from '../decision/catalog.ts';
 import { EFFECT, type Effect, STANDING_EFFECT } from './effect.ts';
 import type { ProfileRecord } from './profile-record.ts';
 import { FIELD, RECORD_FLAG, STANDING, type StandingKind } from './record-layout.ts';
 
 const CHANGE_BYTES = 24;
+const VALUE_KIND = VALUE_MOMENT as StandingKind; // of a change that `addValue` wrote
 /** Changes of one effect; who has more begins another. */
 export const STANDING_CHANGES_MAX = 64;
 
@@ -48,6 +50,14 @@ export function changeStanding(
   effect.u8[start + 20] = kind;
   effect.u8[start + 21] = isSet ? 1 : 0;
   trim(effect, count + 1);
+}
+
+/**
+ * Adds a change that keeps one more value of an event's property, see `VALUE_MOMENT`: not a standing one, there may be
+ * many a subject.
+ */
+export function addValue(effect: Effect, subject: number, at: number, valueHash: number): void {
+  changeStanding(effect, VALUE_KIND, subject, true, at, valueHash);
 }
 
 function trim(effect: Effect, count: number): void {
@@ -93,18 +103,23 @@ export function applyStanding(record: ProfileRecord, effect: Effect, context: St
     const subject = effect.getU32(start + 16);
     const at = effect.getF64(start);
     const amount = effect.getF64(start + 8);
-    const found = findStanding(record, kind, subject);
+    const found = kind === VALUE_KIND ? -1 : findStanding(record, kind, subject);
     if (effect.u8[start + 21] === 0) {
       if (found >= 0) record.removeMoment(found);
     } else if (found >= 0) record.resetMoment(found, at, amount);
     else record.addMoment(kind, subject, at, amount, effect.at, context.retentionMillis);
+    if (kind === STANDING.tag && subject === 0) setFlag(record, RECORD_FLAG.tags, effect.u8[start + 21] === 1);
     if (kind === STANDING.wake) noteWake(record, effect.u8[start + 21] === 1, at, context);
   }
 }
 
 /** The record says in one bit whether it has a wake, so that a turn and the scan of a start need not look for it. */
 function noteWake(record: ProfileRecord, isSet: boolean, at: number, context: StandingContext): void {
-  const flags = record.getU16(FIELD.flags);
-  record.setU16(FIELD.flags, isSet ? flags | RECORD_FLAG.wakes : flags & ~RECORD_FLAG.wakes);
+  setFlag(record, RECORD_FLAG.wakes, isSet);
   if (isSet) context.wakeSet(at);
+}
+
+function setFlag(record: ProfileRecord, flag: number, isSet: boolean): void {
+  const flags = record.getU16(FIELD.flags);
+  record.setU16(FIELD.flags, isSet ? flags | flag : flags & ~flag);
 }

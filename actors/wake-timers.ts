@@ -48,6 +48,8 @@ export class WakeTimers {
   readonly #wheel = new LeaseWheel();
   readonly #visitors: WakeVisitor[] = [];
   #isVisiting = false;
+  /** During a visit: the instant it was asked for. */
+  dueAt = 0;
 
   constructor(runtime: WakingRuntime) {
     this.#runtime = runtime;
@@ -78,6 +80,7 @@ export class WakeTimers {
     const { record } = this.#runtime;
     if ((record.getU16(FIELD.flags) & RECORD_FLAG.wakes) === 0 || this.#isVisiting || pendingWake(record) > now) return;
     this.#isVisiting = true;
+    this.dueAt = pendingWake(record);
     let next = Number.POSITIVE_INFINITY;
     try {
       for (let i = 0; i < this.#visitors.length; i++) next = Math.min(next, (this.#visitors[i] as WakeVisitor)(now));

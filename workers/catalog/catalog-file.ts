@@ -16,6 +16,7 @@ import { CounterRegistry } from './counter-registry.ts';
 import { readTraits } from './declared-traits.ts';
 import { RuleParser } from './rule-parser.ts';
 import { shapeProblems } from './shape-problems.ts';
+import { tagKeys } from './tag-check.ts';
 import { type DocumentPath, type Position, parseYamlSource } from './yaml-source.ts';
 
 /** Problems kept of one file; a file with more is told how many more. */
@@ -64,7 +65,7 @@ export function loadCatalogText(text: string, fileName: string): CatalogSource {
   }
   const traits = readTraits(source.value);
   const counters = new CounterRegistry();
-  const rules = new RuleParser(traits, counters);
+  const rules = new RuleParser(traits, counters, tagKeys(source.value));
   checkCatalog(source.value, rules, counters, {
     find(path, reason, details) {
       const isRule = details?.ruleOffset !== undefined;
@@ -84,6 +85,8 @@ export function loadCatalogText(text: string, fileName: string): CatalogSource {
     rules: rules.checked(),
     counters: counters.counters,
     retentions: counters.retentions(),
+    featureCounters: counters.featureCounters,
+    valueReadings: counters.valueReadings,
   };
 }
 

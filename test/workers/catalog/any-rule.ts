@@ -15,6 +15,12 @@ export const SPECS = traitSpecs({
   member: { type: 'boolean' },
   app: { type: 'boolean' },
 });
+/** In this order of their indices, which the test registers first. */
+export const READINGS = [
+  'countWhere("buy", "brand", "x", "7d")',
+  'distinct("buy", "brand", "7d")',
+  'streak("buy", "brand", 3)',
+] as const;
 const TEXTS = ['', 'a', 'Oslo', 'Os', 'none', 'gold', '日本', '😀', '");process.exit(1);("'];
 const ENUM = ['none', 'silver', 'gold'];
 
@@ -40,6 +46,9 @@ export const { boolean: anyRule } = fc.letrec<Record<string, string>>((tie) => {
       'now.hour',
       'now.weekday',
       'count("buy", "7d")',
+      READINGS[0],
+      READINGS[1],
+      READINGS[2],
       'size(profile.city)',
       'profile.home.size()',
     ),
@@ -56,7 +65,16 @@ export const { boolean: anyRule } = fc.letrec<Record<string, string>>((tie) => {
     number: fc.oneof(
       { depthSize: 'small' },
       integer,
-      fc.constantFrom('profile.spend', 'sum("buy", "price", "30d")', 'lastSeen("buy")', '1.5', '2.0', '0.25', '1e3'),
+      fc.constantFrom(
+        'profile.spend',
+        'sum("buy", "price", "30d")',
+        'lastSeen("buy")',
+        'tagWeight("loyal")',
+        '1.5',
+        '2.0',
+        '0.25',
+        '1e3',
+      ),
       fc.tuple(number, fc.constantFrom('+', '-', '*'), number).map(([l, o, r]) => `(${l} ${o} ${r})`),
       fc.tuple(boolean, integer, integer).map(([c, l, r]) => `(${c} ? ${l} : ${r})`),
     ),
@@ -74,6 +92,8 @@ export const { boolean: anyRule } = fc.letrec<Record<string, string>>((tie) => {
         'false',
         'profile.member',
         'profile.app',
+        'tag("loyal")',
+        'tag("silent")',
         'has(profile.age)',
         'has(profile.city)',
         'has(context.x)',
@@ -158,6 +178,11 @@ export const anyState: fc.Arbitrary<ProfileState> = fc.record({
       lastSeenSeconds: fc.constantFrom(0, 3, 1000.5, 1e12),
     }),
   }),
+  readings: fc.tuple(small, small, small),
+  tags: fc.tuple(maybe(fc.constantFrom(0, 1.5, 2)), maybe(fc.constant(1))).map(([loyal, silent]) => ({
+    ...(loyal === undefined ? {} : { 0: loyal }),
+    ...(silent === undefined ? {} : { 1: silent }),
+  })),
   hour: fc.integer({ min: 0, max: 23 }),
   weekday: fc.integer({ min: 0, max: 6 }),
 });

@@ -18,6 +18,9 @@ const CEL_TYPE = {
   timeZone: 'string',
 } as const;
 
+/** Keys of the tags that rules under test may name. */
+export const TAGS: readonly string[] = ['loyal', 'silent'];
+
 type Operand = bigint | number | UnsignedInt;
 
 function plain(value: Operand): number {
@@ -52,6 +55,12 @@ export class CelOracle {
         'lastSeen(string): dyn',
         (event: string) => this.#state.events?.[event]?.lastSeenSeconds ?? 1e12,
       );
+    this.#environment
+      .registerFunction('countWhere(string, string, string, string): int', () => this.#reading(0))
+      .registerFunction('distinct(string, string, string): int', () => this.#reading(1))
+      .registerFunction('streak(string, string, int): int', () => this.#reading(2))
+      .registerFunction('tag(string): bool', (name: string) => this.#tag(name) !== undefined)
+      .registerFunction('tagWeight(string): dyn', (name: string) => this.#tag(name) ?? 0);
     for (const [left, right] of [
       ['int', 'double'],
       ['double', 'int'],
@@ -62,6 +71,13 @@ export class CelOracle {
     }
     this.#environment.registerOperator('double % double: double', OPERATORS['%'] as never); // present above; the library types handlers loosely
     this.#environment.registerOperator('int == double: bool', (left: bigint, right: number) => Number(left) === right);
+  }
+
+  #reading(index: number): bigint {
+    return BigInt(this.#state.readings?.[index] ?? 0);
+  }
+  #tag(name: string): number | undefined {
+    return this.#state.tags?.[TAGS.indexOf(name)];
   }
 
   evaluate(source: string, state: ProfileState): Verdict {

@@ -19,6 +19,10 @@ export interface ProfileState {
   readonly context?: ReadonlyMap<string, Scalar>;
   /** By event name. */
   readonly events?: Readonly<Record<string, CounterState>>;
+  /** Answers about values by index. */
+  readonly readings?: readonly number[];
+  /** Weights of the tags held, by index. */
+  readonly tags?: Readonly<Record<number, number>>;
   readonly nowEpochMillis?: number;
   readonly hour?: number;
   readonly weekday?: number;
@@ -78,6 +82,15 @@ export class ProfileScope implements RuleScope {
   }
   counterOldestLeavesAtEpochMillis(counter: number): number {
     return this.#event(counter).oldestLeavesAtEpochMillis ?? Number.NaN;
+  }
+  valueReading(reading: number): number {
+    return this.#state.readings?.[reading] ?? 0;
+  }
+  holdsTag(tag: number): boolean {
+    return this.#state.tags?.[tag] !== undefined;
+  }
+  tagWeight(tag: number): number {
+    return this.#state.tags?.[tag] ?? 0;
   }
   context(key: string): Scalar | undefined {
     return this.#state.context?.get(key);

@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { CounterRegistry } from '../../../workers/catalog/counter-registry.ts';
 import { compileRule } from '../../../workers/catalog/rule-function.ts';
 import { RuleParser } from '../../../workers/catalog/rule-parser.ts';
-import { anyRule, anyState, SPECS } from './any-rule.ts';
-import { CelOracle, type Verdict } from './cel-oracle.ts';
+import { anyRule, anyState, READINGS, SPECS } from './any-rule.ts';
+import { CelOracle, TAGS, type Verdict } from './cel-oracle.ts';
 import { ProfileScope, type ProfileState } from './profile-scope.ts';
 
 describe('compiled rules', () => {
@@ -13,7 +13,8 @@ describe('compiled rules', () => {
 
   function verdictOf(source: string, state: ProfileState): Verdict {
     const counters = new CounterRegistry();
-    const parser = new RuleParser(traits, counters);
+    const parser = new RuleParser(traits, counters, TAGS);
+    for (const reading of READINGS) parser.check(`${reading} > 0`);
     const evaluate = (text: string): boolean => {
       const check = parser.check(text);
       if (check.expression === null) throw new Error(`${text} is refused: ${JSON.stringify(check.problems)}`);

@@ -1,0 +1,265 @@
+/**
+ * Who holds which tag, kept exact: at the event, trait or catalog that changes it, and at the instant at which time
+ * does. An event looks at the rules it touches (`decision/tag-index.ts`) and no others; a wake (`wake-timers.ts`) at
+ * those that time can change, in the order of their instants, so that a tag begins and ends when it should, however
+ * late the visit. Nothing is evaluated nightly, and a decision finds the tags as standing moments of the record.
+ *
+ *   event, traits ─▸ rules touched ─┐
+ *   wake ─▸ rules of time ──────────┼─▸ one standing effect: begun, ended, weights ─▸ next instant ─▸ wakeAt
+ *   other catalog, clock set back ─▸ all rules, and what no rule is left for ends
+ *
+ * A moment of subject 0 says under which tags, and when, a person was last looked at. Traded away: 24 bytes a tag held,
+ * 24 more where its weight decays, and a visit for each event that leaves a window, changed by it or not.
+ */
+import { MOMENT, VALUE_MOMENT } from '../decision/catalog.ts';
+import type { CatalogIndex } from '../decision/catalog-index.ts';
+import type { ZoneTable } from '../decision/local-time.ts';
+import type { Tag } from '../decision/tag.ts';
+import { BY_TIME, type Effect } from './effect.ts';
+import type { ProfileRecord } from './profile-record.ts';
+import type { ProfileScope } from './profile-scope.ts';
+import { FIELD, RECORD_FLAG, STANDING, type StandingKind } from './record-layout.ts';
+import { beginStanding, changeStanding, findStanding, STANDING_CHANGES_MAX } from './standing.ts';
+import { ValueMoments } from './value-moments.ts';
+import type { WakeTimers } from './wake-timers.ts';
+
+/** Subject of the moment that says under which tags a person was looked at. */
+const LOOKED = 0;
+/** Instants gone through one by one in a visit that comes late; past them only the present is looked at. */
+const STEPS_MAX = 256;
+
+/** What the tags need of the runtime they are part of. */
+interface TaggedRuntime {
+  readonly record: ProfileRecord;
+  readonly scope: ProfileScope;
+  readonly effect: Effect;
+  readonly index: CatalogIndex;
+  readonly defaultZone: number;
+  readonly wakes: WakeTimers;
+  readonly options: { readonly zones: ZoneTable };
+  commit(now: number): boolean;
+}
+
+export class TagTurn {
+  readonly #runtime: TaggedRuntime;
+  readonly #values: ValueMoments;
+  /** By tag, of the bound person: since when it is held, NaN where it is not. */
+  #since = new Float64Array(0);
+  /** Hashes of tags held that the catalog does not have. */
+  readonly #gone: number[] = [];
+  #changes = 0;
+  #isByTime = false;
+  #isSound = true;
+
+  constructor(runtime: TaggedRuntime) {
+    this.#runtime = runtime;
+    this.#values = new ValueMoments(runtime.options.zones);
+    runtime.wakes.onWake((now) => this.#visit(now));
+  }
+
+  /** Before a turn: looks at everything anew where the catalog is another, or the clock was set back. */
+  refresh(now: number): void {
+    const { record, index } = this.#runtime;
+    const isLooked = (record.getU16(FIELD.flags) & RECORD_FLAG.tags) !== 0;
+    if ((index.tags.tags.length === 0 && !isLooked) || record.stateSeq === 0) return;
+    if (isLooked && this.#isCurrent(now)) return;
+    this.#runtime.wakes.wakeAt(this.#lookAtAll(now), now);
+  }
+
+  /** Behind an event's effect, in the same batch. */
+  afterEvent(eventHash: number, now: number): void {
+    const { tags } = this.#runtime.index;
+    if (tags.tags.length > 0) this.#lookAt(tags.byEvent(eventHash), now, true);
+  }
+
+  /** Behind the effect that set traits. */
+  afterTraits(now: number): void {
+    const { tags } = this.#runtime.index;
+    if (tags.tags.length > 0) this.#lookAt(tags.byTraits, now, true);
+  }
+
+  #isCurrent(now: number): boolean {
+    const { record, index } = this.#runtime;
+    const looked = findStanding(record, STANDING.tag, LOOKED);
+    if (looked < 0 || record.momentAmount(looked) !== index.tags.hash) return false;
+    return now >= record.momentAt(looked) && now >= record.getF64(FIELD.lastTurnAt);
+  }
+
+  #lookAt(list: Uint16Array, now: number, isOccasion: boolean): void {
+    const { record, wakes } = this.#runtime;
+    if ((record.getU16(FIELD.flags) & RECORD_FLAG.tags) === 0) {
+      wakes.wakeAt(this.#lookAtAll(now), now);
+      return;
+    }
+    if (list.length === 0) return;
+    this.#begin(now);
+    const next = this.#evaluate(list, now, isOccasion);
+    if (this.#end(now)) wakes.wakeAt(next, now);
+  }
+
+  /** Every tag; returns when to look next. */
+  #lookAtAll(now: number): number {
+    const { index } = this.#runtime;
+    this.#begin(now);
+    const next = this.#evaluate(index.tags.all, now, true);
+    for (const hash of this.#gone) this.#change(STANDING.tag, hash, false, now, 0, now);
+    for (const hash of this.#gone) this.#change(STANDING.tagWeight, hash, false, now, 0, now);
+    this.#change(STANDING.tag, LOOKED, index.tags.tags.length > 0, now, index.tags.hash, now);
+    return this.#end(now) ? next : now + 1;
+  }
+
+  /** The wake's visit: every instant up to now at which something may have changed, then when that is next. */
+  #visit(now: number): number {
+    const { record, index } = this.#runtime;
+    if (index.tags.tags.length === 0 || (record.getU16(FIELD.flags) & RECORD_FLAG.tags) === 0)
+      return Number.POSITIVE_INFINITY;
+    if (!this.#isCurrent(now)) {
+      return this.#lookAtAll(now);
+    }
+    let at = Math.min(this.#runtime.wakes.dueAt, now);
+    this.#begin(now);
+    this.#isByTime = true;
+    let next = this.#evaluate(index.tags.byTime, at, false);
+    for (let steps = 0; next <= now; steps++) {
+      at = steps < STEPS_MAX ? next : now;
+      next = this.#evaluate(index.tags.byTime, at, false);
+    }
+    this.#change(STANDING.tag, LOOKED, true, now, index.tags.hash, now);
+    return this.#end(now) ? next : now + 1;
+  }
+
+  /** Brings the tags of the list to what holds at `at`; returns when time may change one of them next. */
+  #evaluate(list: Uint16Array, at: number, isOccasion: boolean): number {
+    const { scope, index } = this.#runtime;
+    const { tags } = index.tags;
+    this.#bindScope(at);
+    let next = this.#nextMoment(at);
+    for (let i = 0; i < list.length; i++) {
+      const tag = tags[list[i] as number] as Tag; // indices of the catalog's tags
+      const since = this.#since[tag.index] as number; // as many as tags
+      const isHeld = !Number.isNaN(since);
+      const holds = tag.when?.evaluate(scope) ?? false;
+      const isKept = tag.holdForMillis > 0 && at < since + tag.holdForMillis;
+      const wants = holds || this.#holdsBelow(tag) || isKept;
+      const fades = tag.halfLifeMillis !== Number.POSITIVE_INFINITY;
+      if (wants && !isHeld) {
+        this.#since[tag.index] = at;
+        const weight = weightOf(tag, scope);
+        this.#change(STANDING.tag, tag.hash, true, at, weight, at);
+        if (fades) this.#change(STANDING.tagWeight, tag.hash, true, at, weight, at);
+      } else if (!wants && isHeld) {
+        this.#since[tag.index] = Number.NaN;
+        this.#change(STANDING.tag, tag.hash, false, at, 0, at);
+        if (fades) this.#change(STANDING.tagWeight, tag.hash, false, at, 0, at);
+      } else if (isHeld && fades && isOccasion && holds) {
+        this.#change(STANDING.tagWeight, tag.hash, true, at, weightOf(tag, scope), at);
+      }
+      next = Math.min(next, this.#nextOfTag(tag.index, at));
+    }
+    return next;
+  }
+
+  #holdsBelow({ children }: Tag): boolean {
+    for (let i = 0; i < children.length; i++) {
+      if (!Number.isNaN(this.#since[children[i] as number] as number)) return true; // i < length, as many as tags
+    }
+    return false;
+  }
+
+  /** When time alone may change this tag next, after `at`. The scope is bound at `at`. */
+  #nextOfTag(tagIndex: number, at: number): number {
+    const { scope, record, index, options } = this.#runtime;
+    const { dependsOn, holdForMillis } = index.tags.tags[tagIndex] as Tag; // an index of the catalog's
+    const { windows, silences, valueReadings, instants } = dependsOn;
+    let next = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < windows.length; i++) {
+      const leavesAt = scope.counterOldestLeavesAtEpochMillis(windows[i] as number); // i < length
+      if (leavesAt < next) next = leavesAt;
+    }
+    for (let i = 0; i < silences.length; i++) {
+      const { counter, seconds } = silences[i] as (typeof silences)[number]; // i < length
+      next = earlierAfter(at, next, scope.counterNewestAt(counter), seconds * 1000);
+    }
+    for (let i = 0; i < valueReadings.length; i++) {
+      const reading = index.catalog.valueReadings[valueReadings[i] as number]; // i < length
+      if (reading !== undefined) next = Math.min(next, this.#values.nextChangeAt(record, reading, at, scope.zone));
+    }
+    for (let i = 0; i < instants.length; i++) next = earlierAfter(at, next, 0, instants[i] as number); // i < length
+    if (dependsOn.readsClock) next = Math.min(next, options.zones.nextHourStart(scope.zone, at));
+    const heldUntil = (this.#since[tagIndex] as number) + holdForMillis; // NaN where it is not held
+    return heldUntil > at && heldUntil < next ? heldUntil : next;
+  }
+
+  /** What is dated ahead counts from its own instant on. */
+  #nextMoment(at: number): number {
+    const { record } = this.#runtime;
+    let next = Number.POSITIVE_INFINITY;
+    for (let i = 0; i < record.momentCount; i++) {
+      const momentAt = record.momentAt(i);
+      if (momentAt > at && momentAt < next && comesFromEvents(record.momentKind(i))) next = momentAt;
+    }
+    return next;
+  }
+
+  #bind(now: number): void {
+    const { record, index } = this.#runtime;
+    const { tags } = index.tags;
+    if (this.#since.length !== tags.length) this.#since = new Float64Array(tags.length);
+    this.#since.fill(Number.NaN);
+    this.#gone.length = 0;
+    for (let i = 0; i < record.momentCount; i++) {
+      if (record.momentKind(i) !== STANDING.tag || record.momentSubject(i) === LOOKED) continue;
+      const tag = index.catalog.tagByHash.get(record.momentSubject(i));
+      if (tag === undefined) this.#gone.push(record.momentSubject(i));
+      else this.#since[tag.index] = record.momentAt(i);
+    }
+    this.#bindScope(now);
+  }
+
+  #bindScope(at: number): void {
+    const { scope, record, index, defaultZone } = this.#runtime;
+    scope.bind(record, index, null, at, defaultZone);
+  }
+
+  #begin(now: number): void {
+    this.#bind(now);
+    this.#changes = 0;
+    this.#isSound = true;
+    this.#isByTime = false;
+  }
+
+  #change(kind: StandingKind, subject: number, isSet: boolean, at: number, amount: number, now: number): void {
+    const { effect } = this.#runtime;
+    if (this.#changes === STANDING_CHANGES_MAX) this.#end(now);
+    if (this.#changes === 0) beginStanding(effect);
+    changeStanding(effect, kind, subject, isSet, at, amount);
+    this.#changes++;
+  }
+
+  /** Commits what was changed; false where that failed and was undone. */
+  #end(now: number): boolean {
+    if (this.#changes > 0) {
+      this.#changes = 0;
+      if (this.#isByTime) this.#runtime.effect.u8[5] = BY_TIME;
+      if (!this.#runtime.commit(now)) this.#isSound = false;
+    }
+    return this.#isSound;
+  }
+}
+
+/** The first instant after `at` at which the time since `from` passes, or reaches, `millis`; `next` where that is sooner. */
+function earlierAfter(at: number, next: number, from: number, millis: number): number {
+  const reaches = from + Math.ceil(millis);
+  if (reaches > at) return Math.min(reaches, next);
+  const passes = from + Math.floor(millis) + 1;
+  return passes > at && passes < next ? passes : next;
+}
+
+function weightOf(tag: Tag, scope: ProfileScope): number {
+  const weight = tag.weightOf(scope);
+  return Number.isFinite(weight) ? weight : 0;
+}
+
+function comesFromEvents(kind: number): boolean {
+  return kind === MOMENT.event || kind === VALUE_MOMENT;
+}
