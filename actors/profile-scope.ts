@@ -27,6 +27,9 @@ export class ProfileScope implements ProfileState {
   #sums = new Float64Array(0);
   #newest = new Float64Array(0);
   #oldest = new Float64Array(0);
+  /** The pass in which each counter was last met: what it holds from an earlier one counts as nothing. */
+  #seenIn = new Float64Array(0);
+  #countedIn = 0;
   #isCounted = false;
   readonly #values: ValueMoments;
   #hasTags = false;
@@ -70,6 +73,8 @@ export class ProfileScope implements ProfileState {
       this.#sums = new Float64Array(counters);
       this.#newest = new Float64Array(counters);
       this.#oldest = new Float64Array(counters);
+      this.#seenIn = new Float64Array(counters);
+      this.#countedIn = 0;
     }
     this.zone = this.#zoneOf(record, defaultZone);
     this.hourOfWeek = this.#zones.localHourOfWeek(this.zone, now);
@@ -115,26 +120,22 @@ export class ProfileScope implements ProfileState {
     return this.#readText(this.#record, this.#index.catalog.traits[trait]?.name ?? '');
   }
   counterCount(counter: number): number {
-    this.#count();
-    return this.#counts[counter] as number;
+    return this.#hasSeen(counter) ? (this.#counts[counter] as number) : 0;
   }
   counterSum(counter: number): number {
-    this.#count();
-    return this.#sums[counter] as number;
+    return this.#hasSeen(counter) ? (this.#sums[counter] as number) : 0;
   }
   counterLastSeenSeconds(counter: number): number {
-    this.#count();
-    const newest = this.#newest[counter] as number;
+    const newest = this.counterNewestAt(counter);
     return !Number.isNaN(newest) ? Math.max(0, (this.atEpochMillis - newest) / 1000) : NEVER_SECONDS;
   }
   counterOldestLeavesAtEpochMillis(counter: number): number {
-    this.#count();
+    if (!this.#hasSeen(counter)) return Number.NaN;
     return (this.#oldest[counter] as number) + (this.#index.catalog.counters[counter]?.windowMillis ?? Number.NaN);
   }
   /** Instant of the counter's newest event; NaN when never. */
   counterNewestAt(counter: number): number {
-    this.#count();
-    return this.#newest[counter] as number;
+    return this.#hasSeen(counter) ? (this.#newest[counter] as number) : Number.NaN;
   }
   valueReading(reading: number): number {
     const spec = this.#index.catalog.valueReadings[reading];
@@ -220,15 +221,26 @@ export class ProfileScope implements ProfileState {
     }
   }
 
+  /** Whether the counter has anything at this instant. */
+  #hasSeen(counter: number): boolean {
+    this.#count();
+    return this.#seenIn[counter] === this.#countedIn;
+  }
+
+  #clear(counter: number): void {
+    this.#seenIn[counter] = this.#countedIn;
+    this.#counts[counter] = 0;
+    this.#sums[counter] = 0;
+    this.#newest[counter] = Number.NaN;
+    this.#oldest[counter] = Number.NaN;
+  }
+
   #count(): void {
     if (this.#isCounted) return;
     this.#isCounted = true;
     const counters = this.#index.catalog.counters;
     if (counters.length === 0) return;
-    this.#counts.fill(0);
-    this.#sums.fill(0);
-    this.#newest.fill(Number.NaN);
-    this.#oldest.fill(Number.NaN);
+    this.#countedIn++;
     const record = this.#record;
     const now = this.atEpochMillis;
     for (let i = 0; i < record.momentCount; i++) {
@@ -240,6 +252,7 @@ export class ProfileScope implements ProfileState {
         const counter = list[k] as number;
         // An event dated in the future (a skewed clock) counts once its time has come.
         if (at > now || at <= now - (counters[counter]?.windowMillis as number)) continue;
+        if (this.#seenIn[counter] !== this.#countedIn) this.#clear(counter);
         this.#counts[counter] = (this.#counts[counter] as number) + record.momentTimes(i);
         this.#sums[counter] = (this.#sums[counter] as number) + record.momentAmount(i);
         if (!((this.#newest[counter] as number) >= at)) this.#newest[counter] = at;

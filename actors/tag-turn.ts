@@ -18,10 +18,18 @@ import type { Tag } from '../decision/tag.ts';
 import { BY_TIME, type Effect } from './effect.ts';
 import type { ProfileRecord } from './profile-record.ts';
 import type { ProfileScope } from './profile-scope.ts';
-import { FIELD, RECORD_FLAG, STANDING, type StandingKind } from './record-layout.ts';
+import {
+  FIELD,
+  MOMENT_BYTES,
+  migrateRecord,
+  RECORD_FLAG,
+  STANDING,
+  type StandingKind,
+  storedMomentsStart,
+} from './record-layout.ts';
 import { beginStanding, changeStanding, findStanding, STANDING_CHANGES_MAX } from './standing.ts';
 import { ValueMoments } from './value-moments.ts';
-import type { WakeTimers } from './wake-timers.ts';
+import { type WakeTimers, wakeAskedAt } from './wake-timers.ts';
 
 /** Subject of the moment that says under which tags a person was looked at. */
 const LOOKED = 0;
@@ -47,6 +55,10 @@ export class TagTurn {
   #since = new Float64Array(0);
   /** Hashes of tags held that the catalog does not have. */
   readonly #gone: number[] = [];
+  /** Of a visit: the tags to look at in their order, which they are, and the subjects of moments gone through. */
+  #timed = new Uint16Array(0);
+  #isTimed = new Uint8Array(0);
+  readonly #subjects = new Set<number>();
   #changes = 0;
   #isByTime = false;
   #isSound = true;
@@ -82,7 +94,8 @@ export class TagTurn {
     const { record, index } = this.#runtime;
     const looked = findStanding(record, STANDING.tag, LOOKED);
     if (looked < 0 || record.momentAmount(looked) !== index.tags.hash) return false;
-    return now >= record.momentAt(looked) && now >= record.getF64(FIELD.lastTurnAt);
+    const isBack = now < record.momentAt(looked) || now < record.getF64(FIELD.lastTurnAt) || now < wakeAskedAt(record);
+    return !isBack;
   }
 
   #lookAt(list: Uint16Array, now: number, isOccasion: boolean): void {
@@ -92,16 +105,16 @@ export class TagTurn {
       return;
     }
     if (list.length === 0) return;
-    this.#begin(now);
-    const next = this.#evaluate(list, now, isOccasion);
+    this.#begin();
+    const next = this.#evaluate(list, list.length, now, isOccasion);
     if (this.#end(now)) wakes.wakeAt(next, now);
   }
 
   /** Every tag; returns when to look next. */
   #lookAtAll(now: number): number {
     const { index } = this.#runtime;
-    this.#begin(now);
-    const next = this.#evaluate(index.tags.all, now, true);
+    this.#begin();
+    const next = this.#evaluate(index.tags.all, index.tags.all.length, now, true);
     for (const hash of this.#gone) this.#change(STANDING.tag, hash, false, now, 0, now);
     for (const hash of this.#gone) this.#change(STANDING.tagWeight, hash, false, now, 0, now);
     this.#change(STANDING.tag, LOOKED, index.tags.tags.length > 0, now, index.tags.hash, now);
@@ -117,24 +130,60 @@ export class TagTurn {
       return this.#lookAtAll(now);
     }
     let at = Math.min(this.#runtime.wakes.dueAt, now);
-    this.#begin(now);
+    this.#begin();
     this.#isByTime = true;
-    let next = this.#evaluate(index.tags.byTime, at, false);
+    const length = this.#listTimed();
+    let next = this.#evaluate(this.#timed, length, at, false);
     for (let steps = 0; next <= now; steps++) {
       at = steps < STEPS_MAX ? next : now;
-      next = this.#evaluate(index.tags.byTime, at, false);
+      next = this.#evaluate(this.#timed, length, at, false);
     }
-    this.#change(STANDING.tag, LOOKED, true, now, index.tags.hash, now);
+    // Where a wake follows, that says when this was.
+    if (next === Number.POSITIVE_INFINITY) this.#change(STANDING.tag, LOOKED, true, now, index.tags.hash, now);
     return this.#end(now) ? next : now + 1;
   }
 
-  /** Brings the tags of the list to what holds at `at`; returns when time may change one of them next. */
-  #evaluate(list: Uint16Array, at: number, isOccasion: boolean): number {
+  /** Fills `timed` with the tags that time may change for the bound person; returns how many they are. */
+  #listTimed(): number {
+    const { record, index } = this.#runtime;
+    const { tags, byTime, byClock } = index.tags;
+    if (this.#timed.length < byTime.length || this.#isTimed.length !== tags.length) {
+      this.#timed = new Uint16Array(byTime.length);
+      this.#isTimed = new Uint8Array(tags.length);
+    }
+    this.#isTimed.fill(0);
+    this.#subjects.clear();
+    this.#markTimed(byClock);
+    for (let i = 0; i < record.momentCount; i++) {
+      const subject = record.momentSubject(i);
+      if (!comesFromEvents(record.momentKind(i)) || this.#subjects.has(subject)) continue;
+      this.#subjects.add(subject);
+      this.#markTimed(index.tags.byMoment(subject));
+    }
+    for (const tag of tags) {
+      if (tag.holdForMillis === 0 || Number.isNaN(this.#since[tag.index] as number)) continue; // as many as tags
+      for (let above: Tag | undefined = tag; above !== undefined; above = tags[above.parent])
+        this.#isTimed[above.index] = 1;
+    }
+    let length = 0;
+    for (let i = 0; i < byTime.length; i++) {
+      const tag = byTime[i] as number; // i < length
+      if (this.#isTimed[tag] === 1) this.#timed[length++] = tag;
+    }
+    return length;
+  }
+
+  #markTimed(list: Uint16Array): void {
+    for (let i = 0; i < list.length; i++) this.#isTimed[list[i] as number] = 1; // i < length
+  }
+
+  /** Brings the first `length` tags of the list to what holds at `at`; returns when time may change one of them next. */
+  #evaluate(list: Uint16Array, length: number, at: number, isOccasion: boolean): number {
     const { scope, index } = this.#runtime;
     const { tags } = index.tags;
     this.#bindScope(at);
     let next = this.#nextMoment(at);
-    for (let i = 0; i < list.length; i++) {
+    for (let i = 0; i < length; i++) {
       const tag = tags[list[i] as number] as Tag; // indices of the catalog's tags
       const since = this.#since[tag.index] as number; // as many as tags
       const isHeld = !Number.isNaN(since);
@@ -173,8 +222,9 @@ export class TagTurn {
     const { windows, silences, valueReadings, instants } = dependsOn;
     let next = Number.POSITIVE_INFINITY;
     for (let i = 0; i < windows.length; i++) {
-      const leavesAt = scope.counterOldestLeavesAtEpochMillis(windows[i] as number); // i < length
-      if (leavesAt < next) next = leavesAt;
+      const { counter, least } = windows[i] as (typeof windows)[number]; // i < length
+      const leavesAt = scope.counterOldestLeavesAtEpochMillis(counter);
+      if (leavesAt < next && scope.counterCount(counter) >= least) next = leavesAt;
     }
     for (let i = 0; i < silences.length; i++) {
       const { counter, seconds } = silences[i] as (typeof silences)[number]; // i < length
@@ -201,7 +251,8 @@ export class TagTurn {
     return next;
   }
 
-  #bind(now: number): void {
+  /** What the bound person holds. */
+  #readHeld(): void {
     const { record, index } = this.#runtime;
     const { tags } = index.tags;
     if (this.#since.length !== tags.length) this.#since = new Float64Array(tags.length);
@@ -213,7 +264,6 @@ export class TagTurn {
       if (tag === undefined) this.#gone.push(record.momentSubject(i));
       else this.#since[tag.index] = record.momentAt(i);
     }
-    this.#bindScope(now);
   }
 
   #bindScope(at: number): void {
@@ -221,8 +271,8 @@ export class TagTurn {
     scope.bind(record, index, null, at, defaultZone);
   }
 
-  #begin(now: number): void {
-    this.#bind(now);
+  #begin(): void {
+    this.#readHeld();
     this.#changes = 0;
     this.#isSound = true;
     this.#isByTime = false;
@@ -245,6 +295,19 @@ export class TagTurn {
     }
     return this.#isSound;
   }
+}
+
+/** Under which tags a stored record's were worked out: `TagIndex.hash`, 0 for none. @param bytes as the store has them */
+export function storedTagsHash(bytes: Uint8Array): number {
+  const record = migrateRecord(bytes);
+  const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
+  if ((view.getUint16(FIELD.flags, true) & RECORD_FLAG.tags) === 0) return 0;
+  const end = storedMomentsStart(record) + view.getUint16(FIELD.momentCount, true) * MOMENT_BYTES;
+  for (let moment = storedMomentsStart(record); moment < end; moment += MOMENT_BYTES) {
+    const isLooked = view.getUint8(moment + 20) === STANDING.tag && view.getUint32(moment + 16, true) === LOOKED;
+    if (isLooked) return view.getFloat64(moment + 8, true);
+  }
+  return 0;
 }
 
 /** The first instant after `at` at which the time since `from` passes, or reaches, `millis`; `next` where that is sooner. */

@@ -43,6 +43,13 @@ interface WakingRuntime {
   reportTurnFailure(error: unknown): void;
 }
 
+/** When the pending wake was asked for, or -Infinity without one: later than now, and the clock was set back. */
+export function wakeAskedAt(record: ProfileRecord): number {
+  if ((record.getU16(FIELD.flags) & RECORD_FLAG.wakes) === 0) return Number.NEGATIVE_INFINITY;
+  const found = findStanding(record, STANDING.wake, SUBJECT);
+  return found < 0 ? Number.NEGATIVE_INFINITY : record.momentAmount(found);
+}
+
 export class WakeTimers {
   readonly #runtime: WakingRuntime;
   readonly #wheel = new LeaseWheel();
@@ -126,7 +133,7 @@ export class WakeTimers {
     const { effect } = this.#runtime;
     const isSet = at !== Number.POSITIVE_INFINITY;
     beginStanding(effect);
-    changeStanding(effect, STANDING.wake, SUBJECT, isSet, isSet ? at : now, 0);
+    changeStanding(effect, STANDING.wake, SUBJECT, isSet, isSet ? at : now, now);
     effect.u8[5] = BY_TIME;
     return this.#runtime.commit(now);
   }

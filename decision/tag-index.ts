@@ -6,6 +6,8 @@
 import type { Catalog } from './catalog.ts';
 import type { Tag } from './tag.ts';
 
+type TaggedCatalog = Pick<Catalog, 'tags' | 'tagsHash' | 'counters' | 'valueReadings'>;
+
 export class TagIndex {
   readonly tags: readonly Tag[];
   /** Of the catalog; kept with each person, to see that theirs were worked out under it. */
@@ -13,9 +15,12 @@ export class TagIndex {
   readonly all: Uint16Array;
   readonly byTraits: Uint16Array;
   readonly byTime: Uint16Array;
+  /** Of them, those that the hour or a date may change, whatever the person did. */
+  readonly byClock: Uint16Array;
+  readonly #bySubject = new Map<number, Uint16Array>();
   readonly #byEvent = new Map<number, Uint16Array>();
 
-  constructor({ tags, tagsHash }: Pick<Catalog, 'tags' | 'tagsHash'>) {
+  constructor({ tags, tagsHash, counters, valueReadings }: TaggedCatalog) {
     this.tags = tags;
     this.hash = tagsHash;
     const order = belowFirst(tags);
@@ -31,6 +36,18 @@ export class TagIndex {
     };
     this.byTraits = listOf(({ dependsOn }) => dependsOn.readsTraits);
     this.byTime = listOf(changesByTime);
+    this.byClock = listOf(({ dependsOn }) => dependsOn.readsClock || dependsOn.instants.length > 0);
+    const subjectsOf = ({ dependsOn }: Tag): (number | undefined)[] => [
+      ...dependsOn.windows.map(({ counter }) => counters[counter]?.eventHash),
+      ...dependsOn.silences.map(({ counter }) => counters[counter]?.eventHash),
+      ...dependsOn.valueReadings.map((reading) => valueReadings[reading]?.subjectHash),
+    ];
+    for (const subject of new Set(tags.flatMap(subjectsOf)))
+      if (subject !== undefined)
+        this.#bySubject.set(
+          subject,
+          listOf((tag) => subjectsOf(tag).includes(subject)),
+        );
     for (const event of new Set(tags.flatMap(({ dependsOn }) => dependsOn.events)))
       this.#byEvent.set(
         event,
@@ -41,6 +58,11 @@ export class TagIndex {
   /** Tags that an event of this name may change. */
   byEvent(eventHash: number): Uint16Array {
     return this.#byEvent.get(eventHash) ?? NONE;
+  }
+
+  /** Tags that time may change for who has moments of this subject: an event's, or a property's of one. */
+  byMoment(subjectHash: number): Uint16Array {
+    return this.#bySubject.get(subjectHash) ?? NONE;
   }
 }
 

@@ -14,8 +14,8 @@ export interface TagDependencies {
   readonly events: readonly number[];
   /** Some trait, or the person's zone, may change it. */
   readonly readsTraits: boolean;
-  /** Counters with a window: it changes when their oldest moment leaves. */
-  readonly windows: readonly number[];
+  /** Counters with a window: when their oldest moment leaves it changes, if as many as `least` were in it. */
+  readonly windows: readonly { readonly counter: number; readonly least: number }[];
   /** Comparisons of the time since an event with so many seconds. */
   readonly silences: readonly { readonly counter: number; readonly seconds: number }[];
   readonly valueReadings: readonly number[];

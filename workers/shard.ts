@@ -46,6 +46,7 @@ import { ShardWriter } from './shard-writer.ts';
 import { type LedgerSubject, moveOwn, type SharedLedger } from './shared-ledger.ts';
 import type { ShardStore } from './store/shard-store.ts';
 import { StoreError } from './store/store-error.ts';
+import { TagFeed } from './tag-feed.ts';
 import type { TraceRecord } from './trace-record.ts';
 
 /** What is learnt is with all shards within three steps (see the rounds of the exchange) and one batch: 250 ms. */
@@ -117,6 +118,7 @@ export class Shard {
   readonly #exchange: LearningExchange;
   readonly #marks: JournalMarks;
   readonly #facts: FactFeed;
+  readonly #tags: TagFeed;
   #isExchangeDue = false;
   #timers: NodeJS.Timeout[] = [];
   #published = new Map<string, number>();
@@ -203,6 +205,12 @@ export class Shard {
       isReadOnly: () => this.writer.isReadOnly,
       isWritten: () => this.writer.batchToWaitFor() < 0,
       done: options.events.factsTaken,
+    });
+    this.#tags = new TagFeed({
+      runtime: this.runtime,
+      store: options.store,
+      ownsPartition: options.ownsPartition,
+      isBusy: () => this.requests.mailboxDepth > 0 || this.writer.isOverloaded || this.writer.isReadOnly,
     });
   }
 
@@ -291,6 +299,7 @@ export class Shard {
     this.#timers.push(setInterval(() => this.#tick(), TICK_MILLIS));
     if (this.#options.shards > 1) this.#timers.push(setInterval(() => this.#exchangeSoon(), EXCHANGE_MILLIS));
     this.#watchStoredLeases();
+    if (this.runtime.index.tags.hash !== 0) this.#tags.begin();
   }
 
   // ── learning and snapshots ─────────────────────────────────────────────────────────────────────
@@ -438,7 +447,9 @@ export class Shard {
   setCatalog(catalog: Catalog, text: string, subjects: readonly LedgerSubject[], parts?: PartKeys): void {
     this.#options.ledger.setSubjects(subjects);
     this.models.setCatalog(catalog, parts);
+    const isOtherTags = this.runtime.index.tags.hash !== catalog.tagsHash;
     this.runtime.setCatalog(new CatalogIndex(catalog));
+    if (isOtherTags) this.#tags.begin();
     this.#decideTurn.useCatalog();
     this.#marks.catalog(catalog.versionHash, epochMillis());
     writeCatalogText(this.#store, catalog.version, text);
@@ -454,6 +465,7 @@ export class Shard {
   stop(): Promise<boolean> {
     this.#isStopping = true;
     this.#facts.stop();
+    this.#tags.stop();
     for (const timer of this.#timers) clearInterval(timer);
     clearTimeout(this.#wakeTimer);
     this.requests.stop();

@@ -10,7 +10,8 @@ import { type Expression, operandsOf, type RuleProblem } from './rule-syntax.ts'
 interface Draft {
   readonly events: Set<number>;
   readsTraits: boolean;
-  readonly windows: Set<number>;
+  /** By counter, the least number in its window that matters. */
+  readonly windows: Map<number, number>;
   readonly silences: { counter: number; seconds: number }[];
   readonly valueReadings: Set<number>;
   readonly instants: Set<number>;
@@ -36,7 +37,7 @@ export function tagDependencies(
     dependsOn: {
       events: [...new Set([...draft.events, ...weightDraft.events])],
       readsTraits: draft.readsTraits || weightDraft.readsTraits,
-      windows: [...draft.windows],
+      windows: [...draft.windows].map(([counter, least]) => ({ counter, least })),
       silences: draft.silences,
       valueReadings: [...draft.valueReadings],
       instants: [...draft.instants],
@@ -56,7 +57,7 @@ function emptyDraft(): Draft {
   return {
     events: new Set(),
     readsTraits: false,
-    windows: new Set(),
+    windows: new Map(),
     silences: [],
     valueReadings: new Set(),
     instants: new Set(),
@@ -92,7 +93,7 @@ function collect(
     draft.problems.push({ offset: e.start, reason: 'in a tag lastSeen(…) can only be compared with a number' });
     draft.events.add(eventOf(counters, e.counter));
   } else if (e.op === 'counter') {
-    draft.windows.add(e.counter);
+    addWindow(draft, e.counter, 0);
     draft.events.add(eventOf(counters, e.counter));
   }
   if (e.op === 'values') {
@@ -118,11 +119,27 @@ function collectBound(
     draft.events.add(eventOf(counters, subject.counter));
     return true;
   }
+  if (subject.op === 'counter' && subject.read === 'count') {
+    addWindow(draft, subject.counter, leastOf(e, subject === e.left, bound.value));
+    draft.events.add(eventOf(counters, subject.counter));
+    return true;
+  }
   if (subject.op === 'now' && subject.field === 'epochMillis') {
     draft.instants.add(bound.value);
     return true;
   }
   return false;
+}
+
+/** Below this count one less makes no difference to the comparison: a count only falls with time. */
+function leastOf(e: Extract<Expression, { op: 'order' | 'equal' }>, isLeft: boolean, bound: number): number {
+  if (e.op === 'equal') return bound;
+  const isAtBound = isLeft ? e.operator === '>=' || e.operator === '<' : e.operator === '<=' || e.operator === '>';
+  return isAtBound ? Math.ceil(bound) : Math.floor(bound) + 1;
+}
+
+function addWindow(draft: Draft, counter: number, least: number): void {
+  draft.windows.set(counter, Math.min(least, draft.windows.get(counter) ?? least));
 }
 
 function eventOf(counters: readonly EventCounter[], counter: number): number {

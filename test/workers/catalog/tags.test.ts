@@ -83,7 +83,7 @@ describe('profile.tags', () => {
     expect(spec).toMatchObject({ holdForMillis: 86_400_000, halfLifeMillis: 2 * 86_400_000 });
     expect(spec?.dependsOn).toMatchObject({
       readsTraits: true,
-      windows: [0],
+      windows: [{ counter: 0, least: 2 }],
       silences: [{ counter: 1, seconds: 5.5 }],
       valueReadings: [0],
       readsClock: false,
