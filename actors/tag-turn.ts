@@ -160,8 +160,8 @@ export class TagTurn {
       this.#subjects.add(subject);
       this.#markTimed(index.tags.byMoment(subject));
     }
-    for (const tag of tags) {
-      if (tag.holdForMillis === 0 || Number.isNaN(this.#since[tag.index] as number)) continue; // as many as tags
+    for (const tag of index.tags.holding) {
+      if (Number.isNaN(this.#since[tag.index] as number)) continue; // as many as tags
       for (let above: Tag | undefined = tag; above !== undefined; above = tags[above.parent])
         this.#isTimed[above.index] = 1;
     }

@@ -17,6 +17,8 @@ export class TagIndex {
   readonly byTime: Uint16Array;
   /** Of them, those that the hour or a date may change, whatever the person did. */
   readonly byClock: Uint16Array;
+  /** Those that stay a while once they are held. */
+  readonly holding: readonly Tag[];
   readonly #bySubject = new Map<number, Uint16Array>();
   readonly #byEvent = new Map<number, Uint16Array>();
 
@@ -37,6 +39,7 @@ export class TagIndex {
     this.byTraits = listOf(({ dependsOn }) => dependsOn.readsTraits);
     this.byTime = listOf(changesByTime);
     this.byClock = listOf(({ dependsOn }) => dependsOn.readsClock || dependsOn.instants.length > 0);
+    this.holding = tags.filter(({ holdForMillis }) => holdForMillis > 0);
     const subjectsOf = ({ dependsOn }: Tag): (number | undefined)[] => [
       ...dependsOn.windows.map(({ counter }) => counters[counter]?.eventHash),
       ...dependsOn.silences.map(({ counter }) => counters[counter]?.eventHash),
