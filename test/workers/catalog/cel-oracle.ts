@@ -4,7 +4,7 @@
  * the meaning docs/CATALOG.md gives it.
  */
 import { Environment, type UnsignedInt } from '@marcbachmann/cel-js/evaluator';
-import type { TraitSpec } from '../../../decision/catalog.ts';
+import type { TraitSpec, ValueReading } from '../../../decision/catalog.ts';
 import type { ProfileState } from './profile-scope.ts';
 
 export type Verdict = boolean | 'error';
@@ -56,9 +56,9 @@ export class CelOracle {
         (event: string) => this.#state.events?.[event]?.lastSeenSeconds ?? 1e12,
       );
     this.#environment
-      .registerFunction('countWhere(string, string, string, string): int', () => this.#reading(0))
-      .registerFunction('distinct(string, string, string): int', () => this.#reading(1))
-      .registerFunction('streak(string, string, int): int', () => this.#reading(2))
+      .registerFunction('countWhere(string, string, string, string): int', () => this.#reading('count'))
+      .registerFunction('distinct(string, string, string): int', () => this.#reading('distinct'))
+      .registerFunction('streak(string, string, int): int', () => this.#reading('streak'))
       .registerFunction('tag(string): bool', (name: string) => this.#tag(name) !== undefined)
       .registerFunction('tagWeight(string): dyn', (name: string) => this.#tag(name) ?? 0);
     for (const [left, right] of [
@@ -73,8 +73,8 @@ export class CelOracle {
     this.#environment.registerOperator('int == double: bool', (left: bigint, right: number) => Number(left) === right);
   }
 
-  #reading(index: number): bigint {
-    return BigInt(this.#state.readings?.[index] ?? 0);
+  #reading(read: ValueReading['read']): bigint {
+    return BigInt(this.#state.readings?.[read] ?? 0);
   }
   #tag(name: string): number | undefined {
     return this.#state.tags?.[TAGS.indexOf(name)];
