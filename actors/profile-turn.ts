@@ -17,6 +17,7 @@ import { EFFECT, Effect, IDENTIFY } from './effect.ts';
 import { describeEntry } from './journal-text.ts';
 import { FIELD, LEASE, LEASE_STATE } from './record-layout.ts';
 import { SealedTrait } from './sealed-trait.ts';
+import { isTimekeeping } from './standing.ts';
 
 const TIMELINE_MAX = 50;
 const TRAIT_TEXT_MAX = 4096;
@@ -229,7 +230,9 @@ export class ProfileTurn {
       // The journal is kept for a bounded time; the timeline ends where it does.
       if (bytes === undefined || this.#entry.load(bytes, offset) < 0) break;
       const row = describeEntry(this.#entry, index.catalog, this.#runtime.options.coldCodec);
-      if (this.#entry.type !== EFFECT.expire) rows.push(row);
+      const isShown =
+        this.#entry.type === EFFECT.standing ? !isTimekeeping(this.#entry) : this.#entry.type !== EFFECT.expire;
+      if (isShown) rows.push(row);
       epoch = this.#entry.getU32(32);
       stream = this.#entry.getU32(36);
       batch = this.#entry.getU32(40);

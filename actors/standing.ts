@@ -95,6 +95,13 @@ export interface StandingContext {
   wakeSet(at: number): void;
 }
 
+/** Whether an effect changes only what keeps time: when a person is visited, under which tags they were looked at. */
+export function isTimekeeping(effect: Effect): boolean {
+  const keepsTime = ({ kind, subject }: StandingChange): boolean =>
+    kind === STANDING.wake || (kind === STANDING.tag && subject === 0);
+  return standingChanges(effect).every(keepsTime);
+}
+
 export function applyStanding(record: ProfileRecord, effect: Effect, context: StandingContext): void {
   const count = effect.getU32(STANDING_EFFECT.count);
   for (let i = 0; i < count; i++) {

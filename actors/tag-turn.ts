@@ -74,7 +74,11 @@ export class TagTurn {
     const { record, index } = this.#runtime;
     const isLooked = (record.getU16(FIELD.flags) & RECORD_FLAG.tags) !== 0;
     if ((index.tags.tags.length === 0 && !isLooked) || record.stateSeq === 0) return;
-    if (isLooked && this.#isCurrent(now)) return;
+    if (!isLooked || !this.#isCurrent(now)) this.lookAnew(now);
+  }
+
+  /** Works out all tags of the bound person from what the record says now: for who changes it in another way than events. */
+  lookAnew(now: number): void {
     this.#runtime.wakes.wakeAt(this.#lookAtAll(now), now);
   }
 
@@ -101,7 +105,7 @@ export class TagTurn {
   #lookAt(list: Uint16Array, now: number, isOccasion: boolean): void {
     const { record, wakes } = this.#runtime;
     if ((record.getU16(FIELD.flags) & RECORD_FLAG.tags) === 0) {
-      wakes.wakeAt(this.#lookAtAll(now), now);
+      this.lookAnew(now);
       return;
     }
     if (list.length === 0) return;

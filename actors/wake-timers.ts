@@ -12,8 +12,10 @@
  */
 import { BY_TIME, type Effect } from './effect.ts';
 import { LeaseWheel } from './lease-wheel.ts';
+import type { ProfileIndex } from './profile-index.ts';
 import type { ProfileRecord } from './profile-record.ts';
 import { FIELD, RECORD_FLAG, STANDING } from './record-layout.ts';
+import { NO_HANDLE } from './slab.ts';
 import { beginStanding, changeStanding, findStanding } from './standing.ts';
 
 /** After a visit that failed; the second failure sets the profile aside. */
@@ -38,7 +40,9 @@ export function pendingWake(record: ProfileRecord): number {
 interface WakingRuntime {
   readonly record: ProfileRecord;
   readonly effect: Effect;
+  readonly profiles: ProfileIndex;
   openKnown(partition: number, low: number, high: number): boolean;
+  passivateBound(): void;
   commit(now: number): boolean;
   reportTurnFailure(error: unknown): void;
 }
@@ -104,8 +108,12 @@ export class WakeTimers {
     let visits = 0;
     this.#wheel.advance(now, limit, (partition, low, high) => {
       visits++;
+      const wasResident = runtime.profiles.find(partition, low, high) !== NO_HANDLE;
       try {
-        if (runtime.openKnown(partition, low, high)) this.visitDue(now);
+        if (!runtime.openKnown(partition, low, high)) return;
+        this.visitDue(now);
+        // Many people due at once must not push those out of memory who are asked for.
+        if (!wasResident) runtime.passivateBound();
       } catch (error) {
         runtime.reportTurnFailure(error);
         this.watch(now + RETRY_MILLIS, partition, low, high);

@@ -74,13 +74,15 @@ describe('wake timers', () => {
     expect(shard.runtime.record.getU16(FIELD.flags)).toBe(0);
   });
 
-  it('also of a profile that was passivated, and it is no sign of life', () => {
+  it('also of a profile that was passivated, which leaves memory again; and it is no sign of life', () => {
     const shard = withWake('ann', NOON + SECOND, NOON, { idleMillis: 10 });
     shard.runtime.open(requestOf({ profile: 'ann' }), NOON);
     shard.runtime.passivateBound();
     const visits = waking(shard);
     shard.runtime.wakes.advance(NOON + HOUR, 9);
     expect(visits).toHaveLength(1);
+    expect(shard.runtime.profiles.count).toBe(0);
+    expect(due(shard, 'ann')).toBe(Number.POSITIVE_INFINITY);
     expect(shard.runtime.record.getF64(FIELD.lastTurnAt)).toBe(NOON);
   });
 
