@@ -38,13 +38,19 @@ import {
   LEASE_BYTES,
   LEASE_FLAG,
   LEASE_STATE,
+  MOMENT_BYTES,
   migrateRecord,
+  RECORD_FLAG,
   RECORD_MARKER,
+  STANDING,
   storedLeasesStart,
+  storedMomentsStart,
 } from './record-layout.ts';
 import { SealedTrait, type TraitSealer } from './sealed-trait.ts';
 import { type Chunk, NO_HANDLE, RECORD_BYTES_MAX, Slab } from './slab.ts';
 import { type JournalBatch, type JournalPosition, STORE_KEY_BYTES, type Store } from './store.ts';
+import { TagTurn } from './tag-turn.ts';
+import { WakeTimers } from './wake-timers.ts';
 
 export interface RuntimeOptions {
   readonly store: Store;
@@ -117,6 +123,9 @@ export class ActorRuntime implements EffectContext {
   readonly wheel = new LeaseWheel();
   /** Decisions whose trials ripen, see `trial-ripening.ts`. */
   readonly ripening = new LeaseWheel();
+  /** When profiles are to be visited. */
+  readonly wakes = new WakeTimers(this);
+  readonly tags: TagTurn;
   readonly options: RuntimeOptions;
   index: CatalogIndex;
   defaultZone = 0;
@@ -148,6 +157,7 @@ export class ActorRuntime implements EffectContext {
     this.record = new ProfileRecord(this.slab, this.profiles);
     this.scope = new ProfileScope(options.zones, this.record, index, (record, name) => this.#traitText(record, name));
     this.#position = { epoch: options.epoch, stream: options.stream, batch: 0, offset: 0 };
+    this.tags = new TagTurn(this);
     this.setCatalog(index);
   }
 
@@ -321,6 +331,10 @@ export class ActorRuntime implements EffectContext {
     if (!this.#isReplaying) this.stats.leasesExpired++;
   }
 
+  wakeSet(at: number): void {
+    this.wakes.watchBound(at);
+  }
+
   eventWindowMillis(eventHash: number): number {
     return this.index.eventWindowMillis(eventHash);
   }
@@ -406,8 +420,10 @@ export class ActorRuntime implements EffectContext {
     this.#dirty.add(record.partition, record.hashLow, record.hashHigh);
   }
 
-  /** Ends the bound record's leases that are due, as an effect of its own. */
+  /** What time has brought about before a turn: visits that are due, tags of another catalog, and the end of leases, as effects of their own. */
   expireDue(now: number): void {
+    this.wakes.visitDue(now);
+    this.tags.refresh(now);
     const { record, effect } = this;
     if (record.getF64(FIELD.nextLeaseExpiry) > now) return;
     effect.begin(EFFECT.expire, 0);
@@ -635,6 +651,7 @@ export class ActorRuntime implements EffectContext {
     this.#dirty.clear();
     this.wheel.clear();
     this.ripening.clear();
+    this.wakes.clear();
   }
 
   /**
@@ -730,7 +747,7 @@ export class ActorRuntime implements EffectContext {
     this.wheel.add(expiresAt, this.record.partition, this.record.hashLow, this.record.hashHigh);
   }
 
-  /** Leases of stored records that are not in memory, after a start: `bytes` is one stored record. */
+  /** Leases and wakes of stored records that are not in memory, after a start: `bytes` is one stored record. */
   watchStored(bytes: Uint8Array): void {
     const record = migrateRecord(bytes);
     const view = new DataView(record.buffer, record.byteOffset, record.byteLength);
@@ -751,6 +768,12 @@ export class ActorRuntime implements EffectContext {
       last = decisionSeq;
       const packed = (partition | ((decisionSeq & HINT_SEQ_MASK) << 8)) >>> 0;
       this.ripening.add(view.getFloat64(lease + LEASE.at, true), packed, low, high);
+    }
+    if ((view.getUint16(FIELD.flags, true) & RECORD_FLAG.wakes) === 0) return;
+    const end = storedMomentsStart(record) + view.getUint16(FIELD.momentCount, true) * MOMENT_BYTES;
+    for (let moment = storedMomentsStart(record); moment < end; moment += MOMENT_BYTES) {
+      if (view.getUint8(moment + 20) === STANDING.wake)
+        this.wakes.watch(view.getFloat64(moment, true), partition, low, high);
     }
   }
 

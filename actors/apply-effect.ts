@@ -6,6 +6,7 @@
 import { MOMENT } from '../decision/catalog.ts';
 import { GAP_DECAY } from '../decision/purchase-due.ts';
 import {
+  BY_TIME,
   CHOSEN,
   CHOSEN_BYTES,
   DECISION,
@@ -18,15 +19,13 @@ import {
 } from './effect.ts';
 import type { ProfileRecord } from './profile-record.ts';
 import { ENDED_LEASES_MAX, FIELD, IDLE_LEASES_MAX, LEASE, LEASE_FLAG, LEASE_STATE, STANDING } from './record-layout.ts';
-import { applyStanding } from './standing.ts';
+import { applyStanding, type StandingContext } from './standing.ts';
 
 export const HOLDING = LEASE_FLAG.holdsCap | LEASE_FLAG.holdsBudget | LEASE_FLAG.holdsStock;
 const TILT_COUNT_MAX = 65_535;
 const PURCHASES_MAX = 65_535;
 
-export interface EffectContext {
-  /** How long a moment of this kind about this subject is of use, in milliseconds. */
-  retentionMillis(kind: number, subjectHash: number): number;
+export interface EffectContext extends StandingContext {
   /** How long moments of an event count, its newest apart. */
   eventWindowMillis(eventHash: number): number;
   /** An open lease that holds nothing gave way to a newer one. */
@@ -68,7 +67,7 @@ export function applyEffect(
       expireLeases(record, effect.at);
       break;
     case EFFECT.standing:
-      applyStanding(record, effect, context.retentionMillis);
+      applyStanding(record, effect, context);
       break;
     case EFFECT.section:
       context.applySection(effect);
@@ -85,9 +84,12 @@ export function applyEffect(
     record.setF64(FIELD.lastTurnAt, effect.at);
   }
   record.setU32(FIELD.stateSeq, effect.stateSeq);
-  // A trial that ripened is nothing the person did.
-  const isRipening = effect.type === EFFECT.event && (effect.getU32(EVENT.flags) & EVENT_FLAG.ripened) !== 0;
-  if (!isRipening && effect.at > record.getF64(FIELD.lastTurnAt)) record.setF64(FIELD.lastTurnAt, effect.at);
+  // A trial that ripened is nothing the person did, and nor is what time brought about.
+  const isByTime =
+    effect.type === EFFECT.event
+      ? (effect.getU32(EVENT.flags) & EVENT_FLAG.ripened) !== 0
+      : effect.type === EFFECT.standing && effect.u8[5] === BY_TIME;
+  if (!isByTime && effect.at > record.getF64(FIELD.lastTurnAt)) record.setF64(FIELD.lastTurnAt, effect.at);
   record.setU32(FIELD.journalEpoch, position.epoch);
   record.setU32(FIELD.journalStream, position.stream);
   record.setU32(FIELD.journalBatch, position.batch);
@@ -181,12 +183,14 @@ function applyEvent(record: ProfileRecord, effect: Effect, context: EffectContex
     record.addMoment(kind, actionHash, at, effect.getU32(EVENT.channelHash), now, context.retentionMillis);
   }
   if (flags & EVENT_FLAG.eventMoment) {
-    forgetOlder(
-      record,
-      effect.getU32(EVENT.eventHash),
-      at,
-      now - context.eventWindowMillis(effect.getU32(EVENT.eventHash)),
-    );
+    // One dated ahead has not come yet: until then what was before it counts.
+    if (at <= now)
+      forgetOlder(
+        record,
+        effect.getU32(EVENT.eventHash),
+        at,
+        now - context.eventWindowMillis(effect.getU32(EVENT.eventHash)),
+      );
     record.addMoment(
       MOMENT.event,
       effect.getU32(EVENT.eventHash),

@@ -21,7 +21,7 @@ export class ConsentView {
 
   /** @returns whether anything is not allowed; only then is `allowed` to be looked at */
   bind(record: ProfileRecord, rules: ConsentRules, now: number): boolean {
-    const hasSpoken = (record.getU16(FIELD.flags) & RECORD_FLAG.hasConsent) !== 0;
+    const hasSpoken = (record.getU16(FIELD.flags) & RECORD_FLAG.consent) !== 0;
     const isMinor = rules.minorAge !== null && rules.ageTrait >= 0 && record.trait(rules.ageTrait) < rules.minorAge;
     if (!hasSpoken && !isMinor && !rules.hasDeniedDefault) {
       this.isLimited = false;

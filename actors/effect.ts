@@ -190,6 +190,8 @@ export const IDENTIFY = { traitBytes: 48, fit: 52, traits: 56 } as const;
 export const LEASE_EFFECT = { decisionSeq: 48 } as const;
 /** Offsets of standing (changes of `STANDING_BYTES`, see `standing.ts`) and of section (see `cold-sections.ts`). */
 export const STANDING_EFFECT = { count: 48, changes: 56 } as const;
+/** Byte 5 of a standing effect that time alone brought about: it is nothing the person did. */
+export const BY_TIME = 1;
 export const SECTION_EFFECT = { contentBytes: 48, content: 56 } as const;
 
 /** What a ledger operation does to its budget or stock. */

@@ -14,7 +14,7 @@ import { MOMENT } from '../decision/catalog.ts';
 import { PURPOSE } from '../decision/consent.ts';
 import { logGapBetween } from '../decision/purchase-due.ts';
 import type { Properties } from '../proto/messages.ts';
-import { murmur3Text } from '../proto/murmur3.ts';
+import { murmur3Text, textHash } from '../proto/murmur3.ts';
 import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import { type ActorRuntime, textWords } from './actor-runtime.ts';
@@ -25,6 +25,7 @@ import { MapBytes } from './map-bytes.ts';
 import { stockSubject } from './ports.ts';
 import { FIELD, LEASE, LEASE_FLAG, LEASE_STATE } from './record-layout.ts';
 import { dropSensitive } from './sealed-trait.ts';
+import { addValue, beginStanding, STANDING_CHANGES_MAX } from './standing.ts';
 import { owedAt, watchRipening } from './trial-ripening.ts';
 
 /** An event dated further ahead than this is a broken clock and is taken as now. */
@@ -129,7 +130,30 @@ export class EventTurn {
       channelSpec?.hash ?? 0,
       now,
     );
+    if (ok) {
+      const eventHash = murmur3Text(request.event, 0);
+      this.#keepValues(eventHash, properties, this.#eventAt(request.atEpochMillis, now), now);
+      runtime.tags.afterEvent(eventHash, now);
+    }
     return ok ? null : runtime.fail(FAULT.internal, 'track: the turn failed and was undone; see the log');
+  }
+
+  /** Keeps the values of the event's properties that some rule reads, in the same batch. */
+  #keepValues(eventHash: number, properties: Properties | null, at: number, now: number): void {
+    const runtime = this.#runtime;
+    const readings = runtime.index.valuesByEvent.get(eventHash);
+    if (readings === undefined || properties === null) return;
+    let count = 0;
+    for (const { property, subjectHash } of readings) {
+      const value = properties[property];
+      if (value === undefined || value === null || typeof value === 'object') continue;
+      if (at <= now - runtime.index.valueRetentionMillis(subjectHash)) continue;
+      if (count === 0) beginStanding(runtime.effect);
+      if (count === STANDING_CHANGES_MAX) break;
+      addValue(runtime.effect, subjectHash, at, textHash(String(value)));
+      count++;
+    }
+    if (count > 0) runtime.commit(now);
   }
 
   /** Confirms every open lease of the decision: the offer was made, its cost is spent, a trial begins. */

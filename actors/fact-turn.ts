@@ -44,6 +44,8 @@ export function takeFacts(runtime: ActorRuntime, facts: FactRows, row: number, n
 }
 
 function change(runtime: ActorRuntime, facts: FactRows, row: number, now: number): FactOutcome {
+  runtime.wakes.visitDue(now);
+  runtime.tags.refresh(now);
   const { record, effect, options, index } = runtime;
   const changes: Record<string, Plain> = {};
   let moved = 0;
@@ -61,7 +63,9 @@ function change(runtime: ActorRuntime, facts: FactRows, row: number, now: number
   effect.setU32(IDENTIFY.traitBytes, bytes.length);
   effect.setU32(IDENTIFY.fit, facts.fit);
   effect.u8.set(bytes, IDENTIFY.traits);
-  return runtime.commit(now) ? 'changed' : 'refused';
+  if (!runtime.commit(now)) return 'refused';
+  runtime.tags.afterTraits(now);
+  return 'changed';
 }
 
 function factValue(spec: TraitSpec, number: number): Plain {

@@ -2,7 +2,7 @@
  * A journal entry as something people and scripts read: the decision log's rows and a person's
  * timeline. Names are looked up in a catalog; a hash the catalog no longer knows is printed as such.
  */
-import type { Catalog } from '../decision/catalog.ts';
+import { type Catalog, VALUE_MOMENT } from '../decision/catalog.ts';
 import type { Plain, Properties } from '../proto/messages.ts';
 import { sectionOf } from './cold-sections.ts';
 import { formatDecisionId } from './decision-id.ts';
@@ -26,9 +26,10 @@ export interface PropertyDecoder {
   decodeProperties(bytes: Uint8Array): Properties;
 }
 
-const STANDING_NAMES: Readonly<Record<number, string>> = Object.fromEntries(
-  Object.entries(STANDING).map(([name, kind]) => [kind, name]),
-);
+const STANDING_NAMES: Readonly<Record<number, string>> = Object.fromEntries([
+  ...Object.entries(STANDING).map(([name, kind]) => [kind, name]),
+  [VALUE_MOMENT, 'value'],
+]);
 const latin = new TextDecoder();
 const NO_BYTES = new Uint8Array(0);
 
@@ -56,7 +57,11 @@ export function describeEntry(entry: Effect, catalog: Catalog, decoder: Property
     case EFFECT.release:
       return { type: 'release', ...common, decisionId: idOf(entry, entry.getU32(LEASE_EFFECT.decisionSeq)) };
     case EFFECT.standing:
-      return { type: 'standing', ...common, changes: standingChanges(entry).map(describeStanding) };
+      return {
+        type: 'standing',
+        ...common,
+        changes: standingChanges(entry).map((change) => describeStanding(change, catalog)),
+      };
     case EFFECT.section: {
       const { section, entries } = sectionOf(entry, decoder);
       return { type: 'section', ...common, section, entries: Object.keys(entries) };
@@ -68,10 +73,11 @@ export function describeEntry(entry: Effect, catalog: Catalog, decoder: Property
   }
 }
 
-function describeStanding({ kind, subject, isSet, at, amount }: StandingChange): Properties {
+function describeStanding({ kind, subject, isSet, at, amount }: StandingChange, catalog: Catalog): Properties {
+  const isTag = kind === STANDING.tag || kind === STANDING.tagWeight;
   return {
     kind: STANDING_NAMES[kind] ?? `kind ${kind}`,
-    subject: hex(subject),
+    subject: (isTag ? catalog.tagByHash.get(subject)?.key : undefined) ?? hex(subject),
     isSet,
     ...(isSet ? { at, amount } : {}),
   };

@@ -6,7 +6,7 @@
  * shifts the sections behind (a few hundred bytes), and moves the record to a larger slot when it no
  * longer fits. Invariant: counts in the header describe the sections exactly.
  */
-import { MOMENT } from '../decision/catalog.ts';
+import { MOMENT, VALUE_MOMENT } from '../decision/catalog.ts';
 import type { ProfileIndex } from './profile-index.ts';
 import {
   FIELD,
@@ -493,6 +493,6 @@ export class ProfileRecord {
 
 /** Who stays when a full section must forget something: higher stays longer. */
 function rankOf(kind: number): number {
-  if (kind >= STANDING.refusal) return 2;
-  return kind === MOMENT.event ? 0 : 1;
+  if (kind === MOMENT.event || kind === VALUE_MOMENT) return 0;
+  return kind >= STANDING.refusal ? 2 : 1;
 }

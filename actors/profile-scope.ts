@@ -8,11 +8,13 @@ import type { CatalogIndex } from '../decision/catalog-index.ts';
 import { type ConsentRules, PURPOSE } from '../decision/consent.ts';
 import type { ZoneTable } from '../decision/local-time.ts';
 import type { ProfileState } from '../decision/pipeline.ts';
+import { decayedWeight } from '../decision/tag.ts';
 import type { Properties, Scalar } from '../proto/messages.ts';
 import { refusesChannel } from './apply-effect.ts';
 import type { ConsentView } from './consent-view.ts';
 import type { ProfileRecord } from './profile-record.ts';
-import { FIELD } from './record-layout.ts';
+import { FIELD, STANDING } from './record-layout.ts';
+import { ValueMoments } from './value-moments.ts';
 
 const NEVER_SECONDS = 1e12;
 
@@ -27,7 +29,16 @@ export class ProfileScope implements ProfileState {
   #sums = new Float64Array(0);
   #newest = new Float64Array(0);
   #oldest = new Float64Array(0);
+  /** The pass in which each counter was last met: what it holds from an earlier one counts as nothing. */
+  #seenIn = new Float64Array(0);
+  #countedIn = 0;
   #isCounted = false;
+  readonly #values: ValueMoments;
+  #hasTags = false;
+  /** By tag: since when it is held, and what its weight was when; NaN where it is not, or does not decay. */
+  #tagSince = new Float64Array(0);
+  #weightAt = new Float64Array(0);
+  #weights = new Float64Array(0);
 
   /** By trait: 1 for one whose purpose the person does not allow; null when all may be read. */
   #hidden: Uint8Array | null = null;
@@ -50,6 +61,7 @@ export class ProfileScope implements ProfileState {
     readText: (record: ProfileRecord, traitName: string) => string,
   ) {
     this.#zones = zones;
+    this.#values = new ValueMoments(zones);
     this.#record = record;
     this.#index = index;
     this.#readText = readText;
@@ -63,6 +75,7 @@ export class ProfileScope implements ProfileState {
     this.#hidden = null;
     this.#hidesCounters = false;
     this.#consent = null;
+    this.#hasTags = false;
     if (index !== this.#index || this.#counts.length < index.catalog.counters.length) {
       this.#index = index;
       const counters = index.catalog.counters.length;
@@ -70,6 +83,8 @@ export class ProfileScope implements ProfileState {
       this.#sums = new Float64Array(counters);
       this.#newest = new Float64Array(counters);
       this.#oldest = new Float64Array(counters);
+      this.#seenIn = new Float64Array(counters);
+      this.#countedIn = 0;
     }
     this.zone = this.#zoneOf(record, defaultZone);
     this.hourOfWeek = this.#zones.localHourOfWeek(this.zone, now);
@@ -134,21 +149,48 @@ export class ProfileScope implements ProfileState {
     return this.#readText(this.#record, this.#index.catalog.traits[trait]?.name ?? '');
   }
   counterCount(counter: number): number {
-    this.#count();
-    return this.#counts[counter] as number;
+    return this.#hasSeen(counter) ? (this.#counts[counter] as number) : 0;
   }
   counterSum(counter: number): number {
-    this.#count();
-    return this.#sums[counter] as number;
+    return this.#hasSeen(counter) ? (this.#sums[counter] as number) : 0;
   }
   counterLastSeenSeconds(counter: number): number {
-    this.#count();
-    const newest = this.#newest[counter] as number;
+    const newest = this.counterNewestAt(counter);
     return !Number.isNaN(newest) ? Math.max(0, (this.atEpochMillis - newest) / 1000) : NEVER_SECONDS;
   }
   counterOldestLeavesAtEpochMillis(counter: number): number {
-    this.#count();
+    if (!this.#hasSeen(counter)) return Number.NaN;
     return (this.#oldest[counter] as number) + (this.#index.catalog.counters[counter]?.windowMillis ?? Number.NaN);
+  }
+  /** Instant of the counter's newest event; NaN when never. */
+  counterNewestAt(counter: number): number {
+    return this.#hasSeen(counter) ? (this.#newest[counter] as number) : Number.NaN;
+  }
+  valueReading(reading: number): number {
+    const spec = this.#index.catalog.valueReadings[reading];
+    if (this.#hidesCounters) return 0;
+    return spec === undefined ? Number.NaN : this.#values.read(this.#record, spec, this.atEpochMillis, this.zone);
+  }
+  holdsTag(tag: number): boolean {
+    this.#readTags();
+    return !Number.isNaN(this.#tagSince[tag] as number);
+  }
+  /** Since when the tag is held; NaN where it is not. */
+  tagSince(tag: number): number {
+    this.#readTags();
+    return this.#tagSince[tag] as number;
+  }
+  tagWeight(tag: number): number {
+    this.#readTags();
+    const spec = this.#index.catalog.tags[tag];
+    if (spec === undefined || Number.isNaN(this.#tagSince[tag] as number)) return 0;
+    const at = this.#weightAt[tag] as number; // as many as tags
+    const { halfLifeMillis } = spec;
+    if (halfLifeMillis === Number.POSITIVE_INFINITY || Number.isNaN(at)) {
+      const weight = spec.weightOf(this);
+      return Number.isFinite(weight) ? weight : 0;
+    }
+    return decayedWeight(this.#weights[tag] as number, at, halfLifeMillis, this.atEpochMillis); // as many as tags
   }
   context(key: string): Scalar | undefined {
     const value = this.#context === null ? undefined : this.#context[key];
@@ -184,22 +226,54 @@ export class ProfileScope implements ProfileState {
     return this.#zones.nextTransitionAt(this.zone, epochMillis);
   }
 
+  #readTags(): void {
+    if (this.#hasTags) return;
+    this.#hasTags = true;
+    const { tags, tagByHash } = this.#index.catalog;
+    if (this.#tagSince.length !== tags.length) {
+      this.#tagSince = new Float64Array(tags.length);
+      this.#weightAt = new Float64Array(tags.length);
+      this.#weights = new Float64Array(tags.length);
+    }
+    this.#tagSince.fill(Number.NaN);
+    if (this.#hidesCounters) return;
+    this.#weightAt.fill(Number.NaN);
+    const record = this.#record;
+    for (let i = 0; i < record.momentCount; i++) {
+      const kind = record.momentKind(i);
+      if (kind !== STANDING.tag && kind !== STANDING.tagWeight) continue;
+      const tag = tagByHash.get(record.momentSubject(i));
+      if (tag === undefined) continue;
+      if (kind === STANDING.tag) this.#tagSince[tag.index] = record.momentAt(i);
+      else {
+        this.#weightAt[tag.index] = record.momentAt(i);
+        this.#weights[tag.index] = record.momentAmount(i);
+      }
+    }
+  }
+
+  /** Whether the counter has anything at this instant. */
+  #hasSeen(counter: number): boolean {
+    this.#count();
+    return this.#seenIn[counter] === this.#countedIn;
+  }
+
+  #clear(counter: number): void {
+    this.#seenIn[counter] = this.#countedIn;
+    this.#counts[counter] = 0;
+    this.#sums[counter] = 0;
+    this.#newest[counter] = Number.NaN;
+    this.#oldest[counter] = Number.NaN;
+  }
+
   #count(): void {
     if (this.#isCounted) return;
     this.#isCounted = true;
     const counters = this.#index.catalog.counters;
     if (counters.length === 0) return;
-    if (this.#hidesCounters) {
-      this.#counts.fill(0);
-      this.#sums.fill(0);
-      this.#newest.fill(Number.NaN);
-      this.#oldest.fill(Number.NaN);
-      return;
-    }
-    this.#counts.fill(0);
-    this.#sums.fill(0);
-    this.#newest.fill(Number.NaN);
-    this.#oldest.fill(Number.NaN);
+    this.#countedIn++;
+    // What an earlier pass met counts as nothing, so here nothing counts.
+    if (this.#hidesCounters) return;
     const record = this.#record;
     const now = this.atEpochMillis;
     for (let i = 0; i < record.momentCount; i++) {
@@ -211,6 +285,7 @@ export class ProfileScope implements ProfileState {
         const counter = list[k] as number;
         // An event dated in the future (a skewed clock) counts once its time has come.
         if (at > now || at <= now - (counters[counter]?.windowMillis as number)) continue;
+        if (this.#seenIn[counter] !== this.#countedIn) this.#clear(counter);
         this.#counts[counter] = (this.#counts[counter] as number) + record.momentTimes(i);
         this.#sums[counter] = (this.#sums[counter] as number) + record.momentAmount(i);
         if (!((this.#newest[counter] as number) >= at)) this.#newest[counter] = at;

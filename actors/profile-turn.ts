@@ -18,6 +18,7 @@ import { EFFECT, Effect, IDENTIFY } from './effect.ts';
 import { describeEntry } from './journal-text.ts';
 import { FIELD, LEASE, LEASE_STATE } from './record-layout.ts';
 import { SealedTrait } from './sealed-trait.ts';
+import { isTimekeeping } from './standing.ts';
 
 const TIMELINE_MAX = 50;
 const TRAIT_TEXT_MAX = 4096;
@@ -49,9 +50,10 @@ export class ProfileTurn {
     runtime.effect.begin(EFFECT.identify, IDENTIFY.traits - 48 + bytes.length);
     runtime.effect.setU32(IDENTIFY.traitBytes, bytes.length);
     runtime.effect.u8.set(bytes, IDENTIFY.traits);
-    return runtime.commit(now)
-      ? null
-      : runtime.fail(FAULT.internal, 'identify: the turn failed and was undone; see the log');
+    if (!runtime.commit(now))
+      return runtime.fail(FAULT.internal, 'identify: the turn failed and was undone; see the log');
+    runtime.tags.afterTraits(now);
+    return null;
   }
 
   /**
@@ -134,6 +136,8 @@ export class ProfileTurn {
     };
     runtime.consent.bind(record, index.catalog.consent, now);
     out.purposes = describeConsent(runtime, (purpose) => runtime.consent.allows(purpose));
+    const tags = describeTags(runtime);
+    if (tags !== null) out.tags = tags;
     out.counters = index.catalog.counters.map((counter) => ({
       event: counter.event,
       ...(counter.property === null ? {} : { property: counter.property, sum: scope.counterSum(counter.index) }),
@@ -229,7 +233,9 @@ export class ProfileTurn {
       // The journal is kept for a bounded time; the timeline ends where it does.
       if (bytes === undefined || this.#entry.load(bytes, offset) < 0) break;
       const row = describeEntry(this.#entry, index.catalog, this.#runtime.options.coldCodec);
-      if (this.#entry.type !== EFFECT.expire) rows.push(row);
+      const isShown =
+        this.#entry.type === EFFECT.standing ? !isTimekeeping(this.#entry) : this.#entry.type !== EFFECT.expire;
+      if (isShown) rows.push(row);
       epoch = this.#entry.getU32(32);
       stream = this.#entry.getU32(36);
       batch = this.#entry.getU32(40);
@@ -237,6 +243,18 @@ export class ProfileTurn {
     }
     return rows;
   }
+}
+
+/** Tags held, with the scope bound; null where the catalog has none. */
+function describeTags({ index, scope }: ActorRuntime): Record<string, Plain> | null {
+  const { tags } = index.catalog;
+  if (tags.length === 0) return null;
+  const held: Record<string, Plain> = {};
+  for (const { index: tag, key, family } of tags) {
+    if (!scope.holdsTag(tag)) continue;
+    held[key] = { sinceEpochMillis: scope.tagSince(tag), weight: scope.tagWeight(tag), family };
+  }
+  return held;
 }
 
 function reasonAgainst(spec: TraitSpec, value: Plain): string | null {

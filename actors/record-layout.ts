@@ -70,10 +70,14 @@ export const FIELD = {
   decayedLogGaps: 160,
 } as const;
 
-/** Bits of `flags`. */
+/** Bits of `FIELD.flags`. */
 export const RECORD_FLAG = {
+  /** A moment of kind `STANDING.wake` is there. */
+  wakes: 1,
+  /** Its tags were worked out once: the moment that says under which catalog is there. */
+  tags: 2,
   /** The person has said something of a purpose: there are moments of the kind `consent`. */
-  hasConsent: 1,
+  consent: 4,
 } as const;
 
 /** Offsets inside one lease. A lease is the record's memory of one chosen action of one decision. */
@@ -124,6 +128,10 @@ export const STANDING = {
   stage: 9,
   consent: 10,
   suspicion: 11,
+  /** When the profile is to be visited, see `wake-timers.ts`. */
+  wake: 12,
+  /** Of a tag whose weight decays: the weight at the instant it was last worked out. */
+  tagWeight: 13,
 } as const;
 export type StandingKind = (typeof STANDING)[keyof typeof STANDING];
 
@@ -176,11 +184,14 @@ function lengthOf(bytes: Uint8Array): number {
     u16At(bytes, FIELD.messageCount) * MESSAGE_BYTES
   );
 }
+/** Where the moments of a stored record of today's layout begin. */
+export function storedMomentsStart(bytes: Uint8Array): number {
+  return HEADER_BYTES + (bytes[FIELD.traitCount] as number) * TRAIT_BYTES;
+}
 /** Where the leases of a stored record of today's layout begin. */
 export function storedLeasesStart(bytes: Uint8Array): number {
   return (
-    HEADER_BYTES +
-    (bytes[FIELD.traitCount] as number) * TRAIT_BYTES +
+    storedMomentsStart(bytes) +
     u16At(bytes, FIELD.momentCount) * MOMENT_BYTES +
     u16At(bytes, FIELD.quoteCount) * QUOTE_BYTES
   );

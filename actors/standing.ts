@@ -7,11 +7,13 @@
  * Traded away: looked up by a walk over the moments, which a person has a few dozen of. Called by the turns that set
  * them, next to the effect that was the cause, in the same batch.
  */
+import { VALUE_MOMENT } from '../decision/catalog.ts';
 import { EFFECT, type Effect, STANDING_EFFECT } from './effect.ts';
 import type { ProfileRecord } from './profile-record.ts';
 import { FIELD, RECORD_FLAG, STANDING, type StandingKind } from './record-layout.ts';
 
 const CHANGE_BYTES = 24;
+const VALUE_KIND = VALUE_MOMENT as StandingKind; // of a change that `addValue` wrote
 /** Changes of one effect; who has more begins another. */
 export const STANDING_CHANGES_MAX = 64;
 
@@ -25,6 +27,7 @@ export function findStanding(record: ProfileRecord, kind: StandingKind, subject:
 
 export function beginStanding(effect: Effect): void {
   effect.begin(EFFECT.standing, STANDING_EFFECT.changes - 48 + STANDING_CHANGES_MAX * CHANGE_BYTES);
+  effect.u8[5] = 0;
   trim(effect, 0);
 }
 
@@ -47,6 +50,14 @@ export function changeStanding(
   effect.u8[start + 20] = kind;
   effect.u8[start + 21] = isSet ? 1 : 0;
   trim(effect, count + 1);
+}
+
+/**
+ * Adds a change that keeps one more value of an event's property, see `VALUE_MOMENT`: not a standing one, there may be
+ * many a subject.
+ */
+export function addValue(effect: Effect, subject: number, at: number, valueHash: number): void {
+  changeStanding(effect, VALUE_KIND, subject, true, at, valueHash);
 }
 
 function trim(effect: Effect, count: number): void {
@@ -77,11 +88,21 @@ export function standingChanges(effect: Effect): StandingChange[] {
   });
 }
 
-export function applyStanding(
-  record: ProfileRecord,
-  effect: Effect,
-  retentionMillis: (kind: number, subject: number) => number,
-): void {
+export interface StandingContext {
+  /** How long a moment of this kind about this subject is of use, in milliseconds. */
+  retentionMillis(kind: number, subjectHash: number): number;
+  /** The record is to be visited at that instant. */
+  wakeSet(at: number): void;
+}
+
+/** Whether an effect changes only what keeps time: when a person is visited, under which tags they were looked at. */
+export function isTimekeeping(effect: Effect): boolean {
+  const keepsTime = ({ kind, subject }: StandingChange): boolean =>
+    kind === STANDING.wake || (kind === STANDING.tag && subject === 0);
+  return standingChanges(effect).every(keepsTime);
+}
+
+export function applyStanding(record: ProfileRecord, effect: Effect, context: StandingContext): void {
   const count = effect.getU32(STANDING_EFFECT.count);
   for (let i = 0; i < count; i++) {
     const start = STANDING_EFFECT.changes + i * CHANGE_BYTES;
@@ -89,11 +110,24 @@ export function applyStanding(
     const subject = effect.getU32(start + 16);
     const at = effect.getF64(start);
     const amount = effect.getF64(start + 8);
-    if (kind === STANDING.consent) record.setU16(FIELD.flags, record.getU16(FIELD.flags) | RECORD_FLAG.hasConsent);
-    const found = findStanding(record, kind, subject);
+    if (kind === STANDING.consent) setFlag(record, RECORD_FLAG.consent, true);
+    const found = kind === VALUE_KIND ? -1 : findStanding(record, kind, subject);
     if (effect.u8[start + 21] === 0) {
       if (found >= 0) record.removeMoment(found);
     } else if (found >= 0) record.resetMoment(found, at, amount);
-    else record.addMoment(kind, subject, at, amount, effect.at, retentionMillis);
+    else record.addMoment(kind, subject, at, amount, effect.at, context.retentionMillis);
+    if (kind === STANDING.tag && subject === 0) setFlag(record, RECORD_FLAG.tags, effect.u8[start + 21] === 1);
+    if (kind === STANDING.wake) noteWake(record, effect.u8[start + 21] === 1, at, context);
   }
+}
+
+/** The record says in one bit whether it has a wake, so that a turn and the scan of a start need not look for it. */
+function noteWake(record: ProfileRecord, isSet: boolean, at: number, context: StandingContext): void {
+  setFlag(record, RECORD_FLAG.wakes, isSet);
+  if (isSet) context.wakeSet(at);
+}
+
+function setFlag(record: ProfileRecord, flag: number, isSet: boolean): void {
+  const flags = record.getU16(FIELD.flags);
+  record.setU16(FIELD.flags, isSet ? flags | flag : flags & ~flag);
 }

@@ -3,8 +3,9 @@
  * slot can show, where each action's caps stand in one flat list, and how long a record must remember
  * what. Pure data about one catalog version; rebuilt with it.
  */
-import { type Action, type Cap, type Catalog, MOMENT } from './catalog.ts';
+import { type Action, type Cap, type Catalog, MOMENT, VALUE_MOMENT, type ValueReading } from './catalog.ts';
 import { EligibilityIndex, setBit } from './eligibility-index.ts';
+import { TagIndex } from './tag-index.ts';
 
 const DAY_MILLIS = 86_400_000;
 /** An offer older than this is charged less than a thousandth: its moment is not kept for it. */
@@ -30,6 +31,10 @@ export class CatalogIndex {
   readonly sensitiveNames: readonly string[];
   /** `catalog.counters` indices by event hash. */
   readonly countersByEvent: ReadonlyMap<number, readonly number[]>;
+  /** By event hash, one a property: the values that some rule reads, with the longest window. */
+  readonly valuesByEvent: ReadonlyMap<number, readonly ValueReading[]>;
+  readonly tags: TagIndex;
+  readonly #valueRetention = new Map<number, number>();
   readonly #retention = new Map<number, Float64Array>();
   readonly #retentionMax = new Float64Array(8);
   /** Bit k set: moments of kind k about this action are worth keeping. */
@@ -77,6 +82,16 @@ export class CatalogIndex {
       counters.set(counter.eventHash, list);
     }
     this.countersByEvent = counters;
+    const values = new Map<number, ValueReading[]>();
+    for (const reading of catalog.valueReadings) {
+      const { eventHash, subjectHash, windowMillis } = reading;
+      const list = values.get(eventHash) ?? [];
+      if (!this.#valueRetention.has(subjectHash)) list.push(reading);
+      values.set(eventHash, list);
+      this.#valueRetention.set(subjectHash, Math.max(windowMillis, this.valueRetentionMillis(subjectHash)));
+    }
+    this.valuesByEvent = values;
+    this.tags = new TagIndex(catalog);
     const categories = [...new Set(catalog.actions.map(({ categoryHash }) => categoryHash))].filter(
       (hash) => hash !== 0,
     );
@@ -114,8 +129,14 @@ export class CatalogIndex {
     return window;
   }
 
+  /** How long a value of an event's property is of use. @param subjectHash of event and property */
+  valueRetentionMillis(subjectHash: number): number {
+    return this.#valueRetention.get(subjectHash) ?? 0;
+  }
+
   /** A bound function, so that records can be handed it without a closure a call. */
   readonly retentionMillis = (kind: number, subjectHash: number): number => {
+    if (kind === VALUE_MOMENT) return this.valueRetentionMillis(subjectHash);
     // Standing refusals (a kind that no cap counts) do not age.
     if (kind > MOMENT.contact) return Number.POSITIVE_INFINITY;
     if (kind === MOMENT.event) return this.catalog.retentions.get(subjectHash)?.windowMillis ?? 30 * DAY_MILLIS;

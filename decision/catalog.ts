@@ -9,6 +9,7 @@ import type { ConsentRules } from './consent.ts';
 import type { DemandInput } from './demand-inputs.ts';
 import type { Promotion } from './promotion.ts';
 import type { Rule } from './rule.ts';
+import type { Tag } from './tag.ts';
 
 export type TraitType = 'integer' | 'number' | 'boolean' | 'string' | 'enum' | 'timeZone';
 
@@ -33,6 +34,9 @@ export interface TraitSpec {
 /** What a counter or cap counts. `event` is a tracked event by name; the others are about an action. */
 export const MOMENT = { event: 1, decision: 2, impression: 3, click: 4, conversion: 5, contact: 6 } as const;
 export type MomentKind = (typeof MOMENT)[keyof typeof MOMENT];
+
+/** A moment of an event that keeps a property's value: subject of event and property, amount `textHash` of the value. */
+export const VALUE_MOMENT = 14;
 
 export type CapPeriod =
   /** A window that rolls with the clock. */
@@ -184,6 +188,27 @@ export interface EventCounter {
   readonly windowMillis: number;
 }
 
+/**
+ * One question about the values an event's property had, which some rule asks; records keep a moment of kind
+ * `VALUE_MOMENT` a value only for these.
+ */
+export interface ValueReading {
+  readonly index: number;
+  /** Times the value was seen; values seen; calendar months in a row, the person's own, that one value was seen in. */
+  readonly read: 'count' | 'distinct' | 'streak';
+  readonly event: string;
+  readonly eventHash: number;
+  readonly property: string;
+  /** Of event and property together: subject of its moments. */
+  readonly subjectHash: number;
+  /** Of a streak, as long as its months may be. */
+  readonly windowMillis: number;
+  /** The value counted, as `textHash` of its text; NaN where all are. */
+  readonly valueHash: number;
+  /** Most months of a streak, else 0. */
+  readonly months: number;
+}
+
 /** How long and for what a record must remember tracked events of one name. */
 export interface EventRetention {
   readonly eventHash: number;
@@ -228,6 +253,14 @@ export interface Catalog {
   readonly retentions: ReadonlyMap<number, EventRetention>;
   /** Purposes, what each opens, and what holds where nobody was asked. */
   readonly consent: ConsentRules;
+  /** So many counters, the first ones, are features: what only tags count is none. */
+  readonly featureCounters: number;
+  readonly valueReadings: readonly ValueReading[];
+  readonly tags: readonly Tag[];
+  /** Changes when the tags change: people's are then looked at anew. 0 without tags. */
+  readonly tagsHash: number;
+  readonly tagByKey: ReadonlyMap<string, Tag>;
+  readonly tagByHash: ReadonlyMap<number, Tag>;
   /** Index of the trait of type timeZone, or -1. */
   readonly timeZoneTrait: number;
   readonly traitByName: ReadonlyMap<string, TraitSpec>;

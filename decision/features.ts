@@ -38,6 +38,7 @@ const KIND = {
   weekday: 0x12835b01,
   slot: 0x243185be,
   sku: 0x550c7dc3,
+  tag: 0x72be5d74,
 } as const;
 
 /**
@@ -104,9 +105,16 @@ interface CounterFeature {
   readonly recencyHash: number;
 }
 
+interface TagFeature {
+  readonly tag: number;
+  readonly key: string;
+  readonly hash: number;
+}
+
 interface FeaturePlan {
   readonly traits: readonly TraitFeature[];
   readonly counters: readonly CounterFeature[];
+  readonly tags: readonly TagFeature[];
   /** Names of protected and sensitive traits: refused as context keys as well. */
   readonly withheld: ReadonlySet<string>;
 }
@@ -134,7 +142,7 @@ function compile(catalog: Catalog): FeaturePlan {
   }
   const seen = new Set<number>();
   const counters: CounterFeature[] = [];
-  for (const spec of catalog.counters) {
+  for (const spec of catalog.counters.slice(0, catalog.featureCounters)) {
     const window = murmur3Text(`${spec.property ?? ''}/${spec.windowMillis}`, 0);
     counters.push({
       spec,
@@ -143,7 +151,10 @@ function compile(catalog: Catalog): FeaturePlan {
     });
     seen.add(spec.eventHash);
   }
-  return { traits, counters, withheld };
+  const tags = catalog.tags
+    .filter(({ isFeature }) => isFeature)
+    .map(({ index, key, hash }) => ({ tag: index, key, hash: mixHash(KIND.tag, hash) }));
+  return { traits, counters, tags, withheld };
 }
 
 function planOf(catalog: Catalog): FeaturePlan {
@@ -314,7 +325,7 @@ function addContext(
 
 /**
  * Fills `out` with the features of one person at one instant, in this order: bias, slot, sku, local hour
- * (24), local weekday (7), declared traits, the catalog's counters, the request's context in its own
+ * (24), local weekday (7), declared traits, tags that are features, the catalog's counters, the request's context in its own
  * key order (nested values and null are no features).
  *
  * @param scope the person, read only; about one call a trait and two a counter
@@ -351,6 +362,10 @@ export function buildFeatures(
   if (out.add(mixHash(KIND.weekday, weekday), 1) && names !== null) names.push(`now.weekday = ${DAYS[weekday]}`);
   for (let index = 0; index < plan.traits.length; index += 1) {
     addTrait(plan.traits[index] as TraitFeature, scope, out, names); // index < length
+  }
+  for (let index = 0; index < plan.tags.length; index += 1) {
+    const { tag, key, hash } = plan.tags[index] as TagFeature; // index < length
+    if (scope.holdsTag(tag) && out.add(hash, 1) && names !== null) names.push(`tag ${key}`);
   }
   for (let index = 0; index < plan.counters.length; index += 1) {
     addCounter(plan.counters[index] as CounterFeature, scope, out, names); // index < length

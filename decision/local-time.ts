@@ -29,6 +29,7 @@ const HASHES_MAX = 4096;
 /** IANA names: letters, digits, `_ + - /`, beginning with a letter (so `+08:00` is no zone name). */
 const NAME_SHAPE = /^[A-Za-z][A-Za-z0-9_+\-/]*$/;
 
+const HOUR_MILLIS = 3_600_000;
 const DAY_MILLIS = 86_400_000;
 const WEEK_HOURS = 168;
 /** 1 January 1970 was a Thursday: 72 hours into a week that begins on Monday. */
@@ -173,6 +174,24 @@ export class ZoneTable {
     return this.#instantOfWall(zone, (Math.floor(wallMillis / DAY_MILLIS) + dayCount) * DAY_MILLIS);
   }
 
+  /** The local calendar month that holds `epochMillis`, counted from the year 0: 12 × year + 0 to 11. */
+  localMonth(zone: number, epochMillis: number): number {
+    return monthOfDay(Math.floor((epochMillis + this.offsetSecondsAt(zone, epochMillis) * 1000) / DAY_MILLIS));
+  }
+
+  /** First instant of the local calendar month after the one that holds `epochMillis`. */
+  nextLocalMonthStart(zone: number, epochMillis: number): number {
+    const wallMillis = epochMillis + this.offsetSecondsAt(zone, epochMillis) * 1000;
+    return this.#instantOfWall(zone, firstDayOfMonth(monthOfDay(Math.floor(wallMillis / DAY_MILLIS)) + 1) * DAY_MILLIS);
+  }
+
+  /** The next instant after `epochMillis` at which the wall clock shows another hour. */
+  nextHourStart(zone: number, epochMillis: number): number {
+    const offsetMillis = this.offsetSecondsAt(zone, epochMillis) * 1000;
+    const next = (Math.floor((epochMillis + offsetMillis) / HOUR_MILLIS) + 1) * HOUR_MILLIS - offsetMillis;
+    return Math.min(next, this.nextTransitionAt(zone, epochMillis));
+  }
+
   /** Local wall time with offset, to the second (fractions dropped): `2026-11-22T20:00:00+08:00`. Allocates. */
   formatLocal(zone: number, epochMillis: number): string {
     const offsetSeconds = this.offsetSecondsAt(zone, epochMillis);
@@ -274,10 +293,10 @@ function assertZoneData(data: ZoneData): void {
 }
 
 /**
- * `YYYY-MM-DD` of a day number since 1970-01-01. Source: H. Hinnant, "chrono-compatible low-level date
+ * Month of a day number since 1970-01-01: 12 × year + 0 to 11. Source: H. Hinnant, "chrono-compatible low-level date
  * algorithms" (2013), civil_from_days: years begin in March, so that the leap day comes last.
  */
-function formatDate(days: number): string {
+function monthOfDay(days: number): number {
   const shifted = days + 719_468;
   const era = Math.floor(shifted / 146_097);
   const dayOfEra = shifted - era * 146_097;
@@ -285,10 +304,26 @@ function formatDate(days: number): string {
     (dayOfEra - Math.floor(dayOfEra / 1460) + Math.floor(dayOfEra / 36_524) - Math.floor(dayOfEra / 146_096)) / 365,
   );
   const dayOfYear = dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100));
-  const marchMonth = Math.floor((5 * dayOfYear + 2) / 153);
-  const day = dayOfYear - Math.floor((153 * marchMonth + 2) / 5) + 1;
-  const month = marchMonth < 10 ? marchMonth + 3 : marchMonth - 9;
-  const year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0);
+  return 12 * (era * 400 + yearOfEra) + 2 + Math.floor((5 * dayOfYear + 2) / 153);
+}
+
+/** Day number of the first of a month, by the same source's days_from_civil. */
+function firstDayOfMonth(month: number): number {
+  const marchMonths = month - 2;
+  const year = Math.floor(marchMonths / 12);
+  const era = Math.floor(year / 400);
+  const yearOfEra = year - era * 400;
+  const dayOfYear = Math.floor((153 * (marchMonths - 12 * year) + 2) / 5);
+  const dayOfEra = yearOfEra * 365 + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100) + dayOfYear;
+  return era * 146_097 + dayOfEra - 719_468;
+}
+
+/** `YYYY-MM-DD` of a day number since 1970-01-01. */
+function formatDate(days: number): string {
+  const months = monthOfDay(days);
+  const day = days - firstDayOfMonth(months) + 1;
+  const year = Math.floor(months / 12);
+  const month = months - 12 * year + 1;
   const yearText =
     year >= 0 && year <= 9999
       ? String(year).padStart(4, '0')

@@ -24,6 +24,11 @@ export interface RuleScope {
   counterLastSeenSeconds(counter: number): number;
   /** Instant at which the oldest moment inside the counter's window leaves it; NaN when it is empty. */
   counterOldestLeavesAtEpochMillis(counter: number): number;
+  /** Answer of `catalog.valueReadings[reading]`: a whole number. */
+  valueReading(reading: number): number;
+  holdsTag(tag: number): boolean;
+  /** Of a tag held its weight now; 0 where it is not held. */
+  tagWeight(tag: number): number;
   /** Value given with the request, or undefined. */
   context(key: string): Scalar | undefined;
   nowEpochMillis(): number;

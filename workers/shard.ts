@@ -48,6 +48,7 @@ import { ShardWriter } from './shard-writer.ts';
 import { type LedgerSubject, moveOwn, type SharedLedger } from './shared-ledger.ts';
 import type { ShardStore } from './store/shard-store.ts';
 import { StoreError } from './store/store-error.ts';
+import { TagFeed } from './tag-feed.ts';
 import type { TraceRecord } from './trace-record.ts';
 
 /** What is learnt is with all shards within three steps (see the rounds of the exchange) and one batch: 250 ms. */
@@ -60,6 +61,9 @@ const SNAPSHOT_BATCHES_MAX = 64;
 const TIMERS_A_TICK = 20_000;
 /** Each may read a record and a decision: a millisecond in all. */
 const RIPENING_A_TICK = 50;
+/** Profiles visited in one go; while more are due and nobody waits, every so often. 5,000 a second. */
+const WAKES_A_PASS = 32;
+const WAKE_PASS_MILLIS = 6;
 const STORED_LEASES_A_STEP = 256;
 
 export interface ShardOptions {
@@ -121,9 +125,11 @@ export class Shard {
   readonly #erasures: Erasures;
   /** What memory is read back from when a write has failed. */
   #snapshot: ModelSnapshot | null;
+  readonly #tags: TagFeed;
   #isExchangeDue = false;
   #timers: NodeJS.Timeout[] = [];
   #published = new Map<string, number>();
+  #wakeTimer: NodeJS.Timeout | undefined;
   #isStopping = false;
   #ticks = 0;
   /** Sum of the batch numbers of all streams at the last snapshot. */
@@ -223,6 +229,12 @@ export class Shard {
       isWritten: () => this.writer.batchToWaitFor() < 0,
       done: options.events.factsTaken,
     });
+    this.#tags = new TagFeed({
+      runtime: this.runtime,
+      store: options.store,
+      ownsPartition: options.ownsPartition,
+      isBusy: () => this.requests.mailboxDepth > 0 || this.writer.isOverloaded || this.writer.isReadOnly,
+    });
   }
 
   /** Reads back what the journal holds beyond the records. Blocks; call before serving. Returns entries applied. */
@@ -313,6 +325,7 @@ export class Shard {
     this.#timers.push(setInterval(() => this.#tick(), TICK_MILLIS));
     if (this.#options.shards > 1) this.#timers.push(setInterval(() => this.#exchangeSoon(), EXCHANGE_MILLIS));
     this.#watchStoredLeases();
+    if (this.runtime.index.tags.hash !== 0) this.#tags.begin();
   }
 
   // ── learning and snapshots ─────────────────────────────────────────────────────────────────────
@@ -402,13 +415,24 @@ export class Shard {
       this.runtime.sweep(now);
       this.#erasures.tick(now);
     }
+    this.#wakePass();
     this.#options.ledger.refreshHints();
     const traces = this.requests.takeTraces();
     if (traces.length > 0) this.#options.events.traced(traces);
     this.publishMetrics();
   }
 
-  /** Leases of records that are only on disk: looked through a slice at a time, whenever memory was read from there. */
+  /** A million people due at once are visited in many passes, and the requests go before them. */
+  readonly #wakePass = (): void => {
+    clearTimeout(this.#wakeTimer);
+    this.#wakeTimer = undefined;
+    if (this.writer.isReadOnly || this.#isStopping) return;
+    const isBusy = this.requests.mailboxDepth > 0 || this.writer.isOverloaded;
+    const hasMore = this.runtime.wakes.advance(epochMillis(), isBusy ? 1 : WAKES_A_PASS);
+    if (hasMore && !isBusy) this.#wakeTimer = setTimeout(this.#wakePass, WAKE_PASS_MILLIS);
+  };
+
+  /** Leases and wakes of records that are only on disk: looked through a slice at a time, whenever memory was read from there. */
   #watchStoredLeases(): void {
     let from: Uint8Array | undefined = new Uint8Array(STORE_KEY_BYTES);
     const step = (): void => {
@@ -438,7 +462,7 @@ export class Shard {
     metrics.set(GAUGE.slabUsedBytes, slab.usedBytes);
     metrics.set(GAUGE.mailboxDepth, this.requests.mailboxDepth);
     metrics.set(GAUGE.gateDepth, this.writer.gateDepth);
-    metrics.set(GAUGE.timersPending, wheel.pending);
+    metrics.set(GAUGE.timersPending, wheel.pending + this.runtime.wakes.pending);
     metrics.set(GAUGE.modelEpoch, this.models.epoch);
     metrics.set(GAUGE.storeReadOnly, this.writer.isReadOnly ? 1 : 0);
     metrics.set(
@@ -457,7 +481,9 @@ export class Shard {
   setCatalog(catalog: Catalog, text: string, subjects: readonly LedgerSubject[], parts?: PartKeys): void {
     this.#options.ledger.setSubjects(subjects);
     this.models.setCatalog(catalog, parts);
+    const isOtherTags = this.runtime.index.tags.hash !== catalog.tagsHash;
     this.runtime.setCatalog(new CatalogIndex(catalog));
+    if (isOtherTags) this.#tags.begin();
     this.#decideTurn.useCatalog();
     this.#marks.catalog(catalog.versionHash, epochMillis());
     writeCatalogText(this.#store, catalog.version, text);
@@ -473,7 +499,9 @@ export class Shard {
   stop(): Promise<boolean> {
     this.#isStopping = true;
     this.#facts.stop();
+    this.#tags.stop();
     for (const timer of this.#timers) clearInterval(timer);
+    clearTimeout(this.#wakeTimer);
     this.requests.stop();
     return this.writer.stop();
   }

@@ -72,6 +72,18 @@ export class FilledProfile implements RuleScope {
     return NOW_EPOCH_MILLIS + 3_600_000;
   }
 
+  valueReading(reading: number): number {
+    return reading % 4;
+  }
+
+  holdsTag(tag: number): boolean {
+    return tag % 2 === 0;
+  }
+
+  tagWeight(tag: number): number {
+    return tag % 2;
+  }
+
   context(key: string): Scalar | undefined {
     return this.#context[key];
   }

@@ -7,6 +7,7 @@ import { RULE_CASES } from './rule-cases.ts';
 import { SCALE_CASES } from './scale-cases.ts';
 import { SCORE_CASES } from './score-cases.ts';
 import { SEND_TIME_CASES } from './send-time-cases.ts';
+import { TAG_CASES } from './tag-cases.ts';
 import { TURN_CASES } from './turn-cases.ts';
 
 export const MICRO_CASES: readonly MicroCase[] = [
@@ -16,6 +17,7 @@ export const MICRO_CASES: readonly MicroCase[] = [
   ...PRICE_CASES,
   ...SEND_TIME_CASES,
   ...TURN_CASES,
+  ...TAG_CASES,
   ...SCALE_CASES,
   ...CHECKPOINT_CASES,
 ];

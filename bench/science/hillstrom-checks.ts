@@ -63,6 +63,15 @@ class CustomerScope implements RuleScope {
   counterOldestLeavesAtEpochMillis(_counter: number): number {
     return 0;
   }
+  valueReading(_reading: number): number {
+    return 0;
+  }
+  holdsTag(_tag: number): boolean {
+    return false;
+  }
+  tagWeight(_tag: number): number {
+    return 0;
+  }
   context(_key: string): Scalar | undefined {
     return undefined;
   }

@@ -6,6 +6,8 @@ export interface CatalogParts {
   readonly products?: string;
   readonly traits?: string;
   readonly timeZone?: string;
+  /** Of `profile.tags`. */
+  readonly tags?: string;
   readonly leaseMillis?: number;
   readonly holdoutProbability?: number;
   readonly explorationProbability?: number;
@@ -19,7 +21,7 @@ name: test
 currency: EUR
 timeZone: ${parts.timeZone ?? 'UTC'}
 decision: { ${parts.decision ?? ''} explorationProbability: ${parts.explorationProbability ?? 0.02}, holdoutProbability: ${parts.holdoutProbability ?? 0}, rewardWindow: 7d, leaseMillis: ${parts.leaseMillis ?? 120_000} }
-profile: { additionalTraits: refuse, traits: { timeZone: { type: timeZone }${parts.traits === undefined ? '' : `, ${parts.traits}`} } }
+profile: { additionalTraits: refuse, traits: { timeZone: { type: timeZone }${parts.traits === undefined ? '' : `, ${parts.traits}`} }${parts.tags === undefined ? '' : `, tags: { ${parts.tags} }`} }
 channels: ${parts.channels ?? '{ app: {} }'}
 slots: ${parts.slots ?? '{ home: { channels: [app] } }'}
 products: [${parts.products ?? ''}]

@@ -7,6 +7,7 @@ import { CounterRegistry } from '../../workers/catalog/counter-registry.ts';
 import { compileRule } from '../../workers/catalog/rule-function.ts';
 import { RuleParser } from '../../workers/catalog/rule-parser.ts';
 import { anyRule, anyState, SPECS } from '../workers/catalog/any-rule.ts';
+import { TAGS } from '../workers/catalog/cel-oracle.ts';
 import { ProfileScope } from '../workers/catalog/profile-scope.ts';
 
 const TRAITS = new Map(SPECS.map((spec) => [spec.name, spec]));
@@ -41,7 +42,7 @@ const rule = fc
 
 function actionsOf(sources: readonly (string | null)[]): { actions: Action[]; counters: CounterRegistry } {
   const counters = new CounterRegistry();
-  const parser = new RuleParser(TRAITS, counters);
+  const parser = new RuleParser(TRAITS, counters, TAGS);
   const actions = sources.map((source, index) => {
     const checked = source === null ? null : parser.check(source).expression;
     const eligibility = source === null || checked === null ? null : compileRule(source, checked, () => 'UTC');
@@ -62,7 +63,7 @@ describe('eligibility index', () => {
           const { actions, counters } = actionsOf(sources);
           const index = new EligibilityIndex(actions);
           for (const state of states) {
-            const scope = new ProfileScope(SPECS, counters.counters, state);
+            const scope = new ProfileScope(SPECS, counters.counters, state, counters.valueReadings);
             const alive = new Uint32Array(index.words);
             const expected = new Uint32Array(index.words);
             for (const action of actions) {

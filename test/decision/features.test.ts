@@ -12,6 +12,7 @@ import {
   recencyBucket,
 } from '../../decision/features.ts';
 import type { RuleScope } from '../../decision/rule.ts';
+import type { Tag } from '../../decision/tag.ts';
 import type { Properties } from '../../proto/messages.ts';
 import { murmur3Text, textHash } from '../../proto/murmur3.ts';
 
@@ -85,6 +86,12 @@ function catalogOf(traits: readonly TraitSpec[], counters: readonly EventCounter
       [],
       () => 0,
     ),
+    featureCounters: counters.length,
+    valueReadings: [],
+    tags: [],
+    tagsHash: 0,
+    tagByKey: new Map(),
+    tagByHash: new Map(),
     timeZoneTrait: 7,
     traitByName: new Map(),
     channelByKey: new Map(),
@@ -97,6 +104,20 @@ function catalogOf(traits: readonly TraitSpec[], counters: readonly EventCounter
   };
 }
 const CATALOG = catalogOf(TRAITS, COUNTERS);
+
+function tagOf(index: number, key: string, isFeature: boolean): Tag {
+  const dependsOn = {
+    events: [],
+    readsTraits: false,
+    windows: [],
+    silences: [],
+    valueReadings: [],
+    instants: [],
+    readsClock: false,
+  };
+  const rest = { family: 'social', parent: -1, children: [], when: null, dependsOn, weightOf: () => 1 } as const;
+  return { ...rest, index, key, hash: 1000 + index, halfLifeMillis: Infinity, holdForMillis: 0, isFeature };
+}
 
 interface Person {
   readonly values?: Readonly<Record<number, number | string>>;
@@ -118,6 +139,9 @@ function scopeOf(person: Person): RuleScope {
     counterSum: () => person.sum ?? 0,
     counterLastSeenSeconds: () => person.seconds ?? 1e12,
     counterOldestLeavesAtEpochMillis: () => NaN,
+    valueReading: () => 0,
+    holdsTag: () => false,
+    tagWeight: () => 0,
     context: () => undefined,
     nowEpochMillis: () => 0,
     nowHour: () => person.hour ?? 12,
@@ -165,6 +189,25 @@ describe('features', () => {
       'profile.churnProbability from 0.875 to 1',
       'profile.churnProbability (linear)',
     ]);
+  });
+
+  it('buildFeatures: a tag that is a feature is one while it is held, the others never', () => {
+    const tags = [tagOf(0, 'silent', true), tagOf(1, 'secret', false), tagOf(2, 'loyal', true)];
+    const catalog = { ...CATALOG, tags, tagsHash: 1 };
+    const out = new FeatureVector();
+    const names: string[] = [];
+    const scope = { ...scopeOf(FULL), holdsTag: (tag: number) => tag !== 2 };
+    buildFeatures(catalog, scope, 777, 0, null, out, names);
+    expect(names.filter((name) => name.startsWith('tag '))).toEqual(['tag silent']);
+    const [without] = build(FULL);
+    expect(out.count).toBe(without.count + 1);
+  });
+
+  it('buildFeatures: a counter of tags alone is none', () => {
+    const [, names] = build(FULL, null, { ...CATALOG, featureCounters: 1 });
+    expect(names.filter((name) => name.includes('('))).toEqual(
+      build(FULL)[1].filter((name) => name.includes('(') && !name.includes('view') && !name.includes('revenueMinor')),
+    );
   });
 
   it('buildFeatures: one name a feature, the bias first, all hashes different', () => {

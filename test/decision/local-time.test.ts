@@ -232,4 +232,34 @@ describe('ZoneTable instants', () => {
       ),
     );
   });
+
+  it('localMonth: the calendar month there, and the next one begins where it changes', () => {
+    const instants = fc.integer({ min: -60 * 365 * DAY, max: 200 * 365 * DAY });
+    fc.assert(
+      fc.property(fc.constantFrom('utc', 'shanghai', 'beirut', 'johns', 'apia'), instants, (key, at) => {
+        const index = indexOf(table, key);
+        const [year = 0, month = 0] = table.formatLocal(index, at).split('-').map(Number);
+        expect(table.localMonth(index, at)).toBe(12 * year + month - 1);
+        const next = table.nextLocalMonthStart(index, at);
+        expect(next).toBeGreaterThan(at);
+        expect(table.localMonth(index, next)).toBe(12 * year + month);
+        expect(table.localMonth(index, next - 1)).toBe(12 * year + month - 1);
+      }),
+    );
+  });
+
+  it('nextHourStart: where the wall clock shows another hour, also in zones of half hours and where clocks go back', () => {
+    const instants = fc.integer({ min: utc(2011, 9, 1), max: utc(2011, 11, 1) });
+    fc.assert(
+      fc.property(fc.constantFrom('utc', 'johns'), instants, (key, at) => {
+        const index = indexOf(table, key);
+        const next = table.nextHourStart(index, at);
+        expect(next - at).toBeGreaterThan(0);
+        expect(next - at).toBeLessThanOrEqual(HOUR);
+        expect(table.localHourOfWeek(index, next - 1)).toBe(table.localHourOfWeek(index, at));
+      }),
+    );
+    const johns = indexOf(table, 'johns');
+    expect(table.nextHourStart(johns, utc(2011, 10, 6, 2, 30))).toBe(utc(2011, 10, 6, 2, 31));
+  });
 });

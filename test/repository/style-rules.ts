@@ -15,8 +15,10 @@ export const FOLDER_README_LINES_MAX = 40;
 export const LONG_FILES: Readonly<Record<string, string>> = {
   'actors/actor-runtime.ts': 'one life cycle: activation, turns, write-back and recovery share their invariants',
   'actors/decide-turn.ts': 'one turn from request to effect, in the order of the pipeline',
+  'actors/event-turn.ts': 'one table of what events mean, and the one turn that applies it',
   'decision/pipeline.ts': 'the stages of one decision, in their order',
   'server/node.ts': 'the composition root: starts, links, watches and stops everything once',
+  'workers/shard.ts': 'one shard put together: its parts, its timers, its end',
   'workers/request-runner.ts': 'one operation after the other, each a short method over the same state',
   'test/proto/request.test.ts': 'a table of frames, one row a case',
   'test/server/transport-conformance.test.ts': 'one suite that every transport passes whole',

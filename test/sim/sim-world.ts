@@ -205,6 +205,8 @@ export class SimWorld {
   }
 
   #compareAll(): void {
+    // Who stops may have closed its store already; what it wrote is compared when the next start reads it.
+    if (this.node.isStopping) return;
     for (const worker of this.node.workers) {
       if (worker !== undefined && !worker.isReadOnly) this.checker.compare(worker, this.node);
     }

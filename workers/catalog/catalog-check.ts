@@ -18,21 +18,10 @@ import {
 } from './durations.ts';
 import { isTimeZone } from './local-hour.ts';
 import { nearestMatch } from './nearest-match.ts';
+import { type FindingSink, listOf, mapOf, numberOf, type RawMap, textOf } from './raw-values.ts';
 import type { RuleParser } from './rule-parser.ts';
+import { checkTags } from './tag-check.ts';
 import type { DocumentPath } from './yaml-source.ts';
-
-type RawMap = Readonly<Record<string, unknown>>;
-
-/** Where findings go; `ruleOffset` points into the text at `path`. */
-export interface FindingSink {
-  find(path: DocumentPath, reason: string, details?: FindingDetails): void;
-}
-
-interface FindingDetails {
-  readonly part?: 'key' | 'value';
-  readonly nearest?: string | undefined;
-  readonly ruleOffset?: number;
-}
 
 export const TRAIT_TYPES: readonly string[] = [
   'integer',
@@ -42,22 +31,6 @@ export const TRAIT_TYPES: readonly string[] = [
   'enum',
   'timeZone',
 ] satisfies TraitType[];
-
-export function mapOf(value: unknown): RawMap {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as RawMap) : {}; // just checked
-}
-
-export function listOf(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
-}
-
-export function textOf(value: unknown): string | null {
-  return typeof value === 'string' ? value : null;
-}
-
-export function numberOf(value: unknown): number | null {
-  return typeof value === 'number' && Number.isFinite(value) ? value : null;
-}
 
 /** Reports everything about `root` that the shape check cannot see. */
 export function checkCatalog(root: unknown, rules: RuleParser, counters: CounterRegistry, sink: FindingSink): void {
@@ -86,6 +59,10 @@ export function checkCatalog(root: unknown, rules: RuleParser, counters: Counter
     checkAction(['actions', index], mapOf(action), channels, slots, rules, sink);
   }
   checkFallback(catalog, keys, sink);
+  counters.endFeatures();
+  const tags = mapOf(mapOf(catalog.profile).tags);
+  checkTags(tags, rules, counters, sink);
+  checkHashes('tag', Object.keys(tags), (index) => ['profile', 'tags', Object.keys(tags)[index] ?? ''], sink);
   const categories = listOf(catalog.actions).map((action) => textOf(mapOf(action).category));
   checkHashes('channel', channels, (index) => ['channels', channels[index] ?? ''], sink);
   checkHashes('slot', Object.keys(slots), (index) => ['slots', Object.keys(slots)[index] ?? ''], sink);
@@ -94,7 +71,7 @@ export function checkCatalog(root: unknown, rules: RuleParser, counters: Counter
   checkHashes('category', categories, (index) => ['actions', index, 'category'], sink);
   checkHashes(
     'event',
-    counters.counters.map((counter) => counter.event),
+    [...counters.counters, ...counters.valueReadings].map(({ event }) => event),
     () => ['actions'],
     sink,
   );

@@ -6,7 +6,7 @@
  *     file ─readCatalogFile─▶ CatalogSource ─postMessage─▶ worker: compileCatalogSource ─▶ Catalog
  */
 import { basename } from 'node:path';
-import { checkCatalog, type FindingSink } from './catalog-check.ts';
+import { checkCatalog } from './catalog-check.ts';
 import { CatalogError, type CatalogProblem } from './catalog-error.ts';
 import { CATALOG_LIMITS } from './catalog-limits.ts';
 import type { CatalogFile } from './catalog-schema.ts';
@@ -15,8 +15,10 @@ import { catalogVersion, readCatalogText } from './catalog-text.ts';
 import { checkConsent } from './consent-check.ts';
 import { CounterRegistry } from './counter-registry.ts';
 import { readTraits } from './declared-traits.ts';
+import type { FindingSink } from './raw-values.ts';
 import { RuleParser } from './rule-parser.ts';
 import { shapeProblems } from './shape-problems.ts';
+import { tagKeys } from './tag-check.ts';
 import { type DocumentPath, type Position, parseYamlSource } from './yaml-source.ts';
 
 /** Problems kept of one file; a file with more is told how many more. */
@@ -65,7 +67,7 @@ export function loadCatalogText(text: string, fileName: string): CatalogSource {
   }
   const traits = readTraits(source.value);
   const counters = new CounterRegistry();
-  const rules = new RuleParser(traits, counters);
+  const rules = new RuleParser(traits, counters, tagKeys(source.value));
   const sink: FindingSink = {
     find(path, reason, details) {
       const isRule = details?.ruleOffset !== undefined;
@@ -87,6 +89,8 @@ export function loadCatalogText(text: string, fileName: string): CatalogSource {
     rules: rules.checked(),
     counters: counters.counters,
     retentions: counters.retentions(),
+    featureCounters: counters.featureCounters,
+    valueReadings: counters.valueReadings,
   };
 }
 

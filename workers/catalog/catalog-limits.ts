@@ -7,6 +7,10 @@ export const CATALOG_LIMITS = {
   slotsMax: 256,
   channelsMax: 32,
   traitsMax: 128,
+  tagsMax: 1_000,
+  /** Of them, those that the response model sees. */
+  tagFeaturesMax: 32,
+  tagWeightMax: 1_000_000_000,
   enumValuesMax: 256,
   creativesMax: 64,
   capsMax: 8,

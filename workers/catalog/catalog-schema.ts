@@ -7,6 +7,7 @@
 import * as z from 'zod';
 import { SENSITIVE_CATEGORIES } from '../../decision/consent.ts';
 import { FACT_NAMES, type FactName } from '../../decision/facts.ts';
+import { TAG_FAMILIES } from '../../decision/tag.ts';
 import { CATALOG_LIMITS } from './catalog-limits.ts';
 import { DURATION_PATTERN, INSTANT_PATTERN, QUIET_HOURS_PATTERN } from './durations.ts';
 
@@ -61,6 +62,21 @@ const trait = z.strictObject({
   purpose: key.optional().describe('What the person must allow before it is used; personalisation'),
   category: z.enum(SENSITIVE_CATEGORIES).optional().describe('Used only where the person has allowed category.NAME'),
 });
+
+const tag = z
+  .strictObject({
+    family: z.enum(TAG_FAMILIES),
+    parent: key.describe('The tag above: held by everybody who holds this one').optional(),
+    when: rule.describe('CEL over profile, now and counters; without it, held with a tag below').optional(),
+    weight: z
+      .union([z.number().min(-CATALOG_LIMITS.tagWeightMax).max(CATALOG_LIMITS.tagWeightMax), rule])
+      .describe('A number, or CEL that gives one; default 1')
+      .optional(),
+    halfLife: duration.describe('After which the weight of the last event counts half').optional(),
+    holdFor: duration.describe('How long it stays at least').optional(),
+    feature: z.boolean().describe('Whether the response model sees it; default false').optional(),
+  })
+  .describe('A living tag, see docs/TAGS.md');
 
 const channel = z.strictObject({
   costMinor: moneyMinor.optional(),
@@ -198,6 +214,7 @@ export const catalogSchema = z.strictObject({
     .strictObject({
       additionalTraits: z.enum(['refuse', 'keep']).optional(),
       traits: z.record(key, trait).optional(),
+      tags: z.record(key, tag).optional(),
       facts: z
         .array(z.enum(FACT_NAMES as readonly [FactName, ...FactName[]])) // a constant list that is not empty
         .max(FACT_NAMES.length)
@@ -225,6 +242,7 @@ export const catalogSchema = z.strictObject({
 export type CatalogFile = z.infer<typeof catalogSchema>;
 export type PromotionFile = z.infer<typeof promotion>;
 export type DemandInputFile = NonNullable<z.infer<typeof product>['demandInputs']>[number];
+export type TagFile = z.infer<typeof tag>;
 export type CapFile = z.infer<typeof cap>;
 export type FatigueFile = z.infer<typeof fatigue>;
 

@@ -21,6 +21,7 @@ import type {
   ProductPromotion,
   Slot,
   TraitSpec,
+  ValueReading,
 } from '../../decision/catalog.ts';
 import { MOMENT } from '../../decision/catalog.ts';
 import { type ConsentRules, categoryPurpose, consentRules } from '../../decision/consent.ts';
@@ -28,6 +29,7 @@ import type { DemandInput } from '../../decision/demand-inputs.ts';
 import type { Rule } from '../../decision/rule.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
 import type { CapFile, CatalogFile, DemandInputFile, FatigueFile, PromotionFile } from './catalog-schema.ts';
+import { compileTags, tagsHash } from './compile-tags.ts';
 import { parseCapPeriod, parseDurationMillis, parseInstantMillis, parseQuietHours } from './durations.ts';
 import { type ZoneOf, zoneReader } from './rule-explanation.ts';
 import { compileRule } from './rule-function.ts';
@@ -49,6 +51,9 @@ export interface CatalogSource {
   /** The event counters of all rules, and how long each event must be remembered for them. */
   readonly counters: readonly EventCounter[];
   readonly retentions: ReadonlyMap<number, EventRetention>;
+  /** So many of the counters are features. */
+  readonly featureCounters: number;
+  readonly valueReadings: readonly ValueReading[];
 }
 
 const DAY_MILLIS = 86_400_000;
@@ -85,6 +90,7 @@ export function compileCatalogSource(source: CatalogSource): Catalog {
   const actions = file.actions.map((action, index) => compileAction(action, index, ruleOf, channelByKey, slotByKey));
   const actionByKey = new Map(actions.map((action) => [action.key, action]));
   const decision = file.decision ?? {};
+  const tags = compileTags({ ...source, ruleOf });
   return {
     version,
     versionHash: Number.parseInt(version.slice(0, 8), 16),
@@ -110,6 +116,12 @@ export function compileCatalogSource(source: CatalogSource): Catalog {
     counters: source.counters,
     retentions: source.retentions,
     consent: compileConsent(file, traits, channels),
+    featureCounters: source.featureCounters,
+    valueReadings: source.valueReadings,
+    tags,
+    tagsHash: tagsHash(source),
+    tagByKey: new Map(tags.map((tag) => [tag.key, tag])),
+    tagByHash: new Map(tags.map((tag) => [tag.hash, tag])),
     timeZoneTrait,
     traitByName: new Map(traits.map((trait) => [trait.name, trait])),
     channelByKey,

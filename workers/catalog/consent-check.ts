@@ -3,8 +3,9 @@
  * and an age that is asked for must be a number. Called beside `catalog-check.ts`.
  */
 import { contactPurpose, PURPOSE_NAMES, PURPOSES_MAX, SENSITIVE_CATEGORIES } from '../../decision/consent.ts';
-import { checkCount, checkHashes, type FindingSink, mapOf, textOf } from './catalog-check.ts';
+import { checkCount, checkHashes } from './catalog-check.ts';
 import { nearestMatch } from './nearest-match.ts';
+import { type FindingSink, mapOf, textOf } from './raw-values.ts';
 
 export function checkConsent(root: unknown, sink: FindingSink): void {
   const catalog = mapOf(root);

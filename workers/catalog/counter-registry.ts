@@ -3,11 +3,14 @@
  * hundred rules is one counter a record keeps. From them follows how long a record must remember the
  * moments of an event, and which one property's number it keeps beside the moment.
  */
-import type { EventCounter, EventRetention } from '../../decision/catalog.ts';
+import type { EventCounter, EventRetention, ValueReading } from '../../decision/catalog.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
 
 export class CounterRegistry {
   readonly counters: EventCounter[] = [];
+  readonly valueReadings: ValueReading[] = [];
+  featureCounters = 0;
+  readonly #readingByIdentity = new Map<string, number>();
   readonly #indexByIdentity = new Map<string, number>();
   readonly #propertyByEvent = new Map<string, string>();
 
@@ -34,6 +37,24 @@ export class CounterRegistry {
     const index = this.counters.length;
     this.counters.push({ index, event, eventHash: murmur3Text(event, 0), property, windowMillis });
     this.#indexByIdentity.set(identity, index);
+    return index;
+  }
+
+  /** What is registered from now on is no feature of the response model. */
+  endFeatures(): void {
+    this.featureCounters = this.counters.length;
+  }
+
+  /** Index of the reading of a property's values, registered now if it is new. */
+  registerValue(reading: Omit<ValueReading, 'index' | 'eventHash' | 'subjectHash'>): number {
+    const { read, event, property, windowMillis, valueHash, months } = reading;
+    const identity = JSON.stringify([read, event, property, windowMillis, valueHash, months]);
+    const known = this.#readingByIdentity.get(identity);
+    if (known !== undefined) return known;
+    const index = this.valueReadings.length;
+    const subjectHash = murmur3Text(`${event}\n${property}`, 0);
+    this.valueReadings.push({ ...reading, index, eventHash: murmur3Text(event, 0), subjectHash });
+    this.#readingByIdentity.set(identity, index);
     return index;
   }
 

@@ -6,7 +6,8 @@
 import type { TraitSpec, TraitType } from '../../decision/catalog.ts';
 import { FACTS, type FactName, isFactName, SEGMENT_NAMES } from '../../decision/facts.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
-import { listOf, mapOf, numberOf, TRAIT_TYPES, textOf } from './catalog-check.ts';
+import { TRAIT_TYPES } from './catalog-check.ts';
+import { listOf, mapOf, numberOf, textOf } from './raw-values.ts';
 import type { TraitTable } from './rule-check.ts';
 
 /** Declared traits in file order; null where the type is missing or wrong (the shape check says so). */

@@ -8,8 +8,8 @@
 import type { TraitSpec } from '../../decision/catalog.ts';
 import { isFactName } from '../../decision/facts.ts';
 import type { CounterRegistry } from './counter-registry.ts';
-import { parseDurationMillis } from './durations.ts';
 import { nearestMatch } from './nearest-match.ts';
+import { isReadingName, READING_NAMES, ReadingChecker } from './rule-readings.ts';
 import {
   type ArithmeticOperator,
   type CelNode,
@@ -21,38 +21,47 @@ import {
   type RuleProblem,
   type RuleType,
   type TextTest,
+  unknown,
 } from './rule-syntax.ts';
 import { areComparable, arithmeticType, commonType } from './rule-types.ts';
 
 /** Declared traits by name; null: declared, but its declaration is itself wrong, so its type is unknown. */
 export type TraitTable = ReadonlyMap<string, TraitSpec | null>;
 
-const FUNCTIONS = ['count', 'sum', 'lastSeen', 'has', 'size'];
+const FUNCTIONS = [...READING_NAMES, 'has', 'size'];
 const METHODS = ['startsWith', 'endsWith', 'contains', 'size'];
 const ROOTS = ['profile', 'context', 'now'];
 const NOW_FIELDS = ['hour', 'weekday', 'epochMillis'];
-const EVENT_LENGTH_MAX = 256;
 
-/** Checks one parsed rule, adding its counters to `counters`. The expression is of use only without problems. */
+/**
+ * Checks one parsed rule, adding its counters to `counters`. The expression is of use only without problems.
+ * @param tags keys of the tags, in order of their index
+ * @param wants what it must come to
+ */
 export function checkRule(
   root: CelNode,
   traits: TraitTable,
   counters: CounterRegistry,
+  tags: readonly string[],
+  wants: 'boolean' | 'number',
 ): { readonly expression: Expression; readonly problems: readonly RuleProblem[] } {
-  const checker = new RuleChecker(traits, counters);
+  const checker = new RuleChecker(traits, counters, tags);
   const expression = checker.check(root);
-  checker.requireBoolean(expression, 'a rule must be true or false');
+  if (wants === 'boolean') checker.requireBoolean(expression, 'a rule must be true or false');
+  else checker.requireNumber(expression, 'a weight must be a number');
   return { expression, problems: checker.problems };
 }
 
 class RuleChecker {
   readonly problems: RuleProblem[] = [];
   readonly #traits: TraitTable;
-  readonly #counters: CounterRegistry;
+  readonly #readings: ReadingChecker;
 
-  constructor(traits: TraitTable, counters: CounterRegistry) {
+  constructor(traits: TraitTable, counters: CounterRegistry, tags: readonly string[]) {
     this.#traits = traits;
-    this.#counters = counters;
+    this.#readings = new ReadingChecker(counters, tags, (offset, reason, nearest) =>
+      this.#report(offset, reason, nearest),
+    );
   }
 
   check(node: CelNode): Expression {
@@ -115,6 +124,11 @@ class RuleChecker {
 
   requireBoolean(expression: Expression, reason: string): void {
     if (expression.type === 'boolean' || expression.type === 'dynamic' || expression.type === 'unknown') return;
+    this.#report(expression.start, `${reason}, got ${typeName(expression)}`);
+  }
+
+  requireNumber(expression: Expression, reason: string): void {
+    if (isNumeric(expression.type) || expression.type === 'unknown') return;
     this.#report(expression.start, `${reason}, got ${typeName(expression)}`);
   }
 
@@ -350,13 +364,8 @@ class RuleChecker {
         return args.length === 1
           ? this.#size(node, args[0] as CelNode)
           : this.#refuse(node, 'size(text) takes one argument'); // length just checked
-      case 'count':
-        return this.#counter(node, 'count', args, ['event', 'window']);
-      case 'sum':
-        return this.#counter(node, 'sum', args, ['event', 'property', 'window']);
-      case 'lastSeen':
-        return this.#counter(node, 'lastSeen', args, ['event']);
       default:
+        if (isReadingName(name)) return this.#readings.check(node, name, args);
         for (const argument of args) this.check(argument);
         return this.#refuse(
           node,
@@ -380,55 +389,6 @@ class RuleChecker {
       );
     }
     return { op: 'has', operand, type: 'boolean', start: node.start, end: node.end };
-  }
-
-  #counter(
-    node: CelNode,
-    read: 'count' | 'sum' | 'lastSeen',
-    args: readonly CelNode[],
-    names: readonly string[],
-  ): Expression {
-    const signature = `${read}(${names.join(', ')})`;
-    if (args.length !== names.length)
-      return this.#refuse(node, `${signature} takes ${names.length} arguments, got ${args.length}`);
-    const texts: string[] = [];
-    for (const [index, argument] of args.entries()) {
-      const text = argument.op === 'value' ? argument.args : undefined;
-      if (typeof text !== 'string' || text === '' || text.length > EVENT_LENGTH_MAX) {
-        this.#report(
-          argument.start,
-          `${signature} needs "${names[index]}" as quoted text of 1 to ${EVENT_LENGTH_MAX} characters`,
-        );
-      } else {
-        texts.push(text);
-      }
-    }
-    const [event, second, third] = texts;
-    if (texts.length !== names.length || event === undefined) return unknown(node);
-    const property = read === 'sum' ? (second ?? null) : null;
-    const window = read === 'sum' ? third : second;
-    const windowMillis = window === undefined ? Number.POSITIVE_INFINITY : parseDurationMillis(window);
-    if (windowMillis === null) {
-      const at = args[args.length - 1]?.start ?? node.start;
-      return this.#refuse(
-        node,
-        `${JSON.stringify(window)} is not a duration such as 90s, 15m, 24h, 7d or 8w (at most ten years)`,
-        undefined,
-        at,
-      );
-    }
-    const counter = this.#counters.register(event, property, windowMillis);
-    if (typeof counter === 'object') {
-      return this.#refuse(node, counter.reason, counter.nearest, args[1]?.start ?? node.start);
-    }
-    return {
-      op: 'counter',
-      read,
-      counter,
-      type: read === 'count' ? 'integer' : 'number',
-      start: node.start,
-      end: node.end,
-    };
   }
 
   #method(node: CelNode, [name, receiver, args]: readonly [string, CelNode, readonly CelNode[]]): Expression {
@@ -473,10 +433,6 @@ class RuleChecker {
       return this.#refuse(node, `size needs text, got ${typeName(operand)}`, undefined, operand.start);
     return { op: 'size', operand, type: 'integer', start: node.start, end: node.end };
   }
-}
-
-function unknown(node: CelNode): Expression {
-  return { op: 'literal', type: 'unknown', value: null, start: node.start, end: node.end };
 }
 
 function traitRuleType(trait: TraitSpec): RuleType {

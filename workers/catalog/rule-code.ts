@@ -43,6 +43,11 @@ export class RuleCode {
     return this.#add(() => this.#truth(expression));
   }
 
+  /** Adds a function giving the value of a numeric `expression`, NaN for an error. */
+  addNumber(expression: Expression): number {
+    return this.#add(() => this.#number(expression));
+  }
+
   /** Adds a function giving the value of `expression` as a scalar, undefined for an error. */
   addValue(expression: Expression): number {
     return this.#add(() => this.#dynamic(expression));
@@ -130,6 +135,8 @@ export class RuleCode {
         return String(e.value === true);
       case 'trait':
         return `s.traitNumber(${e.trait.index}) === 1`;
+      case 'tag':
+        return `s.holdsTag(${e.tag})`;
       case 'has':
         return this.#presence(e.operand);
       case 'not':
@@ -162,6 +169,8 @@ export class RuleCode {
         return String(e.value === false);
       case 'trait':
         return `s.traitNumber(${e.trait.index}) === 0`;
+      case 'tag':
+        return `!s.holdsTag(${e.tag})`;
       case 'has':
         return `!(${this.#presence(e.operand)})`;
       case 'not':
@@ -209,6 +218,8 @@ export class RuleCode {
         const value = this.#temporary();
         return `((${value} = s.traitNumber(${e.trait.index})) === 1 ? 1 : ${value} === 0 ? 0 : -1)`;
       }
+      case 'tag':
+        return `(s.holdsTag(${e.tag}) ? 1 : 0)`;
       case 'has':
         return `(${this.#presence(e.operand)} ? 1 : 0)`;
       case 'choose':
@@ -241,6 +252,10 @@ export class RuleCode {
           : e.read === 'sum'
             ? `s.counterSum(${e.counter})`
             : `s.counterLastSeenSeconds(${e.counter})`;
+      case 'values':
+        return `s.valueReading(${e.reading})`;
+      case 'tagWeight':
+        return `s.tagWeight(${e.tag})`;
       case 'negate':
         return `(-(${this.#number(e.operand)}))`;
       case 'size':
@@ -362,7 +377,9 @@ export class RuleCode {
 
 /** A plain reading of the scope: its code needs no temporaries and no constants, so equal codes are equal subjects. */
 function isReading({ op }: Expression): boolean {
-  return op === 'trait' || op === 'counter' || op === 'now' || op === 'context';
+  return (
+    op === 'trait' || op === 'counter' || op === 'values' || op === 'tagWeight' || op === 'now' || op === 'context'
+  );
 }
 
 const NOW_CODE = { hour: 's.nowHour()', weekday: 's.nowWeekday()', epochMillis: 's.nowEpochMillis()' } as const;

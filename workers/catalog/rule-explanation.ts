@@ -66,6 +66,9 @@ export type Awakening = (scope: RuleScope) => number | null;
 /** Zone of the person a scope shows, and the zone to use where that one is unknown. */
 export type ZoneOf = (scope: RuleScope) => string;
 
+/** Readings of the person or the request: of these an hour alone says nothing. */
+const SUBJECTS: ReadonlySet<Expression['op']> = new Set(['trait', 'context', 'counter', 'values', 'tag', 'tagWeight']);
+
 const HOURS_A_DAY = 25; // the day on which clocks go back has one more
 const HOURS_A_WEEK = 7 * 24 + 1;
 
@@ -116,7 +119,7 @@ function nowFields(expression: Expression): ReadonlySet<string> | null {
     // An instant is no hour that comes again.
     if (e.op === 'now' && e.field === 'epochMillis') return false;
     if (e.op === 'now') fields.add(e.field);
-    if (e.op === 'trait' || e.op === 'context' || e.op === 'counter') return false;
+    if (SUBJECTS.has(e.op)) return false;
     return operandsOf(e).every(isPure);
   };
   return isPure(expression) && fields.size > 0 ? fields : null;
@@ -169,6 +172,15 @@ class ClockScope implements RuleScope {
     return Number.NaN;
   }
   counterOldestLeavesAtEpochMillis(): number {
+    return Number.NaN;
+  }
+  valueReading(): number {
+    return Number.NaN;
+  }
+  holdsTag(): boolean {
+    return false;
+  }
+  tagWeight(): number {
     return Number.NaN;
   }
   context(): undefined {

@@ -35,6 +35,13 @@ export function compileRule(source: string, expression: Expression, zoneOf: Zone
   return { source, clauses, evaluate: predicateAt(whole) };
 }
 
+/** A numeric expression as a function of the person; NaN where it cannot be worked out. */
+export function compileNumber(expression: Expression): (scope: RuleScope) => number {
+  const code = new RuleCode();
+  const index = code.addNumber(expression);
+  return code.build()[index] as (scope: RuleScope) => number; // what `addNumber` says
+}
+
 function comparisonFor(
   { subject, operator, values, read }: ComparisonCode,
   functions: readonly ((scope: unknown) => unknown)[],

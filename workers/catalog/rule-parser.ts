@@ -24,33 +24,48 @@ export type RuleCheck =
 export class RuleParser {
   readonly #traits: TraitTable;
   readonly #counters: CounterRegistry;
+  readonly #tags: readonly string[];
   readonly #environment: Environment;
   readonly #checks = new Map<string, RuleCheck>();
+  readonly #numbers = new Map<string, RuleCheck>();
 
-  constructor(traits: TraitTable, counters: CounterRegistry) {
+  /** @param tags keys of the declared tags, in order of their index */
+  constructor(traits: TraitTable, counters: CounterRegistry, tags: readonly string[] = []) {
     this.#traits = traits;
     this.#counters = counters;
+    this.#tags = tags;
     this.#environment = declaredEnvironment(traits);
   }
 
   /** Parses and checks one rule; all of its problems, with offsets into `source`. Never throws. */
   check(source: string): RuleCheck {
-    let check = this.#checks.get(source);
+    return this.#checkOnce(this.#checks, source, 'boolean');
+  }
+
+  /** The same for an expression that must be a number. */
+  checkNumber(source: string): RuleCheck {
+    return this.#checkOnce(this.#numbers, source, 'number');
+  }
+
+  #checkOnce(checks: Map<string, RuleCheck>, source: string, wants: 'boolean' | 'number'): RuleCheck {
+    let check = checks.get(source);
     if (check === undefined) {
-      check = this.#check(source);
-      this.#checks.set(source, check);
+      check = this.#check(source, wants);
+      checks.set(source, check);
     }
     return check;
   }
 
-  /** The rules that have passed, by their text. */
+  /** The rules and numbers that have passed, by their text. */
   checked(): Map<string, Expression> {
     const expressions = new Map<string, Expression>();
-    for (const [source, { expression }] of this.#checks) if (expression !== null) expressions.set(source, expression);
+    for (const checks of [this.#checks, this.#numbers]) {
+      for (const [source, { expression }] of checks) if (expression !== null) expressions.set(source, expression);
+    }
     return expressions;
   }
 
-  #check(source: string): RuleCheck {
+  #check(source: string, wants: 'boolean' | 'number'): RuleCheck {
     let parsed: ReturnType<Environment['parse']>;
     try {
       parsed = this.#environment.parse(source);
@@ -60,7 +75,7 @@ export class RuleParser {
       if (error instanceof RangeError) return failed([{ offset: 0, reason: 'is nested too deeply' }]);
       throw error;
     }
-    const { expression, problems } = checkRule(parsed.ast as CelNode, this.#traits, this.#counters); // the parser's node has these fields
+    const { expression, problems } = checkRule(parsed.ast as CelNode, this.#traits, this.#counters, this.#tags, wants); // the parser's node has these fields
     if (problems.length > 0) return failed(problems);
     const verdict = parsed.check();
     if (!verdict.valid) {
@@ -92,7 +107,12 @@ function declaredEnvironment(traits: TraitTable): Environment {
     .registerVariable({ name: 'now', schema: { hour: 'int', weekday: 'int', epochMillis: 'int' } })
     .registerFunction('count(string, string): int', unevaluated)
     .registerFunction('sum(string, string, string): dyn', unevaluated)
-    .registerFunction('lastSeen(string): dyn', unevaluated);
+    .registerFunction('lastSeen(string): dyn', unevaluated)
+    .registerFunction('countWhere(string, string, string, string): int', unevaluated)
+    .registerFunction('distinct(string, string, string): int', unevaluated)
+    .registerFunction('streak(string, string, int): int', unevaluated)
+    .registerFunction('tag(string): bool', unevaluated)
+    .registerFunction('tagWeight(string): dyn', unevaluated);
   const mixed = [
     ['int', 'double'],
     ['double', 'int'],

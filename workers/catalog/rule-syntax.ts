@@ -38,6 +38,8 @@ export type Expression =
   | (Node & { readonly op: 'context'; readonly key: string })
   | (Node & { readonly op: 'now'; readonly field: 'hour' | 'weekday' | 'epochMillis' })
   | (Node & { readonly op: 'counter'; readonly read: 'count' | 'sum' | 'lastSeen'; readonly counter: number })
+  | (Node & { readonly op: 'values'; readonly reading: number })
+  | (Node & { readonly op: 'tag' | 'tagWeight'; readonly tag: number })
   | (Node & { readonly op: 'has'; readonly operand: Expression })
   | (Node & { readonly op: 'not'; readonly operand: Expression })
   | (Node & { readonly op: 'negate'; readonly operand: Expression })
@@ -73,6 +75,11 @@ export function isNumeric(type: RuleType): boolean {
 /** Text, or an enum read as its text. */
 export function isTextual(type: RuleType): boolean {
   return type === 'text' || type === 'enum';
+}
+
+/** Stands for what has been reported. */
+export function unknown(node: CelNode): Expression {
+  return { op: 'literal', type: 'unknown', value: null, start: node.start, end: node.end };
 }
 
 /** Something wrong in a rule, at `offset` of its source. */

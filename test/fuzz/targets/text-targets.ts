@@ -17,7 +17,7 @@ import { compileRule } from '../../../workers/catalog/rule-function.ts';
 import { RuleParser } from '../../../workers/catalog/rule-parser.ts';
 import { COFFEE, catalogText } from '../../actors/test-catalog.ts';
 import { anyRule, anyState, SPECS } from '../../workers/catalog/any-rule.ts';
-import { CelOracle } from '../../workers/catalog/cel-oracle.ts';
+import { CelOracle, TAGS } from '../../workers/catalog/cel-oracle.ts';
 import { ProfileScope, type ProfileState } from '../../workers/catalog/profile-scope.ts';
 import { bytesOf, demand, type FuzzSubject, type FuzzTarget, fold, foldLetters } from '../fuzz-target.ts';
 
@@ -146,7 +146,7 @@ class RuleSubject implements FuzzSubject {
   run(input: Uint8Array): number {
     const source = decoder.decode(input);
     const counters = new CounterRegistry();
-    const parser = new RuleParser(this.#traits, counters);
+    const parser = new RuleParser(this.#traits, counters, TAGS);
     const check = parser.check(source);
     if (check.expression === null) {
       for (const { offset } of check.problems)
@@ -156,7 +156,7 @@ class RuleSubject implements FuzzSubject {
     const rule = compileRule(source, check.expression, () => 'UTC');
     let signature = check.expression.op.length;
     for (const state of this.#states) {
-      const scope = new ProfileScope(SPECS, counters.counters, state);
+      const scope = new ProfileScope(SPECS, counters.counters, state, counters.valueReadings);
       const answer = rule.evaluate(scope);
       demand(typeof answer === 'boolean', 'a rule that is neither true nor false');
       demand(

@@ -4,7 +4,7 @@
  * the meaning docs/CATALOG.md gives it.
  */
 import { Environment, type UnsignedInt } from '@marcbachmann/cel-js/evaluator';
-import type { TraitSpec } from '../../../decision/catalog.ts';
+import type { TraitSpec, ValueReading } from '../../../decision/catalog.ts';
 import type { ProfileState } from './profile-scope.ts';
 
 export type Verdict = boolean | 'error';
@@ -17,6 +17,9 @@ const CEL_TYPE = {
   enum: 'string',
   timeZone: 'string',
 } as const;
+
+/** Keys of the tags that rules under test may name. */
+export const TAGS: readonly string[] = ['loyal', 'silent'];
 
 type Operand = bigint | number | UnsignedInt;
 
@@ -52,6 +55,12 @@ export class CelOracle {
         'lastSeen(string): dyn',
         (event: string) => this.#state.events?.[event]?.lastSeenSeconds ?? 1e12,
       );
+    this.#environment
+      .registerFunction('countWhere(string, string, string, string): int', () => this.#reading('count'))
+      .registerFunction('distinct(string, string, string): int', () => this.#reading('distinct'))
+      .registerFunction('streak(string, string, int): int', () => this.#reading('streak'))
+      .registerFunction('tag(string): bool', (name: string) => this.#tag(name) !== undefined)
+      .registerFunction('tagWeight(string): dyn', (name: string) => this.#tag(name) ?? 0);
     for (const [left, right] of [
       ['int', 'double'],
       ['double', 'int'],
@@ -62,6 +71,13 @@ export class CelOracle {
     }
     this.#environment.registerOperator('double % double: double', OPERATORS['%'] as never); // present above; the library types handlers loosely
     this.#environment.registerOperator('int == double: bool', (left: bigint, right: number) => Number(left) === right);
+  }
+
+  #reading(read: ValueReading['read']): bigint {
+    return BigInt(this.#state.readings?.[read] ?? 0);
+  }
+  #tag(name: string): number | undefined {
+    return this.#state.tags?.[TAGS.indexOf(name)];
   }
 
   evaluate(source: string, state: ProfileState): Verdict {

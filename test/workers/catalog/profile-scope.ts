@@ -2,7 +2,7 @@
  * A profile held in plain maps, for rules under test: what is not set is absent. Traits are given by
  * name and text as a person would, and seen through the same hashes and indices as a real record.
  */
-import type { EventCounter, TraitSpec } from '../../../decision/catalog.ts';
+import type { EventCounter, TraitSpec, ValueReading } from '../../../decision/catalog.ts';
 import type { RuleScope } from '../../../decision/rule.ts';
 import type { Scalar } from '../../../proto/messages.ts';
 import { murmur3Text, textHash } from '../../../proto/murmur3.ts';
@@ -19,6 +19,10 @@ export interface ProfileState {
   readonly context?: ReadonlyMap<string, Scalar>;
   /** By event name. */
   readonly events?: Readonly<Record<string, CounterState>>;
+  /** Answers about values by what is asked, whichever the event. */
+  readonly readings?: Readonly<Record<ValueReading['read'], number>>;
+  /** Weights of the tags held, by index. */
+  readonly tags?: Readonly<Record<number, number>>;
   readonly nowEpochMillis?: number;
   readonly hour?: number;
   readonly weekday?: number;
@@ -28,8 +32,15 @@ export class ProfileScope implements RuleScope {
   readonly #specs: readonly TraitSpec[];
   readonly #counters: readonly EventCounter[];
   readonly #state: ProfileState;
+  readonly #readings: readonly ValueReading[];
 
-  constructor(specs: readonly TraitSpec[], counters: readonly EventCounter[], state: ProfileState) {
+  constructor(
+    specs: readonly TraitSpec[],
+    counters: readonly EventCounter[],
+    state: ProfileState,
+    readings: readonly ValueReading[] = [],
+  ) {
+    this.#readings = readings;
     this.#specs = specs;
     this.#counters = counters;
     this.#state = state;
@@ -78,6 +89,17 @@ export class ProfileScope implements RuleScope {
   }
   counterOldestLeavesAtEpochMillis(counter: number): number {
     return this.#event(counter).oldestLeavesAtEpochMillis ?? Number.NaN;
+  }
+  valueReading(reading: number): number {
+    const spec = this.#readings[reading];
+    if (spec === undefined) throw new Error(`value reading ${reading} does not exist`);
+    return this.#state.readings?.[spec.read] ?? 0;
+  }
+  holdsTag(tag: number): boolean {
+    return this.#state.tags?.[tag] !== undefined;
+  }
+  tagWeight(tag: number): number {
+    return this.#state.tags?.[tag] ?? 0;
   }
   context(key: string): Scalar | undefined {
     return this.#state.context?.get(key);

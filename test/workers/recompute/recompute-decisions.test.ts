@@ -1,10 +1,11 @@
 /** Logged decisions computed again: none differs, and what was changed or is gone is said, by name. */
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CHOSEN, DECISION, EFFECT, Effect, EVENT, EVENT_FLAG } from '../../../actors/effect.ts';
 import { MARK } from '../../../actors/journal-marks.ts';
+import { isTimekeeping } from '../../../actors/standing.ts';
 import { writeDecisionLog } from '../../../bench/decision-log.ts';
 import { textHash } from '../../../proto/murmur3.ts';
 import { deriveSecret } from '../../../workers/node-secret.ts';
@@ -102,6 +103,36 @@ describe('recompute decisions', () => {
       expect(types.get(type)).toBeGreaterThan(0);
     }
   });
+
+  it('tags: decisions whose rules read them, while events and timers change them, are the same as well', async () => {
+    const catalogPath = join(folder, 'tags.yaml');
+    const tags = `profile:
+  tags:
+    looking: { family: behaviour, when: 'count("view", "1s") >= 2', parent: any, holdFor: 1s }
+    still: { family: lifeCycle, when: 'lastSeen("view") > 0.02', feature: true }
+    fading: { family: spending, when: 'count("view", "1d") > 0', weight: 'count("view", "1d") * 1.0', halfLife: 1s }
+    any: { family: social }`;
+    const text = readFileSync('catalogs/retail.yaml', 'utf8')
+      .replace(/^profile:/m, tags)
+      .replace(/eligibility: '[^']*'/, `eligibility: 'tag("looking") || tagWeight("fading") > 0.5'`)
+      .replace(/eligibility: 'count\([^']*'/, `eligibility: 'tag("still")'`);
+    writeFileSync(catalogPath, text);
+    const to = join(folder, 'tagged');
+    mkdirSync(to);
+    await writeDecisionLog({ folder: to, catalogPath, decisions: 160, shards: SHARDS, people: 6, seed: 4 });
+    const { totals, differences } = await recompute(to);
+    expect(differences).toEqual([]);
+    expect([totals.recomputed, totals.unreplayable.size]).toEqual([totals.decisions, 0]);
+    const reader = JournalReader.open(join(to, 'store'));
+    const entry = new Effect();
+    let changes = 0;
+    for (const { bytes } of reader.read()) {
+      for (let at = entry.load(bytes, 0); at >= 0; at = entry.load(bytes, at))
+        if (entry.type === EFFECT.standing && !isTimekeeping(entry)) changes++;
+    }
+    await reader.close();
+    expect(changes).toBeGreaterThan(4);
+  }, 60_000);
 
   it('tampered decision: its field is named with both values, and no other decision differs', async () => {
     let left = 50;

@@ -1,0 +1,179 @@
+/**
+ * The functions by which a rule reads what is remembered of a person: counters of events, values of their properties,
+ * tags. From a call's tree to an expression, with the counter or reading registered that it needs. The checker of the
+ * rest of a rule is `rule-check.ts`, which owns one of these.
+ */
+import { textHash } from '../../proto/murmur3.ts';
+import type { CounterRegistry } from './counter-registry.ts';
+import { parseDurationMillis } from './durations.ts';
+import { nearestMatch } from './nearest-match.ts';
+import { type CelNode, type Expression, unknown } from './rule-syntax.ts';
+
+export const READING_NAMES = [
+  'count',
+  'sum',
+  'lastSeen',
+  'countWhere',
+  'distinct',
+  'streak',
+  'tag',
+  'tagWeight',
+] as const;
+type ReadingName = (typeof READING_NAMES)[number];
+
+export function isReadingName(name: string): name is ReadingName {
+  return (READING_NAMES as readonly string[]).includes(name);
+}
+
+const EVENT_LENGTH_MAX = 256;
+/** Months that a streak may ask for: a bit each. */
+const STREAK_MONTHS_MAX = 24;
+const MONTH_MILLIS_MAX = 31 * 86_400_000;
+
+type Report = (offset: number, reason: string, nearest?: string) => void;
+
+export class ReadingChecker {
+  readonly #counters: CounterRegistry;
+  readonly #tags: readonly string[];
+  readonly #report: Report;
+
+  /** @param tags keys of the tags, in order of their index */
+  constructor(counters: CounterRegistry, tags: readonly string[], report: Report) {
+    this.#counters = counters;
+    this.#tags = tags;
+    this.#report = report;
+  }
+
+  check(node: CelNode, name: ReadingName, args: readonly CelNode[]): Expression {
+    switch (name) {
+      case 'count':
+        return this.#counter(node, name, args, ['event', 'window']);
+      case 'sum':
+        return this.#counter(node, name, args, ['event', 'property', 'window']);
+      case 'lastSeen':
+        return this.#counter(node, name, args, ['event']);
+      case 'countWhere':
+        return this.#countWhere(node, args);
+      case 'distinct':
+        return this.#distinct(node, args);
+      case 'streak':
+        return this.#streak(node, args);
+      default:
+        return this.#tag(node, name, args);
+    }
+  }
+
+  #refuse(node: CelNode, reason: string, nearest?: string, offset = node.start): Expression {
+    this.#report(offset, reason, nearest);
+    return unknown(node);
+  }
+
+  #tag(node: CelNode, op: 'tag' | 'tagWeight', args: readonly CelNode[]): Expression {
+    const texts = this.#texts(node, `${op}(name)`, args, ['name']);
+    if (texts === null) return unknown(node);
+    const name = texts[0] as string; // as many as asked for
+    const tag = this.#tags.indexOf(name);
+    const reason = `${JSON.stringify(name)} is not a declared tag`;
+    if (tag < 0) return this.#refuse(node, reason, nearestMatch(name, this.#tags), args[0]?.start ?? node.start);
+    return { op, tag, type: op === 'tag' ? 'boolean' : 'number', start: node.start, end: node.end };
+  }
+
+  #countWhere(node: CelNode, args: readonly CelNode[]): Expression {
+    const signature = 'countWhere(event, property, value, window)';
+    const texts = this.#texts(node, signature, args, ['event', 'property', 'value', 'window']);
+    if (texts === null) return unknown(node);
+    const [event, property, value, window] = texts as [string, string, string, string]; // as many as asked for
+    const windowMillis = this.#window(node, window, args[3]);
+    if (windowMillis === null) return unknown(node);
+    return this.#values(node, { read: 'count', event, property, windowMillis, valueHash: textHash(value), months: 0 });
+  }
+
+  #distinct(node: CelNode, args: readonly CelNode[]): Expression {
+    const texts = this.#texts(node, 'distinct(event, property, window)', args, ['event', 'property', 'window']);
+    if (texts === null) return unknown(node);
+    const [event, property, window] = texts as [string, string, string]; // as many as asked for
+    const windowMillis = this.#window(node, window, args[2]);
+    if (windowMillis === null) return unknown(node);
+    return this.#values(node, { read: 'distinct', event, property, windowMillis, valueHash: Number.NaN, months: 0 });
+  }
+
+  #streak(node: CelNode, args: readonly CelNode[]): Expression {
+    const signature = 'streak(event, property, months)';
+    if (args.length !== 3) return this.#refuse(node, `${signature} takes 3 arguments, got ${args.length}`);
+    const texts = this.#texts(node, signature, args.slice(0, 2), ['event', 'property']);
+    const last = args[2] as CelNode; // three of them
+    const months = last.op === 'value' && typeof last.args === 'bigint' ? Number(last.args) : Number.NaN;
+    if (!(months >= 1 && months <= STREAK_MONTHS_MAX)) {
+      const reason = `${signature} needs "months" as a whole number from 1 to ${STREAK_MONTHS_MAX}`;
+      return this.#refuse(node, reason, undefined, last.start);
+    }
+    if (texts === null) return unknown(node);
+    const [event, property] = texts as [string, string]; // as many as asked for
+    // The months in question, the one under way, and a day for zones.
+    const windowMillis = (months + 1) * MONTH_MILLIS_MAX + 86_400_000;
+    return this.#values(node, { read: 'streak', event, property, windowMillis, valueHash: Number.NaN, months });
+  }
+
+  #values(node: CelNode, reading: Parameters<CounterRegistry['registerValue']>[0]): Expression {
+    const index = this.#counters.registerValue(reading);
+    return { op: 'values', reading: index, type: 'integer', start: node.start, end: node.end };
+  }
+
+  /** The arguments as texts; null when they are not, which has been reported. */
+  #texts(node: CelNode, signature: string, args: readonly CelNode[], names: readonly string[]): string[] | null {
+    if (args.length !== names.length) {
+      this.#report(node.start, `${signature} takes ${names.length} arguments, got ${args.length}`);
+      return null;
+    }
+    const texts: string[] = [];
+    for (const [index, argument] of args.entries()) {
+      const text = argument.op === 'value' ? argument.args : undefined;
+      if (typeof text !== 'string' || text === '' || text.length > EVENT_LENGTH_MAX) {
+        const reason = `${signature} needs "${names[index]}" as quoted text of 1 to ${EVENT_LENGTH_MAX} characters`;
+        this.#report(argument.start, reason);
+      } else texts.push(text);
+    }
+    return texts.length === names.length ? texts : null;
+  }
+
+  #window(node: CelNode, window: string, argument: CelNode | undefined): number | null {
+    const millis = parseDurationMillis(window);
+    if (millis === null) this.#report(argument?.start ?? node.start, badDuration(window));
+    return millis;
+  }
+
+  #counter(
+    node: CelNode,
+    read: 'count' | 'sum' | 'lastSeen',
+    args: readonly CelNode[],
+    names: readonly string[],
+  ): Expression {
+    const signature = `${read}(${names.join(', ')})`;
+    const texts = this.#texts(node, signature, args, names);
+    if (texts === null) return unknown(node);
+    const [event, second, third] = texts as [string, ...string[]]; // as many as asked for, which is one at least
+    const property = read === 'sum' ? (second ?? null) : null;
+    const window = read === 'sum' ? third : second;
+    const windowMillis = window === undefined ? Number.POSITIVE_INFINITY : parseDurationMillis(window);
+    if (windowMillis === null) {
+      const at = args[args.length - 1]?.start ?? node.start;
+      return this.#refuse(node, badDuration(String(window)), undefined, at);
+    }
+    const counter = this.#counters.register(event, property, windowMillis);
+    if (typeof counter === 'object') {
+      return this.#refuse(node, counter.reason, counter.nearest, args[1]?.start ?? node.start);
+    }
+    return {
+      op: 'counter',
+      read,
+      counter,
+      type: read === 'count' ? 'integer' : 'number',
+      start: node.start,
+      end: node.end,
+    };
+  }
+}
+
+function badDuration(window: string): string {
+  return `${JSON.stringify(window)} is not a duration such as 90s, 15m, 24h, 7d or 8w (at most ten years)`;
+}
