@@ -1,7 +1,7 @@
 /**
  * A person's timers: the profile is visited at an instant, also where it was passivated meanwhile, and after a restart,
  * a crash or with another number of workers. The instant is a standing moment of the record itself, so it is journalled,
- * recovered and undone like anything else; a wheel of hints (12 bytes each) finds the profiles that are due.
+ * recovered and undone like anything else; a wheel of hints (16 bytes each) finds the profiles that are due.
  *
  *   turn ─▸ wakeAt(at) ─▸ standing moment `wake` + hint        tick ─▸ advance ─▸ visitors ─▸ the next instant, or none
  *
@@ -11,12 +11,12 @@
  * as leases, so the visits of people nobody asks for wait for that. Nothing of this is written where nobody calls it.
  */
 import { BY_TIME, type Effect } from './effect.ts';
-import { LeaseWheel } from './lease-wheel.ts';
 import type { ProfileIndex } from './profile-index.ts';
 import type { ProfileRecord } from './profile-record.ts';
 import { FIELD, RECORD_FLAG, STANDING } from './record-layout.ts';
 import { NO_HANDLE } from './slab.ts';
 import { beginStanding, changeStanding, findStanding } from './standing.ts';
+import { WakeWheel } from './wake-wheel.ts';
 
 /** After a visit that failed; the second failure sets the profile aside. */
 const RETRY_MILLIS = 60_000;
@@ -56,7 +56,7 @@ export function wakeAskedAt(record: ProfileRecord): number {
 
 export class WakeTimers {
   readonly #runtime: WakingRuntime;
-  readonly #wheel = new LeaseWheel();
+  readonly #wheel = new WakeWheel();
   readonly #visitors: WakeVisitor[] = [];
   #isVisiting = false;
   /** During a visit: the instant it was asked for. */
@@ -105,9 +105,7 @@ export class WakeTimers {
   /** Visits at most `limit` profiles that are due. Returns whether more may be. */
   advance(now: number, limit: number): boolean {
     const runtime = this.#runtime;
-    let visits = 0;
-    this.#wheel.advance(now, limit, (partition, low, high) => {
-      visits++;
+    return this.#wheel.advance(now, limit, (partition, low, high) => {
       const wasResident = runtime.profiles.find(partition, low, high) !== NO_HANDLE;
       try {
         if (!runtime.openKnown(partition, low, high)) return;
@@ -119,7 +117,6 @@ export class WakeTimers {
         this.watch(now + RETRY_MILLIS, partition, low, high);
       }
     });
-    return visits >= limit;
   }
 
   /** Enters the bound record's wake into the wheel: called wherever one is set, while serving and recovering. */

@@ -17,7 +17,8 @@ import {
   MARK_TYPE_MIN,
   REQUEST_COUNT_SHIFT,
 } from '../../actors/effect.ts';
-import { LEASE_FLAG } from '../../actors/record-layout.ts';
+import { LEASE_FLAG, STANDING } from '../../actors/record-layout.ts';
+import { standingChanges } from '../../actors/standing.ts';
 import { coldCodec } from '../../workers/cold-codec.ts';
 
 /** A batch of a stream: on disk as a whole, or not. */
@@ -75,6 +76,7 @@ export interface EventEntry extends EntryHead {
   readonly action: number;
   readonly channel: number;
   readonly eventAt: number;
+  readonly eventHash: number;
   readonly refuses: boolean;
   readonly allows: boolean;
   /** Units taken from stock without a lease, by subject. */
@@ -88,7 +90,12 @@ export interface LeaseEntry extends EntryHead {
   readonly type: 'release' | 'expire' | 'other';
   readonly decisionSeq: number;
 }
-export type JournalEntry = DecisionEntry | EventEntry | IdentifyEntry | LeaseEntry;
+export interface StandingEntry extends EntryHead {
+  readonly type: 'standing';
+  /** Tags begun and ended, by hash. */
+  readonly tags: readonly { readonly subject: number; readonly isSet: boolean }[];
+}
+export type JournalEntry = DecisionEntry | EventEntry | IdentifyEntry | LeaseEntry | StandingEntry;
 
 const effect = new Effect();
 
@@ -113,6 +120,10 @@ export function readEntry(bytes: Uint8Array, start: number, batch: JournalledBat
     }
     case EFFECT.release:
       return { ...head, type: 'release', decisionSeq: effect.getU32(LEASE_EFFECT.decisionSeq) };
+    case EFFECT.standing: {
+      const tags = standingChanges(effect).filter(({ kind }) => kind === STANDING.tag);
+      return { ...head, type: 'standing', tags: tags.map(({ subject, isSet }) => ({ subject, isSet })) };
+    }
     case EFFECT.expire:
       return { ...head, type: 'expire', decisionSeq: 0 };
     default:
@@ -178,6 +189,7 @@ function readEvent(head: EntryHead): EventEntry {
     action: effect.getU32(EVENT.actionHash),
     channel: effect.getU32(EVENT.channelHash),
     eventAt: effect.getF64(EVENT.eventAt),
+    eventHash: effect.getU32(EVENT.eventHash),
     refuses: (flags & EVENT_FLAG.contactRefused) !== 0,
     allows: (flags & EVENT_FLAG.contactAllowed) !== 0,
     takes,

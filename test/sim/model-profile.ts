@@ -7,6 +7,7 @@
 import { stockSubject } from '../../actors/ports.ts';
 import { MOMENT } from '../../decision/catalog.ts';
 import type { DecisionEntry, EventEntry, JournalEntry } from './journal-entry.ts';
+import { ModelTags } from './model-tags.ts';
 import { actionHash, channelHash, SIM_SUBJECTS } from './sim-catalog.ts';
 
 /** What is checked; the names stand in reports. */
@@ -24,6 +25,7 @@ export const INVARIANT = {
   acknowledged: 'an acknowledged write is on disk',
   recovered: 'memory is what the journal says',
   damage: 'damage is detected',
+  tags: 'a tag is held while its rule holds',
   answer: 'an answer is what was decided',
   fault: 'no fault of our own',
   progress: 'the node comes back and goes on',
@@ -88,6 +90,7 @@ export class ModelProfile {
   readonly held = new Float64Array(SUBJECT_COUNT);
   readonly spent = new Float64Array(SUBJECT_COUNT);
   readonly #quotes: { readonly sku: number; readonly priceMinor: number; readonly expiresAt: number }[] = [];
+  readonly #tags = new ModelTags();
   #impressions: { readonly action: number; readonly at: number }[] = [];
 
   constructor(name: string, partition: number, low: number, high: number) {
@@ -102,6 +105,10 @@ export class ModelProfile {
       report(INVARIANT.stateSeq, `${this.name}: an entry leads to ${entry.seq} from ${this.seq}`);
     }
     this.seq = entry.seq;
+    if ((entry.type === 'decision' || entry.type === 'identify') && entry.at >= this.latestAt) {
+      const problem = entry.seq === 1 ? null : this.#tags.problem(this.age, entry.at);
+      if (problem !== null) report(INVARIANT.tags, `${this.name}: at entry ${entry.seq} the tag ${problem}`);
+    }
     this.latestAt = Math.max(this.latestAt, entry.at);
     switch (entry.type) {
       case 'decision':
@@ -109,6 +116,10 @@ export class ModelProfile {
         break;
       case 'event':
         this.#takeIn(entry, report);
+        this.#tags.takeIn(entry);
+        break;
+      case 'standing':
+        this.#tags.change(entry);
         break;
       case 'identify':
         if (entry.age !== null) this.age = entry.age;

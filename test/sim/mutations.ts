@@ -126,4 +126,16 @@ export const MUTATIONS: readonly Mutation[] = [
     find: '  const p = (1 - epsilon) * probability + (epsilon * places) / count;',
     replace: '  const p = (1 - epsilon) * probability + epsilon * places;',
   },
+  {
+    name: 'a wake that is due is visited seconds too late by the turns',
+    file: 'actors/wake-timers.ts',
+    find: ' || pendingWake(record) > now) return;',
+    replace: ' || pendingWake(record) > now - 2_000) return;',
+  },
+  {
+    name: 'a tag begun is not ended by time',
+    file: 'actors/tag-turn.ts',
+    find: '      } else if (!wants && isHeld) {',
+    replace: '      } else if (!wants && isHeld && isOccasion) {',
+  },
 ];

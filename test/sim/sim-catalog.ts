@@ -17,6 +17,11 @@ decision: { explorationProbability: 0.3, holdoutProbability: 0, rewardWindow: 7d
 profile:
   additionalTraits: refuse
   traits: { timeZone: { type: timeZone }, age: { type: integer } }
+  tags:
+    looking: { family: behaviour, when: 'count("view", "4s") >= 2', parent: alive, holdFor: 3s }
+    still: { family: lifeCycle, when: 'lastSeen("view") > 5' }
+    alive: { family: lifeCycle, when: 'count("view", "9s") > 0', weight: 'count("view", "9s")', halfLife: 2s }
+    adult: { family: attributes, when: 'profile.age >= 18' }
 channels:
   app: {}
   push: { caps: [{ count: 4, per: 20s, on: decision }] }
