@@ -90,6 +90,7 @@ export class RuntimeStats {
   leasesExpired = 0;
   quotesIssued = 0;
   decisionsHeldOut = 0;
+  decisionsSuspected = 0;
   decisionsExplored = 0;
   decisionsEmpty = 0;
   learnUpdates = 0;

@@ -222,6 +222,7 @@ export class DecideTurn {
     scope.hasConsent = !(consent?.type === 'boolean' && record.trait(consent.index) === 0);
     const personalPrice = catalog.traitByName.get('personalPrice');
     scope.refusesPersonalPrice = personalPrice?.type === 'boolean' && record.trait(personalPrice.index) === 0;
+    if (catalog.suspicions.length > 0) scope.suspicion = scope.findSuspicion();
     const isLimited = runtime.consent.bind(record, catalog.consent, now);
     if (isLimited) scope.limit(runtime.consent, catalog.consent);
     const isImpersonal = isLimited && !runtime.consent.allows(PURPOSE.personalisation);
@@ -506,6 +507,7 @@ export class DecideTurn {
     const draft = this.#draft;
     stats.leasesOpened += draft.chosenCount > 0 ? draft.chosenCount : draft.price !== null ? 1 : 0;
     if (this.#query.isHeldOut) stats.decisionsHeldOut++;
+    if (this.#runtime.scope.suspicion >= 0) stats.decisionsSuspected++;
     if (draft.isExplored) stats.decisionsExplored++;
     if (draft.chosenCount === 0) stats.decisionsEmpty++;
     if (draft.price !== null) stats.quotesIssued++;

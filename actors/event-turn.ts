@@ -336,6 +336,10 @@ export class EventTurn {
     this.#owed = 0;
     runtime.consent.bind(record, index.catalog.consent, now);
     this.#teaches = runtime.consent.allows(PURPOSE.measurement);
+    if (this.#teaches && index.catalog.suspicions.length > 0) {
+      runtime.scope.bind(record, index, null, now, runtime.defaultZone);
+      this.#teaches = runtime.scope.findSuspicion() < 0;
+    }
     effect.setF64(EVENT.revenueMinor, numberOf(properties?.revenueMinor));
     effect.setU16(EVENT.hourOfWeek, 0xffff);
     if (lease >= 0) flags |= this.#fillAttribution(what, lease, decisionSeq, isFirst, isPurchase, properties);

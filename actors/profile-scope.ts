@@ -47,6 +47,7 @@ export class ProfileScope implements ProfileState {
   /** Set by the turn that decides. */
   hasConsent = true;
   #consent: ConsentView | null = null;
+  suspicion = -1;
   refusesPersonalPrice = false;
   isHoldingFull = false;
   atEpochMillis = 0;
@@ -76,6 +77,7 @@ export class ProfileScope implements ProfileState {
     this.#hidesCounters = false;
     this.#consent = null;
     this.#hasTags = false;
+    this.suspicion = -1;
     if (index !== this.#index || this.#counts.length < index.catalog.counters.length) {
       this.#index = index;
       const counters = index.catalog.counters.length;
@@ -103,6 +105,7 @@ export class ProfileScope implements ProfileState {
     this.#hiddenTraits = hidden;
     this.#hidden = hidden;
     this.#hidesCounters = !consent.allows(PURPOSE.personalisation);
+    this.#hasTags = false;
   }
   #hiddenTraits = new Uint8Array(0);
 
@@ -179,6 +182,11 @@ export class ProfileScope implements ProfileState {
   tagSince(tag: number): number {
     this.#readTags();
     return this.#tagSince[tag] as number;
+  }
+  /** The first tag held that is a suspicion, or -1: whatever the person allows, for abuse is nobody's right. */
+  findSuspicion(): number {
+    for (const tag of this.#index.catalog.suspicions) if (this.holdsTag(tag)) return tag;
+    return -1;
   }
   tagWeight(tag: number): number {
     this.#readTags();

@@ -259,6 +259,8 @@ export interface Catalog {
   readonly tags: readonly Tag[];
   /** Changes when the tags change: people's are then looked at anew. 0 without tags. */
   readonly tagsHash: number;
+  /** Indices of the tags that are suspicions. */
+  readonly suspicions: readonly number[];
   readonly tagByKey: ReadonlyMap<string, Tag>;
   readonly tagByHash: ReadonlyMap<number, Tag>;
   /** Index of the trait of type timeZone, or -1. */

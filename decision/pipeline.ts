@@ -37,6 +37,8 @@ export interface ProfileState extends RuleScope, LocalNow {
   readonly moments: MomentSource;
   /** False when the person has withdrawn consent to personalisation. */
   readonly hasConsent: boolean;
+  /** Index of the tag for which the person is suspected of abuse, or -1. */
+  readonly suspicion: number;
   /** Whether the person refused contact on this channel. */
   refusesChannel(channelHash: number): boolean;
   /** Whether the person said no to prices of their own. */
@@ -198,7 +200,7 @@ export class Pipeline {
   decide(state: ProfileState, query: DecideQuery, draft: DecideDraft): void {
     const wantsAction = (query.wantMask & WANT.action) !== 0;
     this.#reset(draft);
-    const isWithheld = !state.hasConsent || query.isHeldOut;
+    const isWithheld = !state.hasConsent || query.isHeldOut || state.suspicion >= 0;
     if (wantsAction) {
       this.#select(state, query, draft, isWithheld);
       this.phases.mark(STAGE.eligibility);
@@ -303,7 +305,7 @@ export class Pipeline {
       if (query.subset !== null && query.subset[a] === 0) continue;
       if (query.channel >= 0 && !action.channels.includes(query.channel)) continue;
       draft.candidates++;
-      if (isWithheld) draft.rejected.push(withheld(action, state.hasConsent, this.#catalog));
+      if (isWithheld) draft.rejected.push(withheld(action, state, this.#catalog));
       else if (action.eligibility !== null && !action.eligibility.evaluate(state)) {
         draft.rejected.push(ineligible(action, state));
       } else {
@@ -680,7 +682,9 @@ function reject(
   return { action: action.key, stage, rule, value, threshold, eligibleAgainAtEpochMillis };
 }
 
-function withheld(action: Action, hasConsent: boolean, catalog: Catalog): Rejection {
+function withheld(action: Action, { hasConsent, suspicion }: ProfileState, catalog: Catalog): Rejection {
+  const tag = catalog.tags[suspicion];
+  if (tag !== undefined) return reject(action, 'suspicion', `tag("${tag.key}")`, true, false, null);
   if (!hasConsent) return reject(action, 'consent', 'profile.consent', false, true, null);
   return reject(action, 'holdout', 'holdoutProbability', true, catalog.decision.holdoutProbability, null);
 }

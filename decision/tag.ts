@@ -44,6 +44,8 @@ export interface Tag {
   readonly holdForMillis: number;
   /** Whether the response model sees it. */
   readonly isFeature: boolean;
+  /** Who holds it is suspected of abuse: offered nothing, and nothing is learnt from them. */
+  readonly isSuspicion: boolean;
 }
 
 /** A weight that was `amount` at `at`, at `now`: halved with every half-life since. Before `at` it is what it was then. */

@@ -95,6 +95,11 @@ export const COUNTERS = {
   }),
   learnUpdates: info('opportune_learn_updates', '{update}', 'Outcomes that changed a model.'),
   decisionsHeldOut: info('opportune_decisions_held_out', '{decision}', 'Decisions answered empty for the holdout.'),
+  decisionsSuspected: info(
+    'opportune_decisions_suspected',
+    '{decision}',
+    'Decisions answered empty for a suspicion of abuse.',
+  ),
   decisionsExplored: info('opportune_decisions_explored', '{decision}', 'Decisions in which the policy explored.'),
   decisionsEmpty: info('opportune_decisions_empty', '{decision}', 'Decisions that chose no action.'),
   fallbacksLate: info('opportune_fallbacks', '{decision}', FALLBACK, { because: 'deadline_passed' }),

@@ -522,6 +522,7 @@ const STAT_NAMES = [
   'leasesExpired',
   'quotesIssued',
   'decisionsHeldOut',
+  'decisionsSuspected',
   'decisionsExplored',
   'decisionsEmpty',
   'learnUpdates',

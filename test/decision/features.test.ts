@@ -90,6 +90,7 @@ function catalogOf(traits: readonly TraitSpec[], counters: readonly EventCounter
     valueReadings: [],
     tags: [],
     tagsHash: 0,
+    suspicions: [],
     tagByKey: new Map(),
     tagByHash: new Map(),
     timeZoneTrait: 7,
@@ -116,7 +117,16 @@ function tagOf(index: number, key: string, isFeature: boolean): Tag {
     readsClock: false,
   };
   const rest = { family: 'social', parent: -1, children: [], when: null, dependsOn, weightOf: () => 1 } as const;
-  return { ...rest, index, key, hash: 1000 + index, halfLifeMillis: Infinity, holdForMillis: 0, isFeature };
+  return {
+    ...rest,
+    index,
+    key,
+    hash: 1000 + index,
+    halfLifeMillis: Infinity,
+    holdForMillis: 0,
+    isFeature,
+    isSuspicion: false,
+  };
 }
 
 interface Person {

@@ -75,6 +75,7 @@ const tag = z
     halfLife: duration.describe('After which the weight of the last event counts half').optional(),
     holdFor: duration.describe('How long it stays at least').optional(),
     feature: z.boolean().describe('Whether the response model sees it; default false').optional(),
+    suspicion: z.boolean().describe('Who holds it is offered nothing and teaches nothing; default false').optional(),
   })
   .describe('A living tag, see docs/TAGS.md');
 

@@ -120,6 +120,7 @@ export function compileCatalogSource(source: CatalogSource): Catalog {
     valueReadings: source.valueReadings,
     tags,
     tagsHash: tagsHash(source),
+    suspicions: tags.filter(({ isSuspicion }) => isSuspicion).map(({ index }) => index),
     tagByKey: new Map(tags.map((tag) => [tag.key, tag])),
     tagByHash: new Map(tags.map((tag) => [tag.hash, tag])),
     timeZoneTrait,

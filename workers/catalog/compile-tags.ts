@@ -58,6 +58,7 @@ function compileTag(
     halfLifeMillis: halfLife === undefined ? Number.POSITIVE_INFINITY : (parseDurationMillis(halfLife) ?? Infinity),
     holdForMillis: holdFor === undefined ? 0 : (parseDurationMillis(holdFor) ?? 0),
     isFeature: tag.feature ?? false,
+    isSuspicion: tag.suspicion ?? false,
   };
 }
 
