@@ -385,7 +385,8 @@ export class ActorRuntime implements EffectContext {
     for (let i = 0; i < effect.ledgerCount; i++) {
       // Holds were taken by the turn itself, before it promised anything.
       if (effect.ledgerKind(i) !== LEDGER.hold) {
-        this.options.ledger.apply(effect.ledgerKind(i), effect.ledgerSubject(i), effect.ledgerAmount(i));
+        const batch = this.#position.batch;
+        this.options.ledger.applyLogged(effect.ledgerKind(i), effect.ledgerSubject(i), effect.ledgerAmount(i), batch);
       }
     }
     this.#markDirty();

@@ -12,8 +12,10 @@ import type { SealedTrait, TraitValue } from './sealed-trait.ts';
 export interface Ledger {
   /** Takes `amount` if that much is free; false when it is not. Subjects without a limit always succeed. */
   tryHold(subjectHash: number, amount: number): boolean;
-  /** Applies one of `LEDGER` except `hold`, which only `tryHold` may do while serving. */
+  /** Applies at once one of `LEDGER` except `hold`, which only `tryHold` may do while serving. */
   apply(kind: number, subjectHash: number, amount: number): void;
+  /** The same for what an entry of the journal's `batch` says: what it frees is free when that batch is on disk. */
+  applyLogged(kind: number, subjectHash: number, amount: number, batch: number): void;
   isLimited(subjectHash: number): boolean;
   freeAmount(subjectHash: number): number;
 }

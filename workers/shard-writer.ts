@@ -152,6 +152,7 @@ export class ShardWriter {
       () => {
         this.#unsettled--;
         this.#committedBatch = batch;
+        this.#options.ledger.settle(batch);
         metrics.recordHistogram(HISTOGRAM.commitDuration, monotonicMicros() - startMicros);
         metrics.add(COUNTER.journalBatches, 1);
         metrics.add(COUNTER.journalBytes, bytes);
@@ -223,8 +224,8 @@ export class ShardWriter {
     const isWriting = await this.#store.recover();
     if (!isWriting || !this.isReadOnly || this.#isStopping) return;
     clearInterval(this.#retry);
-    this.#options.reload();
     this.isReadOnly = false;
+    this.#options.reload();
     this.#options.onReadOnly(false, null);
   }
 
@@ -255,6 +256,7 @@ export class ShardWriter {
   async #writeOut(): Promise<void> {
     const { runtime, ledger, epoch, shard } = this.#options;
     await this.#store.commit();
+    ledger.settle(Number.POSITIVE_INFINITY);
     this.#gate.open(Number.POSITIVE_INFINITY);
     for (let round = 0; round < 2; round++) {
       // The first round ends a cycle that was under way, the second writes what it did not hold.

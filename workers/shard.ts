@@ -277,9 +277,11 @@ export class Shard {
       }
       if (teaches) this.#learnAgain(effect);
     });
-    ledger.setShare(
-      [...own].map(([subjectHash, row]) => ({ subjectHash, held: row[0] as number, spent: row[1] as number })),
-    );
+    // While nothing can be written, a write that failed may land yet: until that is known its holds stay.
+    if (!this.writer.isReadOnly)
+      ledger.setShare(
+        [...own].map(([subjectHash, row]) => ({ subjectHash, held: row[0] as number, spent: row[1] as number })),
+      );
     // What was learnt again is known to every shard: each reads the whole journal up to the base.
     this.models.settle();
     this.models.nameVersion();

@@ -7,7 +7,8 @@
  *
  * The own columns say how much of `taken` is one shard's. A shard that is replaced recounts its own part
  * from disk and corrects `taken` by the difference, so there is no moment at which a budget looks freer
- * than it is. Looking at what is left reads a hint beside the atomic (a BigInt read allocates); the hint
+ * than it is. For the same reason what a lease gives back at its end is free only when that end is on disk: until
+ * then a crash would let the lease stand again, beside whoever had taken its place. Looking at what is left reads a hint beside the atomic (a BigInt read allocates); the hint
  * may be a moment old, the hold never is.
  */
 import { LEDGER } from '../actors/effect.ts';
@@ -82,6 +83,8 @@ export class SharedLedger implements Ledger {
   readonly #own: Float64Array;
   readonly #slots = new Map<number, number>();
   #subjects: readonly LedgerSubject[] = [];
+  /** Given back by entries of the journal that are not on disk yet, in their order; still held in all the columns. */
+  readonly #givenBack: { readonly batch: number; readonly subjectHash: number; readonly amount: number }[] = [];
   /** What was recounted for subjects without a slot: kept for the day their action or product comes back. */
   readonly #absent = new Map<number, LedgerRow>();
 
@@ -147,6 +150,30 @@ export class SharedLedger implements Ledger {
     moveOwn(this.#own, slot, kind, amount);
   }
 
+  applyLogged(kind: number, subjectHash: number, amount: number, batch: number): void {
+    if (kind === LEDGER.free && amount > 0) this.#givenBack.push({ batch, subjectHash, amount });
+    else this.apply(kind, subjectHash, amount);
+  }
+
+  /** Everything up to this batch is on disk. */
+  settle(batch: number): void {
+    const pending = this.#givenBack;
+    let done = 0;
+    for (; done < pending.length; done++) {
+      const row = pending[done] as (typeof pending)[number]; // within its length
+      if (row.batch > batch) break;
+      this.apply(LEDGER.free, row.subjectHash, row.amount);
+    }
+    if (done > 0) pending.splice(0, done);
+  }
+
+  /** What of a subject was given back by entries that are not on disk yet. */
+  givenBackAmount(subjectHash: number): number {
+    let amount = 0;
+    for (const row of this.#givenBack) if (row.subjectHash === subjectHash) amount += row.amount;
+    return amount;
+  }
+
   /** A lease of an action or product that left the catalog before this start ends: its part must not stay held. */
   #applyAbsent(kind: number, subjectHash: number, amount: number): void {
     const row = this.#absent.get(subjectHash);
@@ -169,20 +196,26 @@ export class SharedLedger implements Ledger {
     }
   }
 
-  /** This shard's part, for a checkpoint. */
+  /** This shard's part by all the entries there are, on disk or not: for a checkpoint behind them. */
   share(): LedgerShare {
+    const givenBack = new Map<number, number>();
+    for (const { subjectHash, amount } of this.#givenBack)
+      givenBack.set(subjectHash, (givenBack.get(subjectHash) ?? 0) + amount);
     return this.#subjects
       .map(({ subjectHash, slot }) => ({
         subjectHash,
         held: this.#own[slot * 2] as number,
         spent: this.#own[slot * 2 + 1] as number,
       }))
-      .filter(({ held, spent }) => held !== 0 || spent !== 0)
-      .concat([...this.#absent.values()]);
+      .concat([...this.#absent.values()])
+      .map((row) => ({ ...row, held: row.held - (givenBack.get(row.subjectHash) ?? 0) }))
+      .filter(({ held, spent }) => held !== 0 || spent !== 0);
   }
 
   /** Replaces this shard's part by what was recounted from disk, and corrects the total by the difference. */
   setShare(share: LedgerShare): void {
+    // What of it reached the disk is in the share, what did not is held again.
+    this.#givenBack.length = 0;
     const recounted = new Map(share.map((row) => [row.subjectHash, row]));
     for (const { subjectHash, slot } of this.#subjects) {
       this.#setOwn(slot, recounted.get(subjectHash) ?? { subjectHash, held: 0, spent: 0 });

@@ -95,7 +95,7 @@ describe('passivation', () => {
     expect(next.ledger.share()[0]?.held).toBe(50);
     expect(next.runtime.profiles.count).toBe(0);
     for (const bytes of shard.disk.records.values()) next.runtime.watchStored(bytes);
-    next.runtime.advanceTimers(NOON + 122_000, 100);
+    next.advanceTimers(NOON + 122_000, 100);
     expect(next.ledger.share()).toEqual([]);
   });
 });

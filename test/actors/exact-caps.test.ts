@@ -110,7 +110,7 @@ describe('caps', () => {
               });
             }
           } else if (s.kind === 'timers') {
-            shard.runtime.advanceTimers(now, 1_000);
+            shard.advanceTimers(now, 1_000);
           } else {
             const grant = books.grants.at(-1 - s.pick);
             if (grant === undefined) return;
@@ -252,9 +252,10 @@ describe('budgets and stock', () => {
           const profile = names[s.shard]?.[s.profile] ?? '';
           // A turn ends the due leases of its own profile; the others' end with the timers.
           if (s.kind === 'decide') {
-            expireOf((l) => l.profile === profile);
+            // What they give back is free once that is on disk: for the next turn, not for this one.
             const hasRoom = budgetTaken() + COST <= BUDGET;
             const hasUnit = s.wantsPrice && stockTaken() < 7;
+            expireOf((l) => l.profile === profile);
             const reply = shard.decide({ profile, wantMask: s.wantsPrice ? 3 : 1, sku: 'coffee' }, now);
             expect(reply.actions.length).toBe(hasRoom ? 1 : 0);
             expect((reply.price?.quoteId ?? null) !== null).toBe(hasUnit);
@@ -269,7 +270,7 @@ describe('budgets and stock', () => {
             });
           } else if (s.kind === 'timers') {
             // The wheel goes by whole seconds: a second and a half later, what was due now has surely ended.
-            shard.runtime.advanceTimers(now + 1_500, 1_000);
+            shard.advanceTimers(now + 1_500, 1_000);
             expireOf((l) => l.shard === s.shard);
           } else if (s.kind === 'crash') {
             shard.store.commitNow();
@@ -312,7 +313,7 @@ describe('budgets and stock', () => {
       shard.decide({ profile: `p${i}`, wantMask: 2, sku: 'coffee' }, NOON),
     );
     expect(quotes.map((reply) => reply.price?.quoteId === null)).toEqual([...Array(7).fill(false), true]);
-    shard.runtime.advanceTimers(NOON + LEASE + 2_000, 100);
+    shard.advanceTimers(NOON + LEASE + 2_000, 100);
     expect(shard.ledger.share()).toEqual([]);
     expect(shard.ledger.freeAmount(stock)).toBe(7);
   });
@@ -338,7 +339,7 @@ describe('budgets and stock', () => {
     const shard = new OneShard({ catalog: large });
     for (const profile of ['ann', 'bob']) expect(shard.decide({ profile, wantMask: 1 }, NOON).actions).toHaveLength(1);
     expect(shard.decide({ profile: 'cid', wantMask: 1 }, NOON).actions).toEqual([]);
-    shard.runtime.advanceTimers(NOON + LEASE + 2_000, 10);
+    shard.advanceTimers(NOON + LEASE + 2_000, 10);
     expect(shard.ledger.freeAmount(subject)).toBe(1_000_000_000_000);
   });
 
@@ -362,7 +363,7 @@ describe('budgets and stock', () => {
     expect([full.actions.length, full.price?.quoteId]).toEqual([0, null]);
     expect(full.explain?.rejected[0]).toMatchObject({ stage: 'contactPolicy', rule: 'openLeases' });
     expect(shard.ledger.share()).not.toEqual([]);
-    shard.runtime.advanceTimers(NOON + LEASE + 2_000, 1_000);
+    shard.advanceTimers(NOON + LEASE + 2_000, 1_000);
     expect(shard.ledger.share()).toEqual([]);
   });
 

@@ -88,7 +88,7 @@ describe('stored leases', () => {
     const budget = after.runtime.index.catalog.actions[0]?.hash ?? 0;
     for (const record of after.disk.records.values()) after.runtime.watchStored(record);
     const freeAt = (now: number): number => {
-      after.runtime.advanceTimers(now, 100);
+      after.advanceTimers(now, 100);
       return after.ledger.freeAmount(budget);
     };
     expect([NOON + 9_000, NOON + 11_001, NOON + 15_001].map(freeAt)).toEqual([0, 10, 20]);

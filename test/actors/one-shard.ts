@@ -146,6 +146,7 @@ export class OneShard {
 
   tryDecide(fields: Fields, now: number): Fault | DecideReply {
     const fault = this.decideTurn.run(requestOf(fields), now, SILENT);
+    this.#land();
     return fault ?? structuredClone({ ...this.decideTurn.outcome });
   }
   decide(fields: Fields, now: number): DecideReply {
@@ -154,13 +155,19 @@ export class OneShard {
     return answer;
   }
   track(fields: Fields, now: number): Fault | null {
-    return this.eventTurn.track(requestOf(fields), now);
+    const fault = this.eventTurn.track(requestOf(fields), now);
+    this.#land();
+    return fault;
   }
   confirm(decisionId: string, now: number): Fault | null {
-    return this.eventTurn.confirm(requestOf({ decisionId }), now);
+    const fault = this.eventTurn.confirm(requestOf({ decisionId }), now);
+    this.#land();
+    return fault;
   }
   release(decisionId: string, now: number): Fault | null {
-    return this.eventTurn.release(requestOf({ decisionId }), now);
+    const fault = this.eventTurn.release(requestOf({ decisionId }), now);
+    this.#land();
+    return fault;
   }
   consent(
     profile: string,
@@ -178,6 +185,17 @@ export class OneShard {
     const fault = this.profileTurn.describe(requestOf({ profile }), now, out);
     if (fault !== null) throw new Error(`${fault.status} ${fault.code}`);
     return out;
+  }
+
+  /** Ends due leases of profiles nobody asks for. */
+  advanceTimers(now: number, limit: number): void {
+    this.runtime.advanceTimers(now, limit);
+    this.#land();
+  }
+
+  /** What a lease gave back is free once its batch is on disk: here that is at once. */
+  #land(): void {
+    this.ledger.settle(Number.POSITIVE_INFINITY);
   }
 
   /** The profile's bytes as they would be stored, those that mean nothing on disk zeroed. */

@@ -196,7 +196,7 @@ class Run {
         this.now += s.millis;
         return;
       case 'timers':
-        shard.runtime.advanceTimers(now, 100);
+        shard.advanceTimers(now, 100);
         return;
       case 'commit':
         this.commit();

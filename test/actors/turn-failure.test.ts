@@ -146,7 +146,7 @@ describe('a turn that fails', () => {
     expect(shard.decide({ ...DECIDE, profile: 'bob' }, NOON).actions).toHaveLength(1);
     expect(shard.decide({ ...DECIDE, profile: 'cid' }, NOON).actions).toHaveLength(1);
     // Its leases end no more by timer, and that is no failure either.
-    shard.runtime.advanceTimers(NOON + 200_000, 100);
+    shard.advanceTimers(NOON + 200_000, 100);
     expect(shard.runtime.stats.turnFailures).toBe(2);
   });
 
@@ -185,7 +185,7 @@ describe('a turn that fails', () => {
     next.runtime.dropAll();
     for (const bytes of first.shard.disk.records.values()) next.runtime.watchStored(bytes);
     next.store.corruptKey = [...first.shard.disk.records.keys()][0] ?? null;
-    next.runtime.advanceTimers(NOON + 200_000, 100);
+    next.advanceTimers(NOON + 200_000, 100);
     expect(next.runtime.stats).toMatchObject({ turnFailures: 1, leasesExpired: 1 });
     const held = next.ledger.share().reduce((sum, row) => sum + row.held, 0);
     // The other one's budget and unit are free again.

@@ -44,8 +44,6 @@ export interface ModelLease {
   holdsStock: boolean;
   state: 'open' | 'confirmed' | 'released' | 'expired';
   endedBy: JournalEntry | null;
-  /** What gave its unit of stock back. */
-  stockFreedBy: JournalEntry | null;
 }
 
 interface Limit {
@@ -134,7 +132,7 @@ export class ModelProfile {
         for (const lease of this.leases) {
           if (lease.expiresAt > entry.at) continue;
           if (lease.state === 'open') this.#giveBack(lease, 'expired', entry);
-          else this.#freeStock(lease, entry);
+          else this.#freeStock(lease);
         }
     }
   }
@@ -185,7 +183,6 @@ export class ModelProfile {
         holdsStock: chosen.holdsStock,
         state: 'open',
         endedBy: null,
-        stockFreedBy: null,
       };
       this.leases.push(lease);
       if (chosen.holdsBudget) this.#move(this.held, chosen.action, chosen.costMinor);
@@ -269,7 +266,7 @@ export class ModelProfile {
       const held = this.leases.filter((lease) => lease.decisionSeq === entry.decisionSeq && lease.holdsStock);
       if (held.length !== 1) report(INVARIANT.ledger, `${this.name}: a purchase ends ${held.length} holds of stock`);
       for (const lease of held) {
-        this.#freeStock(lease, entry);
+        this.#freeStock(lease);
         this.#move(this.spent, stockSubject(lease.sku), 1);
       }
     }
@@ -297,13 +294,12 @@ export class ModelProfile {
     lease.state = state;
     lease.endedBy = by;
     if (lease.budgetMinor > 0) this.#move(this.held, lease.action, -lease.budgetMinor);
-    this.#freeStock(lease, by);
+    this.#freeStock(lease);
   }
 
-  #freeStock(lease: ModelLease, by: JournalEntry): void {
+  #freeStock(lease: ModelLease): void {
     if (!lease.holdsStock) return;
     lease.holdsStock = false;
-    lease.stockFreedBy = by;
     this.#move(this.held, stockSubject(lease.sku), -1);
   }
 

@@ -96,6 +96,12 @@ export const MUTATIONS: readonly Mutation[] = [
     replace: '      if (taken > limit) {',
   },
   {
+    name: 'what a lease gives back is free before that is on disk',
+    file: 'workers/shared-ledger.ts',
+    find: '    if (kind === LEDGER.free && amount > 0) this.#givenBack.push({ batch, subjectHash, amount });',
+    replace: '    if (amount < 0) this.#givenBack.push({ batch, subjectHash, amount });',
+  },
+  {
     name: 'a quote is not kept',
     file: 'decision/quote.ts',
     find: '  return stands && previousPriceMinor < newPriceMinor ? previousPriceMinor : newPriceMinor;',

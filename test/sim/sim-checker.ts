@@ -10,7 +10,6 @@
  * The first violation is kept and nothing is thrown: the production code would catch it.
  */
 import { keyHash } from '../../actors/key-hash.ts';
-import { stockSubject } from '../../actors/ports.ts';
 import { LEASE } from '../../actors/record-layout.ts';
 import { partitionOfKey } from '../../proto/partition.ts';
 import { LEDGER_SLOTS } from '../../workers/shared-ledger.ts';
@@ -70,8 +69,6 @@ export class SimChecker {
   readonly #held = new Float64Array(SUBJECT_COUNT);
   readonly #spent = new Float64Array(SUBJECT_COUNT);
   #isLedgerTouched = false;
-  /** By subject: see `#allowFor`. */
-  readonly #allowed: number[] = [];
   /** Draws of one question in one step: for the sum of propensities. */
   readonly #draws = new Map<string, Map<number, number>>();
 
@@ -179,7 +176,6 @@ export class SimChecker {
       const model = new ModelProfile(person.key, before.partition, before.low, before.high);
       // What was said against an entry was said when it came.
       for (const entry of person.log) if (entry.batch.isLanded) model.apply(entry, IGNORE);
-      this.#allowFor(before, worker.isReadOnly);
       this.#count(before, -1);
       this.#count(model, 1);
       person.model = model;
@@ -195,30 +191,11 @@ export class SimChecker {
     this.#isLedgerTouched = true;
   }
 
-  /**
-   * What may be taken beyond a limit, as docs/SIMULATION.md says: budget that was given back, and taken by another
-   * worker, before the giving back was on disk; and what a write that failed had held, while it may still land.
-   */
-  #allowFor(before: ModelProfile, isReadOnly: boolean): void {
-    for (const { budgetMinor, action, sku, endedBy, stockFreedBy, holdsStock, state, entry } of before.leases) {
-      const mayLand = isReadOnly && !entry.batch.isLanded;
-      const isEndLost = (state === 'released' || state === 'expired') && endedBy !== null && !endedBy.batch.isLanded;
-      if (budgetMinor > 0 && (isEndLost || mayLand)) this.#allow(action, budgetMinor);
-      const isFreeingLost = stockFreedBy !== null && !stockFreedBy.batch.isLanded;
-      if (isFreeingLost || (holdsStock && mayLand)) this.#allow(stockSubject(sku), 1);
-    }
-  }
-
-  #allow(subject: number, amount: number): void {
-    const index = SIM_SUBJECTS.findIndex(({ subjectHash }) => subjectHash === subject);
-    this.#allowed[index] = (this.#allowed[index] ?? 0) + amount;
-  }
-
   /** A unit is only promised while there is one. */
   #checkStock(person: Person): void {
     const index = SUBJECT_COUNT - 1;
     const taken = (this.#held[index] as number) + (this.#spent[index] as number); // the last subject is the stock
-    const limit = (SIM_SUBJECTS[index]?.limit ?? 0) + (this.#allowed[index] ?? 0);
+    const limit = SIM_SUBJECTS[index]?.limit ?? 0;
     if (taken > limit) this.report(INVARIANT.limit, `${person.key}: unit ${taken} of a stock of ${limit} is promised`);
   }
 
@@ -278,27 +255,29 @@ export class SimChecker {
   }
 
   /** Whether the shared ledger says of each budget and stock what the leases add up to. */
-  #checkLedger({ ledgerMemory, shards }: SimNode): void {
+  #checkLedger({ ledgerMemory, shards, workers }: SimNode): void {
     const words = new BigInt64Array(ledgerMemory.limitAndTaken);
     const own = new Float64Array(ledgerMemory.own);
-    SIM_SUBJECTS.forEach(({ slot, limit }, index) => {
+    SIM_SUBJECTS.forEach(({ subjectHash, slot, limit }, index) => {
       let held = 0;
+      // Given back by leases that ended, and held until that is on disk.
+      let givenBack = 0;
+      for (const worker of workers) givenBack += worker?.ledger.givenBackAmount(subjectHash) ?? 0;
       let spent = 0;
       for (let shard = 0; shard < shards; shard++) {
         held += own[LEDGER_SLOTS * 2 * shard + slot * 2] as number; // within its shard's columns
         spent += own[LEDGER_SLOTS * 2 * shard + slot * 2 + 1] as number; // likewise
       }
       const taken = Number(words[slot * 2 + 1]);
-      if (held !== this.#held[index] || spent !== this.#spent[index] || taken !== held + spent) {
+      if (held - givenBack !== this.#held[index] || spent !== this.#spent[index] || taken !== held + spent) {
         this.report(
           INVARIANT.ledger,
-          `subject ${index}: the ledger has ${held} held, ${spent} spent, ${taken} taken; the leases ${this.#held[index]} and ${this.#spent[index]}`,
+          `subject ${index}: the ledger has ${held} held (${givenBack} given back), ${spent} spent, ${taken} taken; the leases ${this.#held[index]} and ${this.#spent[index]}`,
         );
       }
       // A purchase without a lease is a fact and may take more than there is; nothing else may.
       const isBudget = index < SIM_SUBJECTS.length - 1;
-      const most = limit + (this.#allowed[index] ?? 0);
-      if (isBudget && taken > most) this.report(INVARIANT.limit, `subject ${index}: ${taken} taken of ${limit}`);
+      if (isBudget && taken > limit) this.report(INVARIANT.limit, `subject ${index}: ${taken} taken of ${limit}`);
       if (held < 0 || spent < 0) this.report(INVARIANT.ledger, `subject ${index}: ${held} held, ${spent} spent`);
     });
   }

@@ -49,6 +49,7 @@ export interface SimWorker {
   readonly index: number;
   readonly owner: number;
   readonly shard: Shard;
+  readonly ledger: SharedLedger;
   readonly host: SessionHost;
   readonly connections: Set<SimConnection>;
   readonly listener: SimListener;
@@ -122,6 +123,7 @@ export class SimNode {
     this.#metrics[index] ??= new MetricsWriter(createMetricsBuffer());
     const metrics = this.#metrics[index];
     metrics.clearGauges();
+    const ledger = new SharedLedger(this.ledgerMemory, index);
     const shard = new Shard({
       shard: index,
       shards,
@@ -131,7 +133,7 @@ export class SimNode {
       catalogText: SIM_CATALOG_TEXT,
       secret: SIM_SECRET,
       zones: ZONES,
-      ledger: new SharedLedger(this.ledgerMemory, index),
+      ledger,
       learningMemory: this.#learningMemory,
       ledgerSubjects: SIM_SUBJECTS,
       prices: new PriceTable(this.#priceMemory),
@@ -166,6 +168,7 @@ export class SimNode {
       index,
       owner,
       shard,
+      ledger,
       host,
       connections,
       isReadOnly: false,

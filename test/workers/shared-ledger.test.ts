@@ -77,6 +77,52 @@ describe('shared ledger', () => {
     );
   });
 
+  it('applyLogged: what an entry frees is free when its batch is on disk, in the order of the batches', () => {
+    const [one, two] = ledgers(2) as [SharedLedger, SharedLedger];
+    one.tryHold(A, 60);
+    one.applyLogged(LEDGER.free, A, 20, 7);
+    one.applyLogged(LEDGER.free, A, 30, 8);
+    one.applyLogged(LEDGER.spend, A, 10, 8);
+    expect([two.freeAmount(A), two.tryHold(A, 41), one.givenBackAmount(A)]).toEqual([40, false, 50]);
+    // A checkpoint behind those entries has them all.
+    expect(rowOf(one, A)).toMatchObject({ held: 0, spent: 10 });
+    one.settle(6);
+    expect(two.tryHold(A, 41)).toBe(false);
+    one.settle(7);
+    expect([two.freeAmount(A), one.givenBackAmount(A)]).toEqual([60, 30]);
+    one.settle(8);
+    expect([two.freeAmount(A), one.givenBackAmount(A), rowOf(one, A).held]).toEqual([90, 0, 0]);
+  });
+
+  it('a worker that dies before its giving back is on disk: the lease stands again and nobody had its place', () => {
+    const memory = createLedgerMemory(2);
+    const open = (shard: number): SharedLedger => {
+      const ledger = new SharedLedger(memory, shard);
+      ledger.setSubjects(SUBJECTS);
+      return ledger;
+    };
+    const dying = open(0);
+    const other = open(1);
+    dying.tryHold(B, 3);
+    dying.applyLogged(LEDGER.free, B, 1, 4);
+    expect(other.tryHold(B, 1)).toBe(false);
+    const next = open(0);
+    next.setShare([{ subjectHash: B, held: 3, spent: 0 }]);
+    expect([other.freeAmount(B), other.tryHold(B, 1)]).toEqual([0, false]);
+    // Had it been on disk, its place is free by the recount.
+    next.setShare([{ subjectHash: B, held: 2, spent: 0 }]);
+    expect([other.freeAmount(B), other.tryHold(B, 1)]).toEqual([1, true]);
+  });
+
+  it('setShare: what was given back and is not on disk is held again', () => {
+    const [ledger] = ledgers(1) as [SharedLedger];
+    ledger.tryHold(A, 50);
+    ledger.applyLogged(LEDGER.free, A, 50, 3);
+    ledger.setShare([{ subjectHash: A, held: 50, spent: 0 }]);
+    ledger.settle(Number.POSITIVE_INFINITY);
+    expect(ledger.freeAmount(A)).toBe(50);
+  });
+
   it('tryHold: exactly the limit fits, one more does not; 0 always does', () => {
     const [ledger] = ledgers(1) as [SharedLedger];
     expect([ledger.tryHold(B, 4), ledger.tryHold(B, 3), ledger.tryHold(B, 1), ledger.tryHold(B, 0)]).toEqual([

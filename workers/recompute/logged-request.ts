@@ -60,6 +60,7 @@ export class LoggedLedger implements Ledger {
     return subjectHash === this.#stock ? this.#holdsStock : !this.#isOutbid;
   }
   apply(): void {}
+  applyLogged(): void {}
   isLimited(): boolean {
     return true;
   }
