@@ -35,6 +35,8 @@ export interface ApiKeyRecord {
 }
 
 export interface NewApiKey {
+  /** As `takeKeyId` makes them, for who must name it before it exists; else one is made. */
+  readonly id?: string;
   readonly roles: readonly Role[];
   readonly tenant: string;
   readonly expiresAtEpochMillis: number | null;
@@ -167,6 +169,11 @@ export function readApiKeys(path: string): ApiKeyRecord[] {
   return parseApiKeys(path, text);
 }
 
+/** The id of a key to be made: its public part, 16 hexadecimal digits. */
+export function takeKeyId(): string {
+  return randomBytes(ID_BYTES).toString('hex');
+}
+
 /**
  * Makes a key and adds it to the file, which is made (mode 0600) when it is not there.
  * @returns the key itself, which is kept nowhere, and its record.
@@ -177,7 +184,7 @@ export function createApiKey(
   wanted: NewApiKey,
   nowEpochMillis: number,
 ): { readonly key: string; readonly record: ApiKeyRecord } {
-  const id = randomBytes(ID_BYTES).toString('hex');
+  const { id = takeKeyId() } = wanted;
   const secret = randomBytes(SECRET_BYTES).toString('base64url');
   const record: ApiKeyRecord = {
     id,

@@ -4,13 +4,16 @@
  * each other; one that cannot write its record does nothing.
  */
 import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { anchoredHead, auditFiles, chainFolder } from '../../workers/audit/audit-files.ts';
 import { AuditLog } from '../../workers/audit/audit-log.ts';
 import { type AuditDetail, type AuditKind, deriveAuditKey, LOCAL_ACTOR } from '../../workers/audit/audit-record.ts';
+import { tenantFolders } from '../../workers/backup/tenant-folders.ts';
 import { epochMillis, monotonicMillis } from '../../workers/clock.ts';
 import { readKeptSecret } from '../../workers/store/data-folder.ts';
 import { FolderLock } from '../../workers/store/folder-lock.ts';
+import { DEFAULT_TENANT } from '../access/principal.ts';
 import { type ResolvedConfig, readConfigFile, resolveConfig } from '../config.ts';
 import { OperatorError } from '../operator-error.ts';
 import { type CommandCall, textOption } from './command.ts';
@@ -24,33 +27,58 @@ export interface CommandEvent {
   readonly detail: AuditDetail;
 }
 
-/** The node's options, of a command that takes `--data` and `--config` only. */
-export function configOfFolder({ options, io }: CommandCall): ResolvedConfig {
-  const file = readConfigFile(textOption(options, 'config'), io.environment);
-  const flag = textOption(options, 'data');
-  return resolveConfig(flag === undefined ? {} : { data: flag }, io.environment, file);
+/** The options of a node as one of its tenants has them. */
+export interface FolderConfig extends ResolvedConfig {
+  /** The folder and the secret of the node, where `data` and `secret` may be a tenant's. */
+  readonly node: { readonly data: string; readonly secret: string | null };
+  /** Null for the default tenant. */
+  readonly tenant: string | null;
 }
 
-/** The node's secret: of the options, or as the data folder keeps it. */
-export async function secretOf(config: ResolvedConfig): Promise<Uint8Array> {
-  return config.secret === null ? readKeptSecret(config.data) : new TextEncoder().encode(config.secret);
+/** Of a command that takes `--data`, `--config` and perhaps `--tenant`. @throws OperatorError USAGE, NO_TENANT */
+export function configOfFolder({ options, io }: CommandCall): FolderConfig {
+  const file = readConfigFile(textOption(options, 'config'), io.environment);
+  const flag = textOption(options, 'data');
+  const config = resolveConfig(flag === undefined ? {} : { data: flag }, io.environment, file);
+  return partOf(config, textOption(options, 'tenant') ?? DEFAULT_TENANT);
+}
+
+/** One tenant's part of a node. @throws OperatorError NO_TENANT */
+export function partOf(config: ResolvedConfig, tenant: string): FolderConfig {
+  const node = { data: config.data, secret: config.secret };
+  if (tenant === DEFAULT_TENANT) return { ...config, node, tenant: null };
+  const folder = tenantFolders(config.data).find(({ name }) => name === tenant);
+  if (folder === undefined) {
+    const names = [DEFAULT_TENANT, ...tenantFolders(config.data).map(({ name }) => name)];
+    throw new OperatorError('NO_TENANT', `${config.data} has no tenant ${JSON.stringify(tenant)}`, {
+      advice: `It has ${names.join(', ')}.`,
+    });
+  }
+  // A secret of the options is the default tenant's alone: the others keep their own.
+  return { ...config, data: join(config.data, folder.path), secret: null, node, tenant };
+}
+
+/** The tenant's secret: of the options, or as its data folder keeps it. */
+export function secretOf({ secret, data }: FolderConfig | FolderConfig['node']): Promise<Uint8Array> {
+  return secret === null ? readKeptSecret(data) : Promise.resolve(new TextEncoder().encode(secret));
 }
 
 /** Resolves when the record is on disk. @throws OperatorError AUDIT_UNUSABLE; then the command must do nothing. */
-export async function recordCommand(config: ResolvedConfig, event: CommandEvent): Promise<void> {
+export async function recordCommand({ node, tenant }: FolderConfig, event: CommandEvent): Promise<void> {
+  const { data } = node;
   try {
-    const folder = chainFolder(config.data, 'command');
-    const key = deriveAuditKey(await secretOf(config));
-    const nodeFolder = chainFolder(config.data, 'node');
-    const node = anchoredHead(nodeFolder, 'node', key);
-    if (node === null && auditFiles(nodeFolder).length > 0) throw otherSecret(config.data);
+    const folder = chainFolder(data, 'command');
+    const key = deriveAuditKey(await secretOf(node));
+    const nodeFolder = chainFolder(data, 'node');
+    const head = anchoredHead(nodeFolder, 'node', key);
+    if (head === null && auditFiles(nodeFolder).length > 0) throw otherSecret(data);
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const lock = await lockOf(folder);
     try {
-      const log = await AuditLog.open({ dataFolder: config.data, chain: 'command', key });
+      const log = await AuditLog.open({ dataFolder: data, chain: 'command', key });
       try {
-        const seen = node === null ? {} : { seenChain: 'node', seenSequence: node.sequence, seenHash: node.hash };
-        const detail = { ...event.detail, ...seen };
+        const seen = head === null ? {} : { seenChain: 'node', seenSequence: head.sequence, seenHash: head.hash };
+        const detail = { ...event.detail, ...(tenant === null ? {} : { tenant }), ...seen };
         log.append({ ...event, detail, actor: LOCAL_ACTOR, atEpochMillis: epochMillis() });
         await log.sync();
       } finally {
@@ -63,7 +91,7 @@ export async function recordCommand(config: ResolvedConfig, event: CommandEvent)
     if (cause instanceof OperatorError) throw cause;
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new OperatorError('AUDIT_UNUSABLE', `this must be in the audit log, which cannot be written: ${reason}`, {
-      advice: `Run it as the user who owns ${config.data}, with room on the disk.`,
+      advice: `Run it as the user who owns ${data}, with room on the disk.`,
       cause,
     });
   }

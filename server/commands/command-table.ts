@@ -37,10 +37,12 @@ const CONFIG_OPTIONS: readonly CommandOption[] = [
   }),
 ];
 
-const FOLDER_OPTIONS: readonly CommandOption[] = [
-  { flags: '--data <folder>', description: 'data folder of the node (OPPORTUNE_DATA, default ./data)' },
-  { flags: '--config <file>', description: 'YAML file of the options of the node (OPPORTUNE_CONFIG)' },
-];
+const TENANT_OPTION: CommandOption = {
+  flags: '--tenant <name>',
+  description: 'whose part of the data folder (default)',
+};
+/** Of commands that work on one tenant's part. */
+const PART_OPTIONS: readonly CommandOption[] = [...DATA_OPTIONS, TENANT_OPTION];
 
 export const COMMANDS: readonly CommandSpec[] = [
   {
@@ -151,7 +153,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     usage: '',
     summary: 'print the decision log as NDJSON, also while the server runs',
     options: [
-      ...DATA_OPTIONS,
+      ...PART_OPTIONS,
       { flags: '--follow', description: 'go on with what is logged later' },
       { flags: '--since <time>', description: 'an age such as 15m, epoch milliseconds or ISO 8601' },
       { flags: '--type <list>', description: 'any of decision,event,identify,release,expire (all)' },
@@ -203,7 +205,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: 'compute a logged decision again, bit for bit, and say what differs',
     options: [
       { flags: '--all', description: 'every decision of the log' },
-      ...DATA_OPTIONS,
+      ...PART_OPTIONS,
       { flags: '--differences <number>', description: 'differences shown in full (20)' },
       { flags: '--json', description: 'print the result as JSON' },
     ],
@@ -214,7 +216,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     usage: '[models...]',
     summary: 'fit what the log says of people and products: purchases, segments, churn, related (all)',
     options: [
-      ...DATA_OPTIONS,
+      ...PART_OPTIONS,
       { flags: '--churn-days <number>', description: 'somebody silent for so many days has left (30)' },
       { flags: '--json', description: 'print the result as JSON' },
     ],
@@ -224,7 +226,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: 'related',
     usage: '<sku>',
     summary: 'what goes with a product, as the last fit found',
-    options: [...DATA_OPTIONS, { flags: '--json', description: 'print as JSON' }],
+    options: [...PART_OPTIONS, { flags: '--json', description: 'print as JSON' }],
     load: () => import('./related.ts'),
   },
   {
@@ -311,7 +313,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     usage: '',
     summary: 'print records of the audit log: who changed what, and who saw whose data',
     options: [
-      ...FOLDER_OPTIONS,
+      ...DATA_OPTIONS,
       { flags: '--kind <list>', description: 'any of access,consent,catalog,start,… (all)' },
       { flags: '--profile <key>', description: 'only those about this person' },
       { flags: '--since <time>', description: 'an age such as 15m, epoch milliseconds or ISO 8601' },
@@ -325,7 +327,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     usage: '',
     summary: 'check that the audit log is what was written, byte for byte',
     options: [
-      ...FOLDER_OPTIONS,
+      ...DATA_OPTIONS,
       { flags: '--head <hash>', description: 'a head kept elsewhere, which must be in the log' },
       { flags: '--json', description: 'print the result as JSON' },
     ],
@@ -336,7 +338,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     usage: '',
     summary: 'put the keys of sensitive traits under a new master key (server stopped)',
     options: [
-      ...FOLDER_OPTIONS,
+      ...PART_OPTIONS,
       { flags: '--new-key-file <file>', description: 'the new master key, where it is not kept in the data folder' },
       { flags: '--new-key-command <command>', description: 'a command that prints the new master key' },
     ],
@@ -346,7 +348,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: 'keys erase',
     usage: '<profile>',
     summary: "erase a person's keys: sensitive traits are unreadable in every copy, backups included",
-    options: FOLDER_OPTIONS,
+    options: PART_OPTIONS,
     load: () => import('./keys-erase.ts'),
   },
   {

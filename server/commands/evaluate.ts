@@ -5,6 +5,7 @@
  * the node as well.
  */
 import { join } from 'node:path';
+import { DEFAULT_TENANT } from '../access/principal.ts';
 import { readConfigFile, resolveConfig } from '../config.ts';
 import { type CurrentPolicy, weighCurrentPolicy } from '../evaluate/current-policy.ts';
 import { type DecisionTable, readCsvTable, readLogTable } from '../evaluate/decision-table.ts';
@@ -12,7 +13,7 @@ import { evaluateTable, type Policy, parsePolicy, renderPolicy } from '../evalua
 import { OperatorError } from '../operator-error.ts';
 import { readMappingFile } from '../replay/replay-mapping.ts';
 import { type CommandCall, EXIT, textOption } from './command.ts';
-import { recordCommand } from './command-audit.ts';
+import { partOf, recordCommand } from './command-audit.ts';
 import { wholeOption } from './connection.ts';
 import { openLog } from './log.ts';
 
@@ -93,7 +94,10 @@ async function currentPolicy({ options, io }: CommandCall, table: DecisionTable)
   );
   // It reads the whole journal. Opened here first: what is wrong with the folder is then said with advice.
   await openLog(join(config.data, 'store')).close();
-  await recordCommand(config, { kind: 'access', detail: { command: 'evaluate', how: 'current' } });
+  await recordCommand(partOf(config, DEFAULT_TENANT), {
+    kind: 'access',
+    detail: { command: 'evaluate', how: 'current' },
+  });
   return await weighCurrentPolicy(table, {
     data: config.data,
     secret: config.secret,

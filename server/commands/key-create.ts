@@ -1,27 +1,31 @@
 /** `opportune key create`: makes an API key. The key goes to stdout, once; everything else to stderr. */
 import { epochMillis } from '../../workers/clock.ts';
-import { createApiKey } from '../access/api-keys.ts';
+import { createApiKey, takeKeyId } from '../access/api-keys.ts';
 import { DEFAULT_TENANT, isTenantName } from '../access/principal.ts';
 import { isRole, ROLES, type Role } from '../access/roles.ts';
 import { OperatorError } from '../operator-error.ts';
 import { type CommandCall, type CommandOptions, EXIT, textOption } from './command.ts';
 import { wholeOption } from './connection.ts';
-import { keyFileOf } from './key-file.ts';
+import { keyFileOf, recordKeyChange } from './key-file.ts';
 
 const DAY_MILLIS = 86_400_000;
 
-export function run(call: CommandCall): Promise<number> {
+export async function run(call: CommandCall): Promise<number> {
   const { options, io } = call;
   const path = keyFileOf(call);
   const days = wholeOption(options, 'expiresDays', 1, 36_500);
   const now = epochMillis();
+  const [roles, tenant, note] = [rolesOf(options), tenantOf(options), noteOf(options)];
+  const id = takeKeyId();
+  await recordKeyChange(call, 'apiKeyMade', { key: id, tenant, roles: roles.join(' '), days: days ?? null });
   const { key, record } = createApiKey(
     path,
     {
-      roles: rolesOf(options),
-      tenant: tenantOf(options),
+      id,
+      roles,
+      tenant,
       expiresAtEpochMillis: days === undefined ? null : now + days * DAY_MILLIS,
-      note: noteOf(options),
+      note,
     },
     now,
   );
@@ -31,7 +35,7 @@ export function run(call: CommandCall): Promise<number> {
       'It is shown this once and kept nowhere:\n',
   );
   io.out(`${key}\n`);
-  return Promise.resolve(EXIT.ok);
+  return EXIT.ok;
 }
 
 function rolesOf(options: CommandOptions): readonly Role[] {

@@ -9,10 +9,9 @@ import { epochMillis } from '../../workers/clock.ts';
 import { JobPool } from '../../workers/jobs/job-pool.ts';
 import { ENTRY_TYPES, type EntryFilter, type EntryType, JournalLines } from '../../workers/jobs/journal-lines.ts';
 import { JournalReader } from '../../workers/store/journal-reader.ts';
-import type { ResolvedConfig } from '../config.ts';
 import { OperatorError } from '../operator-error.ts';
 import { type CommandCall, type CommandOptions, EXIT, textOption } from './command.ts';
-import { configOfFolder, recordCommand } from './command-audit.ts';
+import { configOfFolder, type FolderConfig, recordCommand } from './command-audit.ts';
 import { wholeOption } from './connection.ts';
 import { formatBytes, formatCount } from './terminal-text.ts';
 
@@ -56,7 +55,7 @@ export async function run(call: CommandCall, signal?: AbortSignal): Promise<numb
 }
 
 /** A log that may not be read is not left open. */
-async function recordRead(config: ResolvedConfig, reader: JournalReader, how: string): Promise<void> {
+async function recordRead(config: FolderConfig, reader: JournalReader, how: string): Promise<void> {
   try {
     await recordCommand(config, { kind: 'access', detail: { command: 'log', how } });
   } catch (error) {
@@ -67,7 +66,7 @@ async function recordRead(config: ResolvedConfig, reader: JournalReader, how: st
 
 async function exportTo(
   call: CommandCall,
-  config: ResolvedConfig,
+  config: FolderConfig,
   outPath: string,
   input: EntryFilter & { readonly storePath: string; readonly limit?: number },
 ): Promise<number> {

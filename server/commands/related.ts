@@ -2,13 +2,13 @@
 import { fitResultsPath, readFitResults } from '../../workers/fits/fit-results-file.ts';
 import { OperatorError } from '../operator-error.ts';
 import { type CommandCall, EXIT } from './command.ts';
-import { dataFolderOf } from './node-options.ts';
+import { configOfFolder } from './command-audit.ts';
 import { formatTable } from './terminal-text.ts';
 
 export async function run(call: CommandCall): Promise<number> {
   const { options, io, positionals } = call;
   const [sku = ''] = positionals;
-  const path = fitResultsPath(dataFolderOf(call));
+  const path = fitResultsPath(configOfFolder(call).data);
   const results = readFitResults(path);
   if (results === null || typeof results === 'string') {
     throw new OperatorError('NO_FIT', results ?? `no fit has ended in this data folder (${path})`, {

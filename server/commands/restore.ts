@@ -5,9 +5,9 @@
  */
 import { restoreBackup } from '../../workers/backup/restore-backup.ts';
 import { epochMillis, monotonicMillis } from '../../workers/clock.ts';
-import { operatorErrorOf } from './backup.ts';
+import { operatorErrorOf, tenantLine } from './backup.ts';
 import { type CommandCall, EXIT, textOption } from './command.ts';
-import { dataFolderOf } from './node-options.ts';
+import { configOfFolder } from './command-audit.ts';
 import { ProgressLine } from './progress-line.ts';
 import { formatCount, formatDuration } from './terminal-text.ts';
 
@@ -15,12 +15,12 @@ import { formatCount, formatDuration } from './terminal-text.ts';
 export async function run(call: CommandCall, folder?: URL): Promise<number> {
   const [backup = ''] = call.positionals;
   const { options, io } = call;
-  const data = dataFolderOf(call);
+  const data = configOfFolder(call).data;
   const secretFile = textOption(options, 'secretFile');
   const startedMillis = monotonicMillis();
   const progress = new ProgressLine(io);
   try {
-    const { manifest, totals, movedTo, carried } = await restoreBackup({
+    const { manifest, totals, tenants, movedTo, carried } = await restoreBackup({
       backup,
       data,
       doesReplace: options.replace === true,
@@ -33,7 +33,7 @@ export async function run(call: CommandCall, folder?: URL): Promise<number> {
     progress.end();
     if (options.json === true) {
       io.out(
-        `${JSON.stringify({ data, movedTo, carried, madeAtEpochMillis: manifest.madeAtEpochMillis, millis, ...totals })}\n`,
+        `${JSON.stringify({ data, movedTo, carried, madeAtEpochMillis: manifest.madeAtEpochMillis, millis, ...totals, tenants })}\n`,
       );
       return EXIT.ok;
     }
@@ -44,7 +44,7 @@ export async function run(call: CommandCall, folder?: URL): Promise<number> {
         : '  no backup holds keys of sensitive traits: put the folder keys (and master-key) of the node here before it starts\n';
     io.out(
       `${data} is as of ${new Date(manifest.madeAtEpochMillis).toISOString()}; what came later is not in it\n` +
-        `  ${formatCount(totals.records, 'record')} and a log of ${totals.entries} entries, compared and read whole, ${formatDuration(millis)}\n${moved}${kept}`,
+        `  ${formatCount(totals.records, 'record')} and a log of ${totals.entries} entries, compared and read whole, ${formatDuration(millis)}\n${tenants.map(tenantLine).join('')}${moved}${kept}`,
     );
     return EXIT.ok;
   } catch (error) {

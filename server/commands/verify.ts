@@ -8,7 +8,7 @@ import { FINDINGS_A_KIND_MAX, type Finding, type StoreTotals } from '../../worke
 import { monotonicMillis } from '../../workers/clock.ts';
 import { OperatorError } from '../operator-error.ts';
 import { type CommandCall, type CommandIo, EXIT } from './command.ts';
-import { dataFolderOf, tenantsLeftOut } from './node-options.ts';
+import { configOfFolder } from './command-audit.ts';
 import { ProgressLine } from './progress-line.ts';
 import { createPaint, formatDuration } from './terminal-text.ts';
 
@@ -19,7 +19,7 @@ export async function run(call: CommandCall, folder?: URL): Promise<number> {
   if (backup !== undefined && options.data !== undefined) {
     throw new OperatorError('USAGE', 'a backup and --data are two folders to verify', { advice: 'Name one of them.' });
   }
-  const path = backup ?? dataFolderOf(call);
+  const path = backup ?? configOfFolder(call).data;
   const findings: Finding[] = [];
   const progress = new ProgressLine(io);
   const startedMillis = monotonicMillis();
@@ -31,7 +31,6 @@ export async function run(call: CommandCall, folder?: URL): Promise<number> {
   });
   progress.end();
   const millis = monotonicMillis() - startedMillis;
-  if (backup === undefined) for (const line of tenantsLeftOut(path)) io.err(`${line}\n`);
   if (options.json === true) io.out(`${JSON.stringify({ path, ...verified, millis, findings })}\n`);
   else print(io, path, verified, findings, millis);
   return findings.length === 0 ? EXIT.ok : EXIT.failed;
@@ -45,9 +44,13 @@ function print(
   millis: number,
 ): void {
   const paint = createPaint(io.hasColour);
-  const { isBackup, holderPid, snapshots, totals } = verified;
+  const { isBackup, holderPid, snapshots, totals, tenants } = verified;
   io.out(`${isBackup ? 'backup' : 'data folder'} ${path}, read in ${formatDuration(millis)}\n`);
   if (totals !== null) for (const line of linesOf(totals)) io.out(`  ${line}\n`);
+  for (const tenant of tenants) {
+    io.out(`  tenant ${tenant.name}\n`);
+    if (tenant.totals !== null) for (const line of linesOf(tenant.totals)) io.out(`    ${line}\n`);
+  }
   io.out(`  ${snapshots} snapshots of models\n`);
   if (holderPid !== null)
     io.out(
@@ -56,7 +59,8 @@ function print(
   for (const { what, where, advice } of findings)
     io.out(`${paint.bad('wrong')}  ${where}\n       ${what}\n       ${paint.dim(advice)}\n`);
   const told = findings.filter(({ kind }) => kind !== 'file' && kind !== 'structure').length;
-  const more = (totals?.findings ?? 0) - told;
+  const found = [totals, ...tenants.map((tenant) => tenant.totals)];
+  const more = found.reduce((sum, one) => sum + (one?.findings ?? 0), 0) - told;
   if (more > 0) io.out(`and ${more} more, of kinds of which ${FINDINGS_A_KIND_MAX} were shown\n`);
   io.out(findings.length === 0 ? `${paint.good('whole')}\n` : `${paint.bad('not whole')}\n`);
 }

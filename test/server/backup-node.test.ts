@@ -394,3 +394,51 @@ function resealed(value: Uint8Array, change: (view: DataView) => void): Uint8Arr
   change(new DataView(payload.buffer));
   return sealedCopy(payload);
 }
+
+describe('a node with tenants', () => {
+  const several = join(work, 'several');
+  const made = join(work, 'several-backup');
+  beforeAll(() => {
+    for (const path of ['', 'tenants/acme', 'tenants/beta']) cpSync(early, join(several, path), { recursive: true });
+    for (const path of ['', 'tenants/acme', 'tenants/beta']) rmSync(join(several, path, 'backup.json'));
+    mkdirSync(join(several, 'tenants', 'Not a tenant'));
+  });
+
+  it('backup, verify and restore: everybody is in it, whole', async () => {
+    expect(await backUp(made, several)).toBe('made');
+    const verified = await verify(made);
+    expect(verified.findings).toEqual([]);
+    expect(verified.tenants.map(({ name, totals }) => [name, totals?.records])).toEqual([
+      ['acme', verified.totals?.records],
+      ['beta', verified.totals?.records],
+    ]);
+    expect(await restore(made, join(work, 'several-restored'))).toBe('restored');
+    const restored = await verify(join(work, 'several-restored'));
+    expect([restored.findings, restored.tenants.map(({ name }) => name)]).toEqual([[], ['acme', 'beta']]);
+    expect(logOf(join(work, 'several-restored', 'tenants', 'beta'))).toBe(logOf(early));
+  });
+
+  it("one tenant's part damaged or gone: nothing is restored, and it is named", async () => {
+    const broken = join(work, 'several-broken');
+    cpSync(made, broken, { recursive: true });
+    rmSync(join(broken, 'tenants', 'acme', 'format'));
+    expect(await restore(broken, join(work, 'several-never'))).toMatch(/tenants\/acme\/format is missing/);
+    expect(existsSync(join(work, 'several-never'))).toBe(false);
+    expect((await verify(broken)).findings.map(({ where }) => where)).toContain(join(broken, 'tenants/acme/format'));
+    const manifest = readFileSync(join(broken, 'backup.json'), 'utf8');
+    writeFileSync(join(broken, 'backup.json'), manifest.replaceAll('tenants/acme/secret', 'tenants/beta/secret'));
+    expect(await restore(broken, join(work, 'several-never'))).toMatch(/names no tenants\/acme\/secret/);
+  });
+
+  it('without the secrets: asked for as a folder, one file is not enough', async () => {
+    const bare = join(work, 'several-bare');
+    expect(await backUp(bare, several, false)).toBe('made');
+    expect(existsSync(join(bare, 'tenants', 'acme', 'secret'))).toBe(false);
+    const place = join(work, 'several-from-bare');
+    expect(await restore(bare, place, { secretFile: join(several, 'secret') })).toMatch(
+      /3 tenants, each with a secret/,
+    );
+    expect(await restore(bare, place, { secretFile: several })).toBe('restored');
+    expect(readFileSync(join(place, 'tenants', 'beta', 'secret'))).toEqual(readFileSync(join(early, 'secret')));
+  });
+});

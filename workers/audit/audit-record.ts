@@ -22,6 +22,8 @@ export const AUDIT_KINDS = [
   'keysMade',
   'keysRotated',
   'keysErased',
+  'apiKeyMade',
+  'apiKeyRevoked',
   'access',
   'consent',
   'erasure',

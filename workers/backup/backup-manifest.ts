@@ -12,7 +12,7 @@ import { BACKUP_ERROR, BackupError } from './backup-error.ts';
 
 export const MANIFEST_NAME = 'backup.json';
 const MANIFEST_VERSION = 1;
-const PATHS = /^(?:format|secret|store\/data\.mdb|models\/[\w.-]+)$/;
+const PATHS = /^(?:tenants\/([a-z0-9-]{1,32})\/)?(?:format|secret|store\/data\.mdb|models\/[\w.-]+)$/;
 
 export interface BackedUpFile {
   /** Relative to the backup, with forward slashes. */
@@ -70,8 +70,16 @@ export async function readManifest(folder: string): Promise<BackupManifest> {
   }
   const names = new Set(files.map((file) => file.path));
   const needed = ['format', 'store/data.mdb', ...(hasSecret === true ? ['secret'] : [])];
-  for (const name of needed) if (!names.has(name)) throw damaged(path, `names no ${name}`);
+  for (const tenant of ['', ...tenantPaths(files)]) {
+    for (const name of needed) if (!names.has(tenant + name)) throw damaged(path, `names no ${tenant}${name}`);
+  }
   return { version, program, madeAtEpochMillis: madeAtEpochMillis as number, hasSecret: hasSecret as boolean, files }; // both looked at above
+}
+
+/** `tenants/NAME/` of each tenant that the files are of, the default one apart. */
+export function tenantPaths(files: readonly BackedUpFile[]): readonly string[] {
+  const names = files.map((file) => PATHS.exec(file.path)?.[1]).filter((name) => name !== undefined);
+  return [...new Set(names)].sort().map((name) => `tenants/${name}/`);
 }
 
 function isFile(value: unknown): boolean {

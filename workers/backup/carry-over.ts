@@ -21,7 +21,7 @@ export async function carryOver(from: string, to: string): Promise<readonly stri
 
 /** Keys live in one place: a copy in the folder that was moved aside would outlast every later erasure. */
 export async function forgetKeys(movedTo: string, carried: readonly string[]): Promise<void> {
-  for (const name of carried.filter((one) => one !== 'audit'))
+  for (const name of carried.filter((one) => !one.endsWith('audit')))
     await rm(join(movedTo, name), { recursive: true, force: true });
 }
 

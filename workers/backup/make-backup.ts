@@ -1,5 +1,5 @@
 /**
- * Takes a backup of a data folder, also while a node serves from it: one moment of the store, and models that are
+ * Takes a backup of a data folder, also while a node serves from it: of each tenant one moment of the store, and models that are
  * no newer than that. The models are copied first, because a model that had learnt from events which are not in
  * the copied log would know them for ever; the other way round the log teaches it again.
  *
@@ -17,6 +17,7 @@ import { BACKUP_ERROR, BackupError } from './backup-error.ts';
 import { type BackedUpFile, describeFile, MANIFEST_NAME, manifestText } from './backup-manifest.ts';
 import { assertEmpty, fileError, HalfFolder } from './half-folder.ts';
 import { readStore } from './store-reader.ts';
+import { tenantFolders } from './tenant-folders.ts';
 import type { Finding, StoreTotals } from './verify-store.ts';
 
 const POLL_MILLIS = 100;
@@ -42,42 +43,63 @@ export interface MakeBackupOptions {
 
 export interface MadeBackup {
   readonly files: readonly BackedUpFile[];
+  /** Of the default tenant. */
+  readonly totals: StoreTotals;
+  /** Of each other one. */
+  readonly tenants: readonly TenantTotals[];
+}
+
+export interface TenantTotals {
+  readonly name: string;
   readonly totals: StoreTotals;
 }
 
 /** @throws BackupError, DataFolderError, StoreError or the file system's error; then nothing is left behind. */
 export async function makeBackup(options: MakeBackupOptions): Promise<MadeBackup> {
   const { data, destination, hasSecret, onProgress } = options;
-  await inspectDataFolder(data);
-  const storePath = join(data, 'store');
-  const hasStore = await stat(join(storePath, 'data.mdb')).catch(() => undefined);
-  if (hasStore === undefined) {
-    const advice = 'Name the data folder of a node that has run, with --data or OPPORTUNE_DATA.';
-    throw new BackupError(BACKUP_ERROR.NO_DATA, `there is no store in ${data}`, { advice });
-  }
+  const tenants = tenantFolders(data);
+  for (const path of ['', ...tenants.map((tenant) => tenant.path)]) await assertStore(join(data, path));
   await assertEmpty(destination, 'Name a folder that is not there yet; backups do not replace each other.');
   const half = await HalfFolder.make(destination, 'backup');
   try {
-    const names = [
-      'format',
-      ...(hasSecret ? ['secret'] : []),
-      'store/data.mdb',
-      ...(await copyModels(data, half.path)),
-    ];
-    await copyStore(storePath, join(half.path, 'store'), onProgress);
-    for (const name of names.slice(0, hasSecret ? 2 : 1)) await copyFile(join(data, name), join(half.path, name));
+    const names = await copyFolder(data, half.path, options);
     const totals = await readCopy(half.path, options);
+    const others: TenantTotals[] = [];
+    for (const { name, path } of tenants) {
+      const to = join(half.path, path);
+      await mkdir(to, { recursive: true, mode: 0o700 });
+      const own = await copyFolder(join(data, path), to, options);
+      names.push(...own.map((file) => `${path}/${file}`));
+      others.push({ name, totals: await readCopy(to, options) });
+    }
     const files = await describeAll(half.path, names, onProgress);
     const { program, nowEpochMillis: madeAtEpochMillis } = options;
     await writeFile(join(half.path, MANIFEST_NAME), manifestText({ program, madeAtEpochMillis, hasSecret, files }), {
       mode: 0o600,
     });
     await half.finish();
-    return { files, totals };
+    return { files, totals, tenants: others };
   } catch (error) {
     await half.discard();
     throw fileError(error, destination);
   }
+}
+
+/** @throws DataFolderError, or BackupError NO_DATA */
+async function assertStore(data: string): Promise<void> {
+  await inspectDataFolder(data);
+  if ((await stat(join(data, 'store', 'data.mdb')).catch(() => undefined)) !== undefined) return;
+  const advice = 'Name the data folder of a node that has run, with --data or OPPORTUNE_DATA.';
+  throw new BackupError(BACKUP_ERROR.NO_DATA, `there is no store in ${data}`, { advice });
+}
+
+/** Copies one tenant's part; returns the names of its files. */
+async function copyFolder(data: string, to: string, options: MakeBackupOptions): Promise<string[]> {
+  const models = await copyModels(data, to);
+  await copyStore(join(data, 'store'), join(to, 'store'), options.onProgress);
+  const small = ['format', ...(options.hasSecret ? ['secret'] : [])];
+  for (const name of small) await copyFile(join(data, name), join(to, name));
+  return [...small, 'store/data.mdb', ...models];
 }
 
 async function copyModels(data: string, to: string): Promise<string[]> {

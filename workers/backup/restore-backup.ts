@@ -5,16 +5,16 @@
  * The restored node goes on from the moment of the backup: what was acknowledged later is not there, and ids of
  * decisions made later are given again. A folder that is replaced is kept beside it, under a name that says so.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { chmod, copyFile, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { inspectDataFolder, SECRET_BYTES } from '../store/data-folder.ts';
 import { FolderLock, holderOf, lockedError } from '../store/folder-lock.ts';
 import { BACKUP_ERROR, BackupError } from './backup-error.ts';
-import { type BackupManifest, checkFile, readManifest } from './backup-manifest.ts';
+import { type BackupManifest, checkFile, readManifest, tenantPaths } from './backup-manifest.ts';
 import { carryOver, forgetKeys } from './carry-over.ts';
 import { assertEmpty, fileError, HalfFolder } from './half-folder.ts';
-import type { OnProgress } from './make-backup.ts';
+import type { OnProgress, TenantTotals } from './make-backup.ts';
 import { readStore } from './store-reader.ts';
 import type { Finding, StoreTotals } from './verify-store.ts';
 
@@ -23,7 +23,7 @@ export interface RestoreOptions {
   readonly data: string;
   /** Whether a folder that is not empty is moved aside; it must not be in use. */
   readonly doesReplace: boolean;
-  /** For a backup without the secret: the file that has it. */
+  /** For a backup without the secret: the file that has it, or with tenants the folder, with theirs in `tenants/NAME`. */
   readonly secretFile?: string;
   readonly nowEpochMillis: number;
   readonly folder?: URL;
@@ -32,7 +32,10 @@ export interface RestoreOptions {
 
 export interface Restored {
   readonly manifest: BackupManifest;
+  /** Of the default tenant. */
   readonly totals: StoreTotals;
+  /** Of each other one. */
+  readonly tenants: readonly TenantTotals[];
   /** Where the folder is that was there before, or null. */
   readonly movedTo: string | null;
   /** What of that folder the restored one goes on with: keys of sensitive traits, audit log. */
@@ -66,9 +69,20 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
         onProgress('copying and comparing', done, total);
       });
     }
-    await takeSecret(half.path, manifest, options.secretFile);
+    const paths = tenantPaths(manifest.files);
+    const secrets = secretFiles(paths, options.secretFile);
+    for (const path of ['', ...paths]) await takeSecret(join(half.path, path), manifest, secrets(path));
     const totals = await readRestored(half.path, options);
-    const carried = options.doesReplace ? await carryOver(data, half.path) : [];
+    const tenants: TenantTotals[] = [];
+    for (const path of paths)
+      tenants.push({ name: basename(path), totals: await readRestored(join(half.path, path), options) });
+    const carried: string[] = [];
+    if (options.doesReplace) {
+      for (const path of ['', ...paths]) {
+        const names = await carryOver(join(data, path), join(half.path, path));
+        carried.push(...names.map((name) => path + name));
+      }
+    }
     const movedTo = options.doesReplace ? await moveAside(data, options.nowEpochMillis) : null;
     try {
       await half.finish();
@@ -77,11 +91,22 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
       throw error;
     }
     if (movedTo !== null) await forgetKeys(movedTo, carried);
-    return { manifest, totals, movedTo, carried };
+    return { manifest, totals, tenants, movedTo, carried };
   } catch (error) {
     await half.discard();
     throw fileError(error, data);
   }
+}
+
+/** Which file has the secret of each tenant's folder. @throws BackupError SECRET where one file is to do for several */
+function secretFiles(tenants: readonly string[], secretFile: string | undefined): (path: string) => string | undefined {
+  if (secretFile === undefined || tenants.length === 0) return () => secretFile;
+  if (!statSync(secretFile).isDirectory()) {
+    const message = `this backup is of ${tenants.length + 1} tenants, each with a secret of its own`;
+    const advice = 'Name with --secret-file the folder that has them: secret, and tenants/NAME/secret.';
+    throw new BackupError(BACKUP_ERROR.SECRET, message, { advice });
+  }
+  return (path) => join(secretFile, path, 'secret');
 }
 
 async function takeSecret(path: string, manifest: BackupManifest, secretFile: string | undefined): Promise<void> {

@@ -12,6 +12,7 @@ import { holderOf } from '../store/folder-lock.ts';
 import { checkFile, MANIFEST_NAME, readManifest } from './backup-manifest.ts';
 import type { OnProgress } from './make-backup.ts';
 import { readStore } from './store-reader.ts';
+import { tenantFolders } from './tenant-folders.ts';
 import type { Finding, StoreTotals } from './verify-store.ts';
 
 export interface VerifyFolderOptions {
@@ -27,26 +28,44 @@ export interface VerifiedFolder {
   /** The process that serves from it: then only values were checked. */
   readonly holderPid: number | null;
   readonly snapshots: number;
-  /** Null where the store could not be read to its end. */
+  /** Of the default tenant; null where the store could not be read to its end. */
   readonly totals: StoreTotals | null;
+  readonly tenants: readonly { readonly name: string; readonly totals: StoreTotals | null }[];
 }
 
 export async function verifyFolder(options: VerifyFolderOptions): Promise<VerifiedFolder> {
-  const { path, onFinding, onProgress } = options;
+  const { path } = options;
   const isBackup = existsSync(join(path, MANIFEST_NAME));
   if (isBackup) await checkDigests(options);
+  const holderPid = isBackup ? null : ((await holderOf(path)) ?? null);
+  const own = await verifyTenant(options, isBackup, holderPid);
+  const tenants: { name: string; totals: StoreTotals | null }[] = [];
+  let { snapshots } = own;
+  for (const tenant of tenantFolders(path)) {
+    const part = await verifyTenant({ ...options, path: join(path, tenant.path) }, isBackup, holderPid);
+    snapshots += part.snapshots;
+    tenants.push({ name: tenant.name, totals: part.totals });
+  }
+  return { isBackup, holderPid, snapshots, totals: own.totals, tenants };
+}
+
+async function verifyTenant(
+  options: VerifyFolderOptions,
+  isBackup: boolean,
+  holderPid: number | null,
+): Promise<{ readonly snapshots: number; readonly totals: StoreTotals | null }> {
+  const { path, onFinding, onProgress } = options;
   try {
     await inspectDataFolder(path);
   } catch (error) {
     onFinding(fileFinding(error, path));
   }
   const snapshots = await checkModels(options);
-  const holderPid = isBackup ? null : ((await holderOf(path)) ?? null);
   const storePath = join(path, 'store');
   if (!existsSync(join(storePath, 'data.mdb'))) {
     const advice = isBackup ? TAKE_ANOTHER : 'name the data folder of a node that has run, or restore a backup';
     onFinding({ kind: 'file', what: 'is missing', where: join(storePath, 'data.mdb'), advice });
-    return { isBackup, holderPid, snapshots, totals: null };
+    return { snapshots, totals: null };
   }
   const lockFile = join(storePath, 'lock.mdb');
   const hadLock = existsSync(lockFile);
@@ -58,7 +77,7 @@ export async function verifyFolder(options: VerifyFolderOptions): Promise<Verifi
     ...(options.folder === undefined ? {} : { folder: options.folder }),
   });
   if (!hadLock) await rm(lockFile, { force: true });
-  return { isBackup, holderPid, snapshots, totals };
+  return { snapshots, totals };
 }
 
 const TAKE_ANOTHER = 'take another backup';
