@@ -62,6 +62,8 @@ export interface AdminOptions {
   readonly tls?: TransportTls | null;
   /** Absent or null: nobody is asked for a token. */
   readonly authenticator?: HttpLoginJudge | null;
+  /** Whether a page of this origin may call what is for pages. Absent: none may. */
+  readonly isOriginAllowed?: (origin: string) => boolean;
   /** What is answered besides the routes of this file, by path. */
   readonly routes?: ReadonlyMap<string, Route>;
 }
@@ -244,9 +246,21 @@ async function handle(
     if (refusal !== undefined) return sendProblem(response, refusal);
     const url = new URL(`http://admin.invalid${request.url}`);
     const route = routes.get(url.pathname);
+    const { origin } = request.headers;
+    if (route?.isForPages === true && origin !== undefined && options.isOriginAllowed?.(origin) === true) {
+      response.setHeader('access-control-allow-origin', origin);
+      response.setHeader('vary', 'origin');
+      if (request.method === 'OPTIONS') return sendPreflight(response, route.method);
+    } else {
+      const foreign = originProblem(request);
+      if (foreign !== undefined) return sendProblem(response, foreign);
+    }
     const unwanted = bodyProblem(request, route?.bodyBytesMax ?? 0);
     if (unwanted !== null) return sendProblem(response, unwanted);
-    const login = await loginOf(request, options);
+    const early = route?.tokenOf === undefined ? null : await readBody(request, route.bodyBytesMax ?? 0);
+    if (early !== null && 'status' in early) return sendProblem(response, early);
+    const token = early === null ? null : (route?.tokenOf?.(request.headers, early) ?? null);
+    const login = await loginOf(token === null ? (request.headers.authorization ?? '') : `Bearer ${token}`, options);
     // Before it is said what there is: a stranger learns nothing from asking for paths.
     if ('status' in login && route?.isOpen !== true) return sendProblem(response, login);
     if (route === undefined) {
@@ -264,7 +278,7 @@ async function handle(
       const detail = `no role of this token permits ${url.pathname} (operation ${route.operation})`;
       return sendProblem(response, { status: 403, title: 'Forbidden', detail, code: FAULT.permissionDenied.code });
     }
-    const body = await readBody(request, route.bodyBytesMax ?? 0);
+    const body = early ?? (await readBody(request, route.bodyBytesMax ?? 0));
     if ('status' in body) return sendProblem(response, body);
     // Only what is open to everybody is answered to somebody unknown, who then is nobody of any tenant's.
     const known = 'status' in login ? ANONYMOUS : login;
@@ -277,9 +291,9 @@ async function handle(
 }
 
 /** Who asks, or the problem to answer with. The reason of a refusal is told to nobody. */
-async function loginOf(request: IncomingMessage, { authenticator = null }: AdminOptions): Promise<Login | Problem> {
+async function loginOf(authorization: string, { authenticator = null }: AdminOptions): Promise<Login | Problem> {
   if (authenticator === null) return ANONYMOUS;
-  const verdict = await authenticator.login({ authorization: request.headers.authorization ?? '', queryToken: '' });
+  const verdict = await authenticator.login({ authorization, queryToken: '' });
   if ('login' in verdict) return verdict.login;
   if (verdict.refusal === 'unavailable') {
     const detail = 'tokens cannot be checked at the moment; try again';
@@ -308,12 +322,26 @@ function refusalOf(request: IncomingMessage, options: AdminOptions): Problem | u
     const detail = `Host ${JSON.stringify(host.slice(0, 100))} is not one this server answers to; add it with --admin-hosts`;
     return { status: 421, title: 'Misdirected Request', detail };
   }
+  return undefined;
+}
+
+/** What changes something may not be asked for by another's page. */
+function originProblem(request: IncomingMessage): Problem | undefined {
   const { origin } = request.headers;
   if (request.method !== 'GET' && request.method !== 'HEAD' && origin !== undefined) {
     const sameOrigin = URL.canParse(origin) && new URL(origin).host === request.headers.host;
     if (!sameOrigin) return { status: 403, title: 'Forbidden', detail: 'requests from another origin may only read' };
   }
   return undefined;
+}
+
+function sendPreflight(response: ServerResponse, method: string): void {
+  response.writeHead(204, {
+    'access-control-allow-methods': method,
+    'access-control-allow-headers': 'authorization, content-type',
+    'access-control-max-age': '600',
+  });
+  response.end();
 }
 
 /** A name cannot be rebound to us when it is loopback's own, an address literal we listen on, or one the operator named. */

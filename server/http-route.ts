@@ -35,8 +35,12 @@ export interface Route {
   readonly operation: HttpOperation | Operation;
   /** Answered to everybody, in short. */
   readonly isOpen?: true;
-  /** Longest body taken, in bytes; absent: none. */
+  /** Longest body taken, in bytes; absent: none. Of a compressed one, on the wire. */
   readonly bodyBytesMax?: number;
+  /** Where the token is found, when not in a bearer header: then the body is read before it is known who asks. */
+  readonly tokenOf?: (headers: IncomingHttpHeaders, body: Buffer) => string | null;
+  /** Pages of allowed origins may call it, across origins. */
+  readonly isForPages?: true;
   answer(call: HttpCall): Promise<void> | void;
 }
 

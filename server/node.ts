@@ -9,11 +9,12 @@
  */
 import { type FSWatcher, watch } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { MessageChannel, type Worker } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads';
 import type { Catalog } from '../decision/catalog.ts';
 import type { ZoneData } from '../decision/local-time.ts';
 import { dealParts, type PartKeys } from '../decision/part-register.ts';
 import type { ShardAddress } from '../proto/messages.ts';
+import { FAULT } from '../proto/statuses.ts';
 import { createAuditMemory } from '../workers/audit/audit-gate.ts';
 import { CatalogError } from '../workers/catalog/catalog-error.ts';
 import { type CatalogSource, compileCatalogSource } from '../workers/catalog/catalog-source.ts';
@@ -28,10 +29,13 @@ import type { DataFolder } from '../workers/store/data-folder.ts';
 import { fingerprintOf } from '../workers/vault/master-key.ts';
 import { KEYS_AT_A_TIME } from '../workers/vault/trait-vault.ts';
 import { tenantsOf } from './access/access-options.ts';
+import { isOriginAllowed } from './access/doorkeeper.ts';
 import { NodeAccess } from './access/node-access.ts';
 import { type AdminHttp, type Drill, startAdminHttp } from './admin-http.ts';
 import type { ResolvedConfig } from './config.ts';
 import { FitKeeper } from './fit-keeper.ts';
+import { ingestRoutes } from './http/ingest-routes.ts';
+import { ShardGateway } from './http/shard-gateway.ts';
 import { assertPortFree } from './listen-port.ts';
 import { createLog, type Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -118,6 +122,7 @@ class Node implements RunningNode {
   #metrics: Promise<Metrics> | null = null;
   #tracing: Promise<Tracing> | null = null;
   #admin: AdminHttp | null = null;
+  readonly #gateway: ShardGateway;
   readonly #fits: readonly FitKeeper[];
   #watcher: FSWatcher | null = null;
   readonly #timers: NodeJS.Timeout[] = [];
@@ -126,6 +131,7 @@ class Node implements RunningNode {
   #watch: NodeWatch | null = null;
   #sharedPort = 0;
   #isDraining = false;
+  #isMemoryFull = false;
   #isStopping = false;
   #stopped: Promise<void> | null = null;
 
@@ -137,6 +143,12 @@ class Node implements RunningNode {
     this.#otel = readOtelEnvironment(process.env, config.traceSampleRatio);
     this.#auditMemory = createAuditMemory(config.workers);
     this.#tenants = tenantsOf(config).map((name) => new TenantEstate(name, config.workers));
+    this.#gateway = new ShardGateway({
+      tenants: this.#tenants.map(({ name }) => name),
+      shards: config.workers,
+      connect: (shard) => this.#connect(shard),
+      refusal: () => (this.#isDraining ? FAULT.shuttingDown : this.#isMemoryFull ? FAULT.memoryFull : null),
+    });
     this.#fits = this.#tenants.map((estate, tenant) => this.#fitsOf(estate.folderIn(config.data), tenant));
     this.failed = new Promise((resolve) => {
       this.#fail = resolve;
@@ -175,6 +187,8 @@ class Node implements RunningNode {
         hosts: config.adminHosts,
         tls: this.#access.tls,
         authenticator: this.#access.authenticator,
+        isOriginAllowed: (origin) => isOriginAllowed(origin, config.allowedOrigins),
+        routes: ingestRoutes(this.#gateway),
       },
       {
         status: () => this.status(),
@@ -410,6 +424,7 @@ class Node implements RunningNode {
     this.#audit?.forgetShard(shard.index);
     for (const other of this.#shards)
       if (other !== shard) this.#tell(other.index, { kind: 'unlink', peer: shard.index });
+    this.#gateway.unlink(shard.index);
     const now = monotonicMillis();
     shard.restartedAt = [...shard.restartedAt.filter((at) => now - at < RESTARTS_WINDOW_MILLIS), now];
     if (this.#startError !== null || shard.restartedAt.length > RESTARTS_MAX) {
@@ -477,6 +492,7 @@ class Node implements RunningNode {
       isAtWork: (shard) => this.#shards[shard]?.state === 'ready' && !this.#isStopping,
       onStuck: (shard) => this.#endStuck(shard),
       onMemory: (isFull, residentBytes) => {
+        this.#isMemoryFull = isFull;
         const facts = { residentMegabytes: Math.round(residentBytes / (1024 * 1024)), memoryMegabytes };
         if (isFull) this.#log.error(facts, 'memory is full: connections and requests are refused until it falls');
         else this.#log.info(facts, 'memory has fallen; everything is taken again');
@@ -522,6 +538,15 @@ class Node implements RunningNode {
 
   #linkAll(): void {
     for (let a = 0; a < this.#shards.length; a++) for (let b = a + 1; b < this.#shards.length; b++) this.#link(a, b);
+  }
+
+  /** The main thread's end of a link to a worker that serves. */
+  #connect(shard: number): MessagePort | null {
+    if (this.#shards[shard]?.state !== 'ready') return null;
+    const { port1, port2 } = new MessageChannel();
+    const peer = this.#shards.length;
+    this.#shards[shard].worker.postMessage({ kind: 'link', peer, port: port2 } satisfies ToShard, [port2]);
+    return port1;
   }
 
   #link(a: number, b: number): void {
@@ -822,7 +847,7 @@ class Node implements RunningNode {
       .filter((shard) => shard.state === 'ready')
       .map((shard) => this.#until(shard.index, (message) => message.kind === 'drained'));
     for (const shard of this.#shards) this.#tell(shard.index, { kind: 'drain', seconds: this.#config.drainSeconds });
-    await within(Promise.all(drained), this.#config.drainSeconds * 1000 + 2_000);
+    await within(Promise.all([...drained, this.#gateway.settled()]), this.#config.drainSeconds * 1000 + 2_000);
   }
 
   stop(): Promise<void> {
@@ -842,6 +867,7 @@ class Node implements RunningNode {
       for (const tenant of this.#tenants) await tenant.settleSnapshots();
     }
     this.#isStopping = true;
+    this.#gateway.close();
     // Also those that are not ready yet, of a start that has failed: a thread that is ended in the middle of a call
     // into LMDB takes the process with it, and what the operator should read is lost in a native trace.
     const stopped = this.#shards

@@ -77,10 +77,13 @@ export interface ForwardOrigin {
   failForwarded(id: number, fault: Fault, message: string): void;
 }
 
+/** Who runs what comes over a link. */
+export type LinkRequests = Pick<RequestRunner, 'markDecoded' | 'handle'>;
+
 /** What a link needs of its own thread. */
 export interface LinkHost {
   /** By tenant number. */
-  readonly tenants: readonly { readonly requests: RequestRunner }[];
+  readonly tenants: readonly { readonly requests: LinkRequests }[];
   /** All requests of a batch have been handed over. */
   endFrame(): void;
   readonly metrics: MetricsWriter;
@@ -119,7 +122,7 @@ export class ShardLink {
   #takenSlot = 0;
   #takenMicros = 0;
   #takenResponder: Responder;
-  #takenRequests: RequestRunner;
+  #takenRequests: LinkRequests;
   readonly #sink: FrameSink = {
     onRequest: (request) => {
       const requests = this.#takenRequests;
@@ -223,7 +226,7 @@ export class ShardLink {
     this.#takenMicros = monotonicMicrosOf(number);
     const tenant = (tag >>> TENANT_SHIFT) & TENANT_MASK;
     const responders = this.#takenActor === '' ? this.#unnamed(tenant) : this.#namedResponders(tenant);
-    this.#takenRequests = (this.#host.tenants[tenant] as { requests: RequestRunner }).requests; // likewise
+    this.#takenRequests = (this.#host.tenants[tenant] as { requests: LinkRequests }).requests; // likewise
     this.#takenResponder = tag & TAG_JSON ? responders.json : responders.msgpack;
     this.#takenResponder.decoder.decode(bytes, this.#sink);
   };

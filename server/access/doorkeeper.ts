@@ -110,8 +110,7 @@ export class Doorkeeper {
 
   /** With a list, exactly these; without, pages of this machine. */
   #isOriginAllowed(origin: string): boolean {
-    const { allowedOrigins } = this.#options;
-    return allowedOrigins.length > 0 ? allowedOrigins.includes(origin) : isLoopbackOrigin(origin);
+    return isOriginAllowed(origin, this.#options.allowedOrigins);
   }
 
   #hasRoom(address: string): boolean {
@@ -155,6 +154,11 @@ export class Doorkeeper {
 }
 
 type Refused = readonly [httpStatus: 400 | 401 | 403 | 429 | 503, reason: string];
+
+/** Whether a page of this origin may connect: one that is named or, where none is, one of this machine. */
+export function isOriginAllowed(origin: string, allowedOrigins: readonly string[]): boolean {
+  return allowedOrigins.length > 0 ? allowedOrigins.includes(origin) : isLoopbackOrigin(origin);
+}
 
 function isLoopbackOrigin(origin: string): boolean {
   return /^https?:\/\/(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/.test(origin);

@@ -2,7 +2,7 @@
  * The README, run: every command of its `sh` blocks, its TypeScript through the compiler and Node, its page
  * in a browser. In a folder that looks like a fresh clone next to an installed one (everything linked, no
  * data), against servers on free ports: the addresses come in through OPPORTUNE_… variables, the text of the
- * commands is run as it stands. What a `text` block shows is compared in shape: the first word of each line,
+ * commands is run as it stands, but for the admin port of its HTTP addresses. What a `text` block shows is compared in shape: the first word of each line,
  * in order, with digits left out.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -79,6 +79,7 @@ const environment = {
 
 interface Server {
   readonly url: string;
+  readonly admin: string;
   readonly banner: string;
   stop(): Promise<void>;
 }
@@ -113,6 +114,7 @@ async function startServer(command: string, more: Readonly<Record<string, string
   });
   return {
     url: /decisions +(ws:\S+)/.exec(said)?.[1] ?? '',
+    admin: /admin +(http:\S+)/.exec(said)?.[1] ?? '',
     banner: said,
     stop: async () => {
       process.kill(-(child.pid ?? Number.NaN), 'SIGINT');
@@ -219,7 +221,8 @@ describe('README', () => {
               OPPORTUNE_CATALOG: join(clone, 'catalogs', 'hillstrom.yaml'),
             })
           : undefined;
-        const done = await runShell(plain.join('\n'), trial?.url ?? shop.url);
+        const commands = plain.join('\n').replaceAll('http://127.0.0.1:7401', shop.admin);
+        const done = await runShell(commands, trial?.url ?? shop.url);
         await trial?.stop();
         const exits = EXITS.find(([when]) => when.test(text))?.[1] ?? [0];
         expect(exits, `${done.output}\n${done.problems}`).toContain(done.code);

@@ -1,0 +1,271 @@
+/**
+ * The HTTP doors for events: Segment's calls, CloudEvents, and the plain JSON of the wire protocol. Each reads its
+ * own format, hands every event to the intake, and answers when all of a request's events are on disk or refused: a
+ * batch is never half acknowledged, because a repetition of what was accepted changes nothing.
+ *
+ * While the workers cannot take more, the whole request is answered 429 or 503 with `Retry-After`; the sender sends
+ * it again. docs/INGESTION.md says what each door expects.
+ */
+import { gunzipSync } from 'node:zlib';
+import type { Plain, Properties } from '../../proto/messages.ts';
+import type { Status } from '../../proto/statuses.ts';
+import { epochMillis } from '../../workers/clock.ts';
+import { type HttpCall, type Problem, type Route, sendJson, sendProblem } from '../http-route.ts';
+import { readBinaryCloudEvent, readCloudEvent } from './cloud-events.ts';
+import { EventIntake, type Fate, type Unreadable, unreadable } from './incoming-event.ts';
+import { readInstant, readSegmentCall, SEGMENT_LIMITS, SEGMENT_TYPES, type SegmentType } from './segment-calls.ts';
+import type { Asker, GatewayReply, ShardGateway } from './shard-gateway.ts';
+
+/** Events of one request that are under way at a time. */
+const AT_ONCE_MAX = 512;
+const JSON_TYPES = /^(?:application\/json|text\/plain|application\/cloudevents(?:-batch)?\+json)\b/;
+
+/** What a status is called over HTTP. */
+const HTTP_STATUS: { readonly [status in Status]: readonly [number, string] } = {
+  INVALID_ARGUMENT: [400, 'Bad Request'],
+  UNAUTHENTICATED: [401, 'Unauthorized'],
+  PERMISSION_DENIED: [403, 'Forbidden'],
+  NOT_FOUND: [404, 'Not Found'],
+  FAILED_PRECONDITION: [409, 'Conflict'],
+  RESOURCE_EXHAUSTED: [429, 'Too Many Requests'],
+  DEADLINE_EXCEEDED: [504, 'Gateway Timeout'],
+  UNAVAILABLE: [503, 'Service Unavailable'],
+  UNIMPLEMENTED: [501, 'Not Implemented'],
+  INTERNAL: [500, 'Internal Server Error'],
+};
+
+/** By path. */
+export function ingestRoutes(gateway: ShardGateway): ReadonlyMap<string, Route> {
+  const doors = new Doors(gateway);
+  const routes = new Map<string, Route>();
+  const common = { method: 'POST', bodyBytesMax: SEGMENT_LIMITS.batchBytesMax, isForPages: true } as const;
+  for (const type of SEGMENT_TYPES) {
+    const plain = type === 'track' || type === 'identify' ? ', or {profile, …} as on the wire' : '';
+    routes.set(`/v1/${type}`, {
+      ...common,
+      about: `take in one ${type} call of Segment's${plain}`,
+      operation: type === 'identify' || type === 'group' ? 'identify' : type === 'alias' ? 'alias' : 'track',
+      tokenOf: writeKeyOf,
+      answer: (call) => doors.one(type, call),
+    });
+  }
+  routes.set('/v1/batch', {
+    ...common,
+    about: `take in a batch of Segment's calls, ${SEGMENT_LIMITS.batchEventsMax} at most; ?strict=1 says what became of each`,
+    operation: 'track',
+    tokenOf: writeKeyOf,
+    answer: (call) => doors.batch(call),
+  });
+  routes.set('/v1/events', {
+    ...common,
+    about: 'take in CloudEvents 1.0: binary, structured, or a batch',
+    operation: 'track',
+    answer: (call) => doors.cloudEvents(call),
+  });
+  routes.set('/v1/decide', {
+    ...common,
+    about: 'decide: the fields of the wire protocol, as JSON',
+    operation: 'decide',
+    answer: (call) => doors.decide(call),
+  });
+  return routes;
+}
+
+/** Segment's clients send the write key as the user of Basic, or in the body. */
+function writeKeyOf(headers: { readonly authorization?: string | undefined }, body: Buffer): string | null {
+  const { authorization = '' } = headers;
+  const basic = /^basic +([A-Za-z0-9+/=_-]+)$/i.exec(authorization)?.[1];
+  if (basic !== undefined) return Buffer.from(basic, 'base64').toString().split(':')[0] ?? '';
+  if (authorization !== '') return null;
+  const content = readJson(headers, body);
+  const key = 'problem' in content ? undefined : (content.value as { writeKey?: unknown } | null)?.writeKey;
+  return typeof key === 'string' && key.length <= 4096 ? key : null;
+}
+
+class Doors {
+  readonly #gateway: ShardGateway;
+  readonly #intake: EventIntake;
+
+  constructor(gateway: ShardGateway) {
+    this.#gateway = gateway;
+    this.#intake = new EventIntake(gateway);
+  }
+
+  async one(type: SegmentType, call: HttpCall): Promise<void> {
+    const content = readJson(call.headers, call.body);
+    if ('problem' in content) return refuse(call, content);
+    const { value } = content;
+    if ((type === 'track' || type === 'identify') && isPlain(value)) return this.#plain(type, call, value);
+    if (!isMap(value)) return refuse(call, { problem: 'body: expected a map' });
+    if (call.body.length > SEGMENT_LIMITS.eventBytesMax)
+      return refuse(call, { problem: `body: an event may have ${SEGMENT_LIMITS.eventBytesMax} bytes at most` });
+    const fate = await this.#segment(type, value, value, call);
+    answerFates(call, [fate]);
+  }
+
+  async batch(call: HttpCall): Promise<void> {
+    const content = readJson(call.headers, call.body);
+    if ('problem' in content) return refuse(call, content);
+    const { value } = content;
+    const batch = isMap(value) ? value.batch : undefined;
+    if (!isMap(value) || !Array.isArray(batch)) return refuse(call, { problem: 'batch: expected an array' });
+    if (batch.length > SEGMENT_LIMITS.batchEventsMax)
+      return refuse(call, { problem: `batch: has ${batch.length} events, at most ${SEGMENT_LIMITS.batchEventsMax}` });
+    const fates = await eachOf(batch as readonly Plain[], async (item, i) => {
+      const { type } = isMap(item) ? item : {};
+      if (!isMap(item) || !(SEGMENT_TYPES as readonly unknown[]).includes(type))
+        return unreadable(null, { problem: `batch[${i}].type: expected one of ${SEGMENT_TYPES.join(', ')}` });
+      if (Buffer.byteLength(JSON.stringify(item)) > SEGMENT_LIMITS.eventBytesMax)
+        return unreadable(null, {
+          problem: `batch[${i}]: an event may have ${SEGMENT_LIMITS.eventBytesMax} bytes at most`,
+        });
+      return this.#segment(type as SegmentType, item, value, call); // looked up above
+    });
+    answerFates(call, fates);
+  }
+
+  /** @param outer what has `sentAt`: the call itself, or the batch it came in */
+  async #segment(type: SegmentType, item: Properties, outer: Properties, call: HttpCall): Promise<Fate> {
+    const sentAt = readInstant(item.sentAt ?? outer.sentAt);
+    const read = readSegmentCall(type, item, { sentAt, receivedAt: epochMillis() });
+    if ('problem' in read) return unreadable(read.messageId, read);
+    return this.#intake.take(askerOf(call), read.messageId, read.parts);
+  }
+
+  async cloudEvents(call: HttpCall): Promise<void> {
+    const content = readJson(call.headers, call.body);
+    if ('problem' in content) return refuse(call, content);
+    const receivedAt = epochMillis();
+    const contentType = call.headers['content-type'] ?? '';
+    const take = (read: ReturnType<typeof readCloudEvent>): Promise<Fate> | Fate =>
+      'problem' in read ? unreadable(null, read) : this.#intake.take(askerOf(call), read.messageId, read.parts);
+    if (call.headers['ce-specversion'] !== undefined) {
+      return answerCloud(call, [await take(readBinaryCloudEvent(call.headers, content.value, receivedAt))]);
+    }
+    if (contentType.startsWith('application/cloudevents-batch+json')) {
+      const { value } = content;
+      if (!Array.isArray(value)) return refuse(call, { problem: 'body: expected an array of events' });
+      if (value.length > SEGMENT_LIMITS.batchEventsMax)
+        return refuse(call, { problem: `body: has ${value.length} events, at most ${SEGMENT_LIMITS.batchEventsMax}` });
+      const fates = await eachOf(value as readonly Plain[], async (event) => take(readCloudEvent(event, receivedAt)));
+      return answerCloud(call, fates);
+    }
+    if (!contentType.startsWith('application/cloudevents+json'))
+      return refuse(call, {
+        problem:
+          'content-type: expected application/cloudevents+json, -batch+json, or headers ce-specversion, ce-id, …',
+      });
+    answerCloud(call, [await take(readCloudEvent(content.value, receivedAt))]);
+  }
+
+  async decide(call: HttpCall): Promise<void> {
+    const content = readJson(call.headers, call.body);
+    if ('problem' in content) return refuse(call, content);
+    if (!isMap(content.value)) return refuse(call, { problem: 'body: expected a map' });
+    answerReply(call, await this.#gateway.ask(askerOf(call), { ...content.value, op: 'decide' }));
+  }
+
+  /** The wire protocol's own shape, one or an array. */
+  async #plain(op: 'track' | 'identify', call: HttpCall, value: Properties | readonly Properties[]): Promise<void> {
+    const ask = (message: Properties): Promise<GatewayReply> => this.#gateway.ask(askerOf(call), { ...message, op });
+    if (isMap(value)) return answerReply(call, await ask(value));
+    if (value.length > SEGMENT_LIMITS.batchEventsMax)
+      return refuse(call, { problem: `body: has ${value.length} events, at most ${SEGMENT_LIMITS.batchEventsMax}` });
+    const replies = await eachOf(value, async (item, i) => ({ ...(await ask(item)), id: i }));
+    const later = replies.find((reply) => !reply.ok && reply.retry !== 'never');
+    if (later !== undefined && !later.ok) return answerReply(call, later);
+    sendJson(call.response, 200, replies);
+  }
+}
+
+function askerOf({ login }: HttpCall): Asker {
+  return { tenant: login.principal.tenant, actor: login.principal.id };
+}
+
+/** In the order of the items, some at a time. */
+async function eachOf<T, R>(items: readonly T[], one: (item: T, i: number) => Promise<R>): Promise<R[]> {
+  const results: R[] = [];
+  for (let start = 0; start < items.length; start += AT_ONCE_MAX) {
+    const part = items.slice(start, start + AT_ONCE_MAX);
+    results.push(...(await Promise.all(part.map((item, i) => one(item, start + i)))));
+  }
+  return results;
+}
+
+/** As Segment answers; `?strict=1` says what became of each. */
+function answerFates(call: HttpCall, fates: readonly Fate[]): void {
+  const later = fates.find(({ outcome }) => outcome === 'later');
+  if (later !== undefined) {
+    sendProblem(call.response, problemOf(later));
+    return;
+  }
+  const isStrict = call.url.searchParams.get('strict') === '1';
+  if (!isStrict) {
+    sendJson(call.response, 200, { success: true });
+    return;
+  }
+  const results = fates.map((fate, index) => ({ index, ...fate }));
+  sendJson(call.response, 200, { success: fates.every(({ outcome }) => outcome !== 'refused'), results });
+}
+
+/** CloudEvents know no partial success: 204 when all were taken, else the first refusal, with the place of it. */
+function answerCloud(call: HttpCall, fates: readonly Fate[]): void {
+  const bad = fates.find(({ outcome }) => outcome === 'later') ?? fates.find(({ outcome }) => outcome === 'refused');
+  if (bad === undefined) {
+    call.response.writeHead(204).end();
+    return;
+  }
+  const at = fates.length > 1 ? `event ${fates.indexOf(bad)}: ` : '';
+  sendProblem(call.response, problemOf({ ...bad, message: at + (bad.message ?? '') }));
+}
+
+function answerReply(call: HttpCall, reply: GatewayReply): void {
+  if (!reply.ok) {
+    sendProblem(call.response, problemOf(reply as GatewayReply & { readonly ok: false }));
+    return;
+  } // by `ok`
+  const { id: _, ...content } = reply;
+  sendJson(call.response, 200, content);
+}
+
+function problemOf(refusal: Pick<Fate, 'status' | 'code' | 'message' | 'retry' | 'retryAfterMillis'>): Problem {
+  const { code = 0, message = '', status = 'INTERNAL', retryAfterMillis } = refusal;
+  const [number, title] = HTTP_STATUS[status];
+  const seconds = Math.max(1, Math.ceil((retryAfterMillis ?? 0) / 1000));
+  const headers = refusal.retry === 'never' ? undefined : { 'retry-after': String(seconds) };
+  return { status: number, title, detail: message, code, ...(headers === undefined ? {} : { headers }) };
+}
+
+function refuse(call: HttpCall, { problem }: Unreadable): void {
+  sendProblem(call.response, { status: 400, title: 'Bad Request', detail: problem, code: 1001 });
+}
+
+function readJson(
+  headers: { readonly [name: string]: string | string[] | undefined },
+  body: Buffer,
+): { readonly value: Plain } | Unreadable {
+  const contentType = headers['content-type'];
+  if (typeof contentType === 'string' && !JSON_TYPES.test(contentType) && headers['ce-specversion'] === undefined)
+    return { problem: 'content-type: expected application/json' };
+  try {
+    const encoding = headers['content-encoding'];
+    if (encoding !== undefined && encoding !== 'identity' && encoding !== 'gzip')
+      return { problem: 'content-encoding: expected gzip, or none' };
+    const bytes = encoding === 'gzip' ? gunzipSync(body, { maxOutputLength: SEGMENT_LIMITS.batchBytesMax }) : body;
+    return { value: JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as Plain }; // JSON has no other values
+  } catch (error) {
+    const { code } = error as { code?: unknown };
+    const limit = `the content may have ${SEGMENT_LIMITS.batchBytesMax} bytes at most`;
+    return { problem: code === 'ERR_BUFFER_TOO_LARGE' ? `body: ${limit}` : 'body: is not valid JSON' };
+  }
+}
+
+function isMap(value: unknown): value is Properties {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Whether a body is of the wire protocol's shape, which names a `profile`, and not Segment's. */
+function isPlain(value: Plain): value is Properties | readonly Properties[] {
+  if (Array.isArray(value)) return value.every(isMap);
+  return isMap(value) && value.profile !== undefined;
+}
