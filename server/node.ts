@@ -451,6 +451,8 @@ class Node implements RunningNode {
     shard.worker = this.#spawn(shard.index);
     this.#attach(shard);
     await this.#until(shard.index, (message) => message.kind === 'recovered');
+    // What it is told now would come behind the stop.
+    if (this.#isStopping) return;
     for (const other of this.#shards)
       if (other !== shard && other.state === 'ready') this.#link(shard.index, other.index);
     const takesShared = this.#takesShared(shard.index);
@@ -461,6 +463,7 @@ class Node implements RunningNode {
       isShared: this.#isShared(),
     });
     await this.#until(shard.index, (message) => message.kind === 'listening');
+    if (this.#isStopping) return;
     if (this.#hasSensitive) await this.#makeKeys(shard.index);
     this.#serve(shard.index);
     this.#keepSpareSoon();

@@ -8,10 +8,11 @@
  * Traded away: the memory of one idle thread (20 to 30 MB). A thread that ends while it waits is forgotten;
  * the one that is hired when it would have been taken then says what is wrong.
  */
+import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
-import type { ShardThreadStart } from './shard-messages.ts';
+import type { ShardThreadStart, ToShard } from './shard-messages.ts';
 
 const THREAD_FILE = fileURLToPath(new URL('./shard-thread.js', import.meta.url));
 
@@ -21,6 +22,17 @@ const THREAD_FILE = fileURLToPath(new URL('./shard-thread.js', import.meta.url))
  * mixed load of 3,500/s). A larger old space was tried: few collections, but of 40 to 100 ms instead of 8 to 22.
  */
 const YOUNG_SPACE_FLAG = '--min-semi-space-size=16';
+
+/** Far longer than loading takes, also on a busy machine. */
+const LEAVE_MILLIS = 5_000;
+
+async function leave(worker: Worker): Promise<void> {
+  const left = once(worker, 'exit');
+  worker.postMessage({ kind: 'leave' } satisfies ToShard);
+  const timer = setTimeout(() => void worker.terminate(), LEAVE_MILLIS);
+  await left.catch(() => {});
+  clearTimeout(timer);
+}
 
 export class ShardCrew {
   readonly #start: ShardThreadStart;
@@ -46,10 +58,13 @@ export class ShardCrew {
     if (!this.#isClosed && this.#waiting.length === 0) this.#waiting.push(this.#hire());
   }
 
-  /** Ends the threads that wait. They have no socket and no store. */
+  /**
+   * Ends the threads that wait. They have no socket and no store, but one that is ended from outside in the middle of
+   * loading the native transport takes the process with it: each leaves by itself when it has loaded.
+   */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await Promise.all(this.#waiting.splice(0).map((worker) => worker.terminate()));
+    await Promise.all(this.#waiting.splice(0).map(leave));
   }
 
   #hire(): Worker {

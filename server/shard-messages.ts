@@ -75,6 +75,8 @@ export interface ShardThreadData {
 }
 
 export type ToShard =
+  /** The first and only message to a thread that waits and is not needed any more. */
+  | { readonly kind: 'leave' }
   /** The first message a thread gets. */
   | { readonly kind: 'begin'; readonly data: ShardThreadData }
   | { readonly kind: 'link'; readonly peer: number; readonly port: MessagePort }

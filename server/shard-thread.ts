@@ -71,7 +71,8 @@ process.on('unhandledRejection', (reason) => {
 const started = workerData as ShardThreadStart; // given by ShardCrew only
 const { factory, note } = await selectTransport(started.transport, started.needs);
 // Here a thread may wait for long: as one of a start, or as the spare.
-const [begin] = (await once(main, 'message')) as [Extract<ToShard, { kind: 'begin' }>]; // the first message, always
+const [begin] = (await once(main, 'message')) as [Extract<ToShard, { kind: 'begin' | 'leave' }>]; // the first message, always
+if (begin.kind === 'leave') process.exit(0);
 const { data } = begin;
 scaleClock(data.clock.timeScale, data.clock.sinceEpochMillis);
 
@@ -189,7 +190,12 @@ function refreshAccess(): void {
 }
 if (authenticator !== null) setInterval(refreshAccess, ACCESS_MILLIS).unref();
 
+let isStopping = false;
+/** The sockets that are being opened. */
+let listening: Promise<void> = Promise.resolve();
+
 async function listen(port: number, sharedPort: number | null, isShared: boolean): Promise<void> {
+  if (isStopping) return;
   const limits = {
     frameBytesMax: LIMITS.frameBytesMax,
     sendBufferBytesMax: SEND_BUFFER_BYTES_MAX,
@@ -204,7 +210,7 @@ async function listen(port: number, sharedPort: number | null, isShared: boolean
     throw new OperatorError(error.code, `worker ${data.shard}: ${error.message}`, { advice, cause: error });
   });
   let shared: number | null = null;
-  if (sharedPort !== null) {
+  if (sharedPort !== null && !isStopping) {
     const transport = factory.create(handler, limits, data.tls ?? undefined);
     transports.push(transport);
     shared = await transport.listen({ host: data.host, port: sharedPort, isShared });
@@ -249,6 +255,9 @@ function delay(millis: number): Promise<void> {
 }
 
 async function stop(): Promise<void> {
+  isStopping = true;
+  // A socket that opens behind this would stay open, and a thread that ends with one takes the process with it.
+  await listening.catch(() => {});
   for (const transport of transports) transport.closeAll(CLOSE_CODE.restarting, 'the server has stopped');
   for (const link of host.links) link?.fail();
   const isWritten = await Promise.all(tenants.map(({ shard }) => shard.stop()));
@@ -283,7 +292,7 @@ main.on('message', (message: ToShard) => {
       host.links[message.peer] = undefined;
       return;
     case 'listen':
-      void listen(message.port, message.sharedPort, message.isShared);
+      listening = listen(message.port, message.sharedPort, message.isShared);
       return;
     case 'serve':
       host.addresses = message.addresses;

@@ -246,3 +246,19 @@ describe('shards over the same data', () => {
     expect(await node.stop()).toBe(0);
   });
 });
+
+describe('a stop in the middle of a replacement', () => {
+  // Whatever the replacement is doing: loading, recovering, opening its sockets; and while the next spare loads.
+  it('ends in order, with everything written', async () => {
+    const delays = [0, 60, 150, 300, 450];
+    const codes = await Promise.all(
+      delays.map(async (delay) => {
+        const node = await RunningNode.start({ catalog, words: ['--drills'] });
+        await node.drill('worker-error', 0);
+        await new Promise((resolve) => setTimeout(resolve, delay));
+        return node.stop();
+      }),
+    );
+    expect(codes).toEqual(delays.map(() => 0));
+  });
+});
