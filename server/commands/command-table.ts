@@ -138,14 +138,14 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: 'compact',
     usage: '',
     summary: 'write the data file of a stopped node anew: nothing of the erased is left in it, and it shrinks',
-    options: FOLDER_OPTIONS,
+    options: PART_OPTIONS,
     load: () => import('./compact.ts'),
   },
   {
     name: 'receipt verify',
     usage: '<file>',
     summary: 'check that the node of a data folder gave out this receipt of an erasure',
-    options: FOLDER_OPTIONS,
+    options: PART_OPTIONS,
     load: () => import('./receipt-verify.ts'),
   },
   {

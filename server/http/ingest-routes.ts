@@ -20,6 +20,14 @@ import type { Asker, GatewayReply, ShardGateway } from './shard-gateway.ts';
 const AT_ONCE_MAX = 512;
 const JSON_TYPES = /^(?:application\/json|text\/plain|application\/cloudevents(?:-batch)?\+json)\b/;
 
+/** Operations that are asked with their fields of the wire protocol as a body, and answered with their reply. */
+const PLAIN_OPERATIONS = {
+  decide: 'decide: the fields of the wire protocol, as JSON',
+  consent: 'what a person allows: {profile, purposes, proof}',
+  export: 'what is kept of a person, a page at a time: {profile, context: {cursor}}',
+  erase: 'erase a person, or see how far that is: {profile}',
+} as const;
+
 /** What a status is called over HTTP. */
 const HTTP_STATUS: { readonly [status in Status]: readonly [number, string] } = {
   INVALID_ARGUMENT: [400, 'Bad Request'],
@@ -62,12 +70,19 @@ export function ingestRoutes(gateway: ShardGateway): ReadonlyMap<string, Route> 
     operation: 'track',
     answer: (call) => doors.cloudEvents(call),
   });
-  routes.set('/v1/decide', {
-    ...common,
-    about: 'decide: the fields of the wire protocol, as JSON',
-    operation: 'decide',
-    answer: (call) => doors.decide(call),
-  });
+  for (const [op, about] of Object.entries(PLAIN_OPERATIONS)) {
+    const operation = op as keyof typeof PLAIN_OPERATIONS; // its own keys
+    const { isForPages, ...own } = common;
+    // What a person's data are asked for or erased by is no page.
+    const forPages = op === 'decide' || op === 'consent' ? { isForPages } : {};
+    routes.set(`/v1/${op}`, {
+      ...own,
+      ...forPages,
+      about,
+      operation,
+      answer: (call) => doors.plain(operation, call),
+    });
+  }
   return routes;
 }
 
@@ -158,11 +173,11 @@ class Doors {
     answerCloud(call, [await take(readCloudEvent(content.value, receivedAt))]);
   }
 
-  async decide(call: HttpCall): Promise<void> {
+  async plain(op: keyof typeof PLAIN_OPERATIONS, call: HttpCall): Promise<void> {
     const content = readJson(call.headers, call.body);
     if ('problem' in content) return refuse(call, content);
     if (!isMap(content.value)) return refuse(call, { problem: 'body: expected a map' });
-    answerReply(call, await this.#gateway.ask(askerOf(call), { ...content.value, op: 'decide' }));
+    answerReply(call, await this.#gateway.ask(askerOf(call), { ...content.value, op }));
   }
 
   /** The wire protocol's own shape, one or an array. */

@@ -228,7 +228,7 @@ describe('telemetry of the running server', () => {
       const { decisionId } = await peer.must({ op: 'decide', profile, slot: 'home', sku: 'espresso' });
       await peer.must({ op: 'confirm', decisionId });
       await peer.ask({ op: 'decide', profile, slot: 'nowhere' });
-      await peer.ask({ op: 'erase', profile });
+      await peer.ask({ op: 'whatIf', profile });
       await peer.ask({ op: 'track', profile });
     }
     const running = node;
@@ -241,7 +241,7 @@ describe('telemetry of the running server', () => {
     expect(requests('decide', 'OK')).toBe(10);
     expect(requests('decide', 'NOT_FOUND')).toBe(10);
     expect(requests('confirm', 'OK')).toBe(10);
-    expect(requests('erase', 'UNIMPLEMENTED')).toBe(10);
+    expect(requests('whatIf', 'UNIMPLEMENTED')).toBe(10);
     expect(sumOf(text, 'opportune_requests_total')).toBe(80);
     expect(sumOf(text, 'opportune_requests_total', { status: 'INVALID_ARGUMENT' })).toBe(10);
     expect(sumOf(text, 'rpc_server_call_duration_count')).toBe(80);

@@ -191,6 +191,12 @@ describe('calls by hand', () => {
     expect((await post('/v1/identify', { profile, traits: { age: 4 } })).body).toMatchObject({ ok: true });
     const many = await post('/v1/track', [{ profile, event: 'a' }, { profile }, { profile, event: 'b' }]);
     expect(many.body.map(({ ok }: { ok: boolean }) => ok)).toEqual([true, false, true]);
+    const purposes = { personalisation: { granted: false } };
+    expect((await post('/v1/consent', { profile, purposes })).body).toMatchObject({ ok: true });
+    const { body } = await post('/v1/export', { profile });
+    expect(JSON.stringify(body.export)).toContain('click');
+    expect((await post('/v1/erase', { profile })).body.receipt.state).toMatch(/underway|final/);
+    expect((await peer.must({ op: 'profile', profile })).stateSeq).toBe(0);
     const unknown = await post('/v1/decide', { profile, slot: 'nowhere' });
     expect([unknown.status, unknown.body.code]).toEqual([404, 1301]);
     expect((await post('/v1/decide', [])).body.detail).toBe('body: expected a map');
