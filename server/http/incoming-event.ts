@@ -1,7 +1,7 @@
 /**
  * What came in by whatever door (Segment's calls, CloudEvents, plain JSON; a stream's connector one day), in one
- * shape, and what became of it. A door only translates; `EventIntake` sends it to the person's actor and says how it
- * ended, so that every door has the same durability, de-duplication, cleaning and refusals.
+ * shape, and what became of it. A door only translates; `EventIntake` sends it to the person's actor, says how it
+ * ended and counts it by source, so that every door has the same durability, de-duplication, cleaning and refusals.
  */
 import type { Plain, Properties } from '../../proto/messages.ts';
 import { FAULT, type Retry, type Status } from '../../proto/statuses.ts';
@@ -27,7 +27,12 @@ export interface Unreadable {
   readonly problem: string;
 }
 
-export type Outcome = 'accepted' | 'duplicate' | 'refused' | 'later';
+/** Whose format an event came in. A stream's connector adds its own. */
+const SOURCES = ['segment', 'cloudevents', 'json'] as const;
+export type Source = (typeof SOURCES)[number];
+
+const OUTCOMES = ['accepted', 'duplicate', 'refused', 'later'] as const;
+export type Outcome = (typeof OUTCOMES)[number];
 
 /** What became of one event of a door. */
 export interface Fate {
@@ -48,6 +53,7 @@ const TRAIT = /^identify\.traits\.(.+?):/;
 
 export class EventIntake {
   readonly #gateway: ShardGateway;
+  readonly #counts = new Float64Array(SOURCES.length * OUTCOMES.length);
 
   constructor(gateway: ShardGateway) {
     this.#gateway = gateway;
@@ -57,14 +63,46 @@ export class EventIntake {
    * Does everything one event of a door asks for, in order, and stops at the first that fails. Resolves when it is
    * on disk, or refused; never rejects.
    */
-  async take(asker: Asker, messageId: string | null, parts: readonly IncomingEvent[]): Promise<Fate> {
+  async take(source: Source, asker: Asker, messageId: string | null, parts: readonly IncomingEvent[]): Promise<Fate> {
+    const fate = await this.#takeParts(asker, messageId, parts);
+    this.#count(source, fate.outcome);
+    return fate;
+  }
+
+  /** An event that its door could not read. */
+  refuse(source: Source, messageId: string | null, { problem }: Unreadable): Fate {
+    this.#count(source, 'refused');
+    const { status, code, retry } = FAULT.invalidField;
+    return { messageId, outcome: 'refused', status, code, message: problem, retry };
+  }
+
+  /** An event in the wire protocol's own shape, whose door answers with the wire's reply. */
+  async ask(source: Source, asker: Asker, message: Properties): Promise<GatewayReply> {
+    const reply = await this.#gateway.ask(asker, message);
+    this.#count(source, reply.ok ? (isRepeated(reply) ? 'duplicate' : 'accepted') : outcomeOf(reply));
+    return reply;
+  }
+
+  /** What came in since the node started, by source and outcome. */
+  forEachCount(visit: (source: Source, outcome: Outcome, count: number) => void): void {
+    for (const [i, source] of SOURCES.entries())
+      for (const [j, outcome] of OUTCOMES.entries())
+        visit(source, outcome, this.#counts[i * OUTCOMES.length + j] as number); // within its length
+  }
+
+  #count(source: Source, outcome: Outcome): void {
+    const cell = SOURCES.indexOf(source) * OUTCOMES.length + OUTCOMES.indexOf(outcome);
+    this.#counts[cell] = (this.#counts[cell] as number) + 1; // within its length
+  }
+
+  async #takeParts(asker: Asker, messageId: string | null, parts: readonly IncomingEvent[]): Promise<Fate> {
     let isDuplicate = false;
     const dropped: string[] = [];
     for (const part of parts) {
       const reply =
         part.op === 'identify' ? await this.#identify(asker, part, dropped) : await this.#gateway.ask(asker, part);
       if (!reply.ok) return { ...failed(messageId, reply), ...(dropped.length > 0 ? { dropped } : {}) };
-      isDuplicate = (reply as { duplicate?: Plain }).duplicate === true; // of track only
+      isDuplicate = isRepeated(reply);
     }
     return { messageId, outcome: isDuplicate ? 'duplicate' : 'accepted', ...(dropped.length > 0 ? { dropped } : {}) };
   }
@@ -86,18 +124,19 @@ export class EventIntake {
   }
 }
 
-/** An event that its door could not read. */
-export function unreadable(messageId: string | null, { problem }: Unreadable): Fate {
-  const { status, code, retry } = FAULT.invalidField;
-  return { messageId, outcome: 'refused', status, code, message: problem, retry };
+function isRepeated(reply: GatewayReply): boolean {
+  return (reply as { duplicate?: Plain }).duplicate === true; // of track only
+}
+
+function outcomeOf({ retry }: { readonly retry: Retry }): Outcome {
+  return retry === 'never' ? 'refused' : 'later';
 }
 
 function failed(messageId: string | null, reply: GatewayReply & { readonly ok: false }): Fate {
   const { status, code, message, retry, retryAfterMillis } = reply;
-  const outcome = retry === 'never' ? 'refused' : 'later';
   return {
     messageId,
-    outcome,
+    outcome: outcomeOf(reply),
     status,
     code,
     message,
