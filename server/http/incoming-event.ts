@@ -43,7 +43,7 @@ export interface Fate {
   readonly message?: string;
   readonly retry?: Retry;
   readonly retryAfterMillis?: number;
-  /** Traits that were left out, each with the reason; the others were taken. */
+  /** Traits, or the joining of two keys, that were left out, each with the reason; the others were taken. */
   readonly dropped?: readonly string[];
 }
 
@@ -60,8 +60,9 @@ export class EventIntake {
   }
 
   /**
-   * Does everything one event of a door asks for, in order, and stops at the first that fails. Resolves when it is
-   * on disk, or refused; never rejects.
+   * Does everything one event of a door asks for, in order, and stops at the first that fails; but where two keys may
+   * not be joined for good, what is told of the person is taken all the same. Resolves when it is on disk, or refused;
+   * never rejects.
    */
   async take(source: Source, asker: Asker, messageId: string | null, parts: readonly IncomingEvent[]): Promise<Fate> {
     const fate = await this.#takeParts(asker, messageId, parts);
@@ -98,10 +99,16 @@ export class EventIntake {
   async #takeParts(asker: Asker, messageId: string | null, parts: readonly IncomingEvent[]): Promise<Fate> {
     let isDuplicate = false;
     const dropped: string[] = [];
-    for (const part of parts) {
+    for (const [i, part] of parts.entries()) {
       const reply =
         part.op === 'identify' ? await this.#identify(asker, part, dropped) : await this.#gateway.ask(asker, part);
-      if (!reply.ok) return { ...failed(messageId, reply), ...(dropped.length > 0 ? { dropped } : {}) };
+      if (!reply.ok) {
+        if (part.op === 'alias' && reply.retry === 'never' && i < parts.length - 1) {
+          dropped.push(`alias: ${reply.message}`);
+          continue;
+        }
+        return { ...failed(messageId, reply), ...(dropped.length > 0 ? { dropped } : {}) };
+      }
       isDuplicate = isRepeated(reply);
     }
     return { messageId, outcome: isDuplicate ? 'duplicate' : 'accepted', ...(dropped.length > 0 ? { dropped } : {}) };
