@@ -54,6 +54,8 @@ const TRAIT = /^identify\.traits\.(.+?):/;
 export class EventIntake {
   readonly #gateway: ShardGateway;
   readonly #counts = new Float64Array(SOURCES.length * OUTCOMES.length);
+  /** By person: the newest event that is under way and may need more than one request. */
+  readonly #underWay = new Map<string, Promise<Fate>>();
 
   constructor(gateway: ShardGateway) {
     this.#gateway = gateway;
@@ -65,7 +67,7 @@ export class EventIntake {
    * never rejects.
    */
   async take(source: Source, asker: Asker, messageId: string | null, parts: readonly IncomingEvent[]): Promise<Fate> {
-    const fate = await this.#takeParts(asker, messageId, parts);
+    const fate = await this.#inOrder(asker, messageId, parts);
     this.#count(source, fate.outcome);
     return fate;
   }
@@ -94,6 +96,27 @@ export class EventIntake {
   #count(source: Source, outcome: Outcome): void {
     const cell = SOURCES.indexOf(source) * OUTCOMES.length + OUTCOMES.indexOf(outcome);
     this.#counts[cell] = (this.#counts[cell] as number) + 1; // within its length
+  }
+
+  /**
+   * What is asked again without a bad trait would overtake what came after it about the same person, so that waits.
+   * Events that are one request each are kept in order by the person's actor and wait for nothing here.
+   */
+  #inOrder(asker: Asker, messageId: string | null, parts: readonly IncomingEvent[]): Promise<Fate> {
+    const last = parts.at(-1);
+    const person = last === undefined ? '' : last.op === 'alias' ? last.to : last.profile;
+    const key = `${asker.tenant} ${person}`;
+    const before = this.#underWay.get(key);
+    const fate =
+      before === undefined
+        ? this.#takeParts(asker, messageId, parts)
+        : before.then(() => this.#takeParts(asker, messageId, parts));
+    if (before === undefined && parts.every(({ op }) => op !== 'identify')) return fate;
+    this.#underWay.set(key, fate);
+    return fate.then((settled) => {
+      if (this.#underWay.get(key) === fate) this.#underWay.delete(key);
+      return settled;
+    });
   }
 
   async #takeParts(asker: Asker, messageId: string | null, parts: readonly IncomingEvent[]): Promise<Fate> {

@@ -119,6 +119,16 @@ describe('two keys of one person', () => {
 });
 
 describe('calls by hand', () => {
+  it('a person in one batch: what came last holds, also after an identify with a bad trait', async () => {
+    const profile = freshKey();
+    const identify = (traits: object): object => ({ type: 'identify', userId: profile, traits });
+    const batch = [identify({ age: 'old', loyalty: 'gold' }), identify({ loyalty: 'silver' }), identify({ age: 50 })];
+    const { body } = await post('/v1/batch?strict=1', { batch });
+    expect(body.results.map(({ outcome }: { outcome: string }) => outcome)).toEqual(batch.map(() => 'accepted'));
+    const { traits } = (await peer.must({ op: 'profile', profile })).record;
+    expect(traits).toEqual({ age: 50, loyalty: 'silver' });
+  });
+
   it('what came is counted by source and outcome', async () => {
     const of = (source: string, outcome: string): Promise<number> =>
       node.metric('opportune_ingested_events_total', { source, outcome });
