@@ -338,7 +338,8 @@ function originProblem(request: IncomingMessage): Problem | undefined {
 function sendPreflight(response: ServerResponse, method: string): void {
   response.writeHead(204, {
     'access-control-allow-methods': method,
-    'access-control-allow-headers': 'authorization, content-type',
+    'access-control-allow-headers':
+      'authorization, content-type, content-encoding, ce-specversion, ce-id, ce-source, ce-type, ce-subject, ce-time',
     'access-control-max-age': '600',
   });
   response.end();

@@ -62,6 +62,8 @@ export interface MetricsOptions {
   /** With more than one, every value carries its tenant: there are as many as the operator named, never more. */
   readonly tenants?: readonly string[];
   readonly status: () => NodeStatus;
+  /** Visits the counts of what came by HTTP. */
+  readonly ingested?: (visit: (source: string, outcome: string, count: number) => void) => void;
   readonly resource: Resource;
   /** Null: nothing leaves the process but through `/metrics`. */
   readonly otlp: MetricsExport | null;
@@ -83,7 +85,7 @@ export function startMetrics(options: MetricsOptions): Metrics {
   }
   const provider = new MeterProvider({ resource: options.resource, readers });
   observeCells(provider, options.reader, placesOf(options.reader, options.tenants ?? []));
-  observeNode(provider, options.status);
+  observeNode(provider, options);
   const serializer = new PrometheusSerializer(undefined, false, undefined, false, true);
   return {
     prometheusText: async () => serializer.serialize((await scraped.collect()).resourceMetrics),
@@ -166,7 +168,7 @@ function groupByName(
   return groups;
 }
 
-function observeNode(provider: MeterProvider, status: () => NodeStatus): void {
+function observeNode(provider: MeterProvider, { status, ingested }: MetricsOptions): void {
   const meter = provider.getMeter(SCOPE);
   const gauge = (info: MetricInfo, read: (node: NodeStatus) => number): void => {
     meter
@@ -192,6 +194,9 @@ function observeNode(provider: MeterProvider, status: () => NodeStatus): void {
   meter.createObservableCounter(NODE_COUNTERS.processCpu.name, NODE_COUNTERS.processCpu).addCallback((result) => {
     const { user, system } = process.cpuUsage();
     result.observe((user + system) / 1e6);
+  });
+  meter.createObservableCounter(NODE_COUNTERS.ingested.name, NODE_COUNTERS.ingested).addCallback((result) => {
+    ingested?.((source, outcome, count) => result.observe(count, { source, outcome }));
   });
 }
 

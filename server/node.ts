@@ -34,6 +34,7 @@ import { NodeAccess } from './access/node-access.ts';
 import { type AdminHttp, type Drill, startAdminHttp } from './admin-http.ts';
 import type { ResolvedConfig } from './config.ts';
 import { FitKeeper } from './fit-keeper.ts';
+import { EventIntake } from './http/incoming-event.ts';
 import { ingestRoutes } from './http/ingest-routes.ts';
 import { ShardGateway } from './http/shard-gateway.ts';
 import { assertPortFree } from './listen-port.ts';
@@ -123,6 +124,7 @@ class Node implements RunningNode {
   #tracing: Promise<Tracing> | null = null;
   #admin: AdminHttp | null = null;
   readonly #gateway: ShardGateway;
+  readonly #intake: EventIntake;
   readonly #fits: readonly FitKeeper[];
   #watcher: FSWatcher | null = null;
   readonly #timers: NodeJS.Timeout[] = [];
@@ -149,6 +151,7 @@ class Node implements RunningNode {
       connect: (shard) => this.#connect(shard),
       refusal: () => (this.#isDraining ? FAULT.shuttingDown : this.#isMemoryFull ? FAULT.memoryFull : null),
     });
+    this.#intake = new EventIntake(this.#gateway);
     this.#fits = this.#tenants.map((estate, tenant) => this.#fitsOf(estate.folderIn(config.data), tenant));
     this.failed = new Promise((resolve) => {
       this.#fail = resolve;
@@ -188,7 +191,7 @@ class Node implements RunningNode {
         tls: this.#access.tls,
         authenticator: this.#access.authenticator,
         isOriginAllowed: (origin) => isOriginAllowed(origin, config.allowedOrigins),
-        routes: ingestRoutes(this.#gateway),
+        routes: ingestRoutes(this.#gateway, this.#intake),
       },
       {
         status: () => this.status(),
@@ -784,6 +787,7 @@ class Node implements RunningNode {
         reader: new MetricsReader(this.#tenants.flatMap(({ metricsBuffers }) => metricsBuffers)),
         tenants: this.#tenants.map(({ name }) => name),
         status: () => this.status(),
+        ingested: (visit) => this.#intake.forEachCount(visit),
         resource,
         otlp: this.#otel.metrics,
       }),

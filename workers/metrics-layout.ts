@@ -184,6 +184,11 @@ export const NODE_GAUGES = {
 export const NODE_COUNTERS = {
   shardRestarts: info('opportune_shard_restarts', '{restart}', 'Replacements of the shard worker.'),
   processCpu: info('opportune_process_cpu_seconds', 's', 'Processor time of the process.'),
+  ingested: info(
+    'opportune_ingested_events',
+    '{event}',
+    'Events that came by HTTP, by source (segment, cloudevents, json) and outcome (accepted, duplicate, refused, later).',
+  ),
 } as const satisfies Record<string, MetricInfo>;
 
 /** Positions for the writer: `writer.add(COUNTER.activations, 1)`. */

@@ -1,7 +1,7 @@
 /**
  * What came in by whatever door (Segment's calls, CloudEvents, plain JSON; a stream's connector one day), in one
- * shape, and what became of it. A door only translates; `EventIntake` sends it to the person's actor and says how it
- * ended, so that every door has the same durability, de-duplication, cleaning and refusals.
+ * shape, and what became of it. A door only translates; `EventIntake` sends it to the person's actor, says how it
+ * ended and counts it by source, so that every door has the same durability, de-duplication, cleaning and refusals.
  */
 import type { Plain, Properties } from '../../proto/messages.ts';
 import { FAULT, type Retry, type Status } from '../../proto/statuses.ts';
@@ -27,7 +27,12 @@ export interface Unreadable {
   readonly problem: string;
 }
 
-export type Outcome = 'accepted' | 'duplicate' | 'refused' | 'later';
+/** Whose format an event came in. A stream's connector adds its own. */
+const SOURCES = ['segment', 'cloudevents', 'json'] as const;
+export type Source = (typeof SOURCES)[number];
+
+const OUTCOMES = ['accepted', 'duplicate', 'refused', 'later'] as const;
+export type Outcome = (typeof OUTCOMES)[number];
 
 /** What became of one event of a door. */
 export interface Fate {
@@ -38,7 +43,7 @@ export interface Fate {
   readonly message?: string;
   readonly retry?: Retry;
   readonly retryAfterMillis?: number;
-  /** Traits that were left out, each with the reason; the others were taken. */
+  /** Traits, or the joining of two keys, that were left out, each with the reason; the others were taken. */
   readonly dropped?: readonly string[];
 }
 
@@ -48,23 +53,86 @@ const TRAIT = /^identify\.traits\.(.+?):/;
 
 export class EventIntake {
   readonly #gateway: ShardGateway;
+  readonly #counts = new Float64Array(SOURCES.length * OUTCOMES.length);
+  /** By person: the newest event that is under way and may need more than one request. */
+  readonly #underWay = new Map<string, Promise<Fate>>();
 
   constructor(gateway: ShardGateway) {
     this.#gateway = gateway;
   }
 
   /**
-   * Does everything one event of a door asks for, in order, and stops at the first that fails. Resolves when it is
-   * on disk, or refused; never rejects.
+   * Does everything one event of a door asks for, in order, and stops at the first that fails; but where two keys may
+   * not be joined for good, what is told of the person is taken all the same. Resolves when it is on disk, or refused;
+   * never rejects.
    */
-  async take(asker: Asker, messageId: string | null, parts: readonly IncomingEvent[]): Promise<Fate> {
+  async take(source: Source, asker: Asker, messageId: string | null, parts: readonly IncomingEvent[]): Promise<Fate> {
+    const fate = await this.#inOrder(asker, messageId, parts);
+    this.#count(source, fate.outcome);
+    return fate;
+  }
+
+  /** An event that its door could not read. */
+  refuse(source: Source, messageId: string | null, { problem }: Unreadable): Fate {
+    this.#count(source, 'refused');
+    const { status, code, retry } = FAULT.invalidField;
+    return { messageId, outcome: 'refused', status, code, message: problem, retry };
+  }
+
+  /** An event in the wire protocol's own shape, whose door answers with the wire's reply. */
+  async ask(source: Source, asker: Asker, message: Properties): Promise<GatewayReply> {
+    const reply = await this.#gateway.ask(asker, message);
+    this.#count(source, reply.ok ? (isRepeated(reply) ? 'duplicate' : 'accepted') : outcomeOf(reply));
+    return reply;
+  }
+
+  /** What came in since the node started, by source and outcome. */
+  forEachCount(visit: (source: Source, outcome: Outcome, count: number) => void): void {
+    for (const [i, source] of SOURCES.entries())
+      for (const [j, outcome] of OUTCOMES.entries())
+        visit(source, outcome, this.#counts[i * OUTCOMES.length + j] as number); // within its length
+  }
+
+  #count(source: Source, outcome: Outcome): void {
+    const cell = SOURCES.indexOf(source) * OUTCOMES.length + OUTCOMES.indexOf(outcome);
+    this.#counts[cell] = (this.#counts[cell] as number) + 1; // within its length
+  }
+
+  /**
+   * What is asked again without a bad trait would overtake what came after it about the same person, so that waits.
+   * Events that are one request each are kept in order by the person's actor and wait for nothing here.
+   */
+  #inOrder(asker: Asker, messageId: string | null, parts: readonly IncomingEvent[]): Promise<Fate> {
+    const last = parts.at(-1);
+    const person = last === undefined ? '' : last.op === 'alias' ? last.to : last.profile;
+    const key = `${asker.tenant} ${person}`;
+    const before = this.#underWay.get(key);
+    const fate =
+      before === undefined
+        ? this.#takeParts(asker, messageId, parts)
+        : before.then(() => this.#takeParts(asker, messageId, parts));
+    if (before === undefined && parts.every(({ op }) => op !== 'identify')) return fate;
+    this.#underWay.set(key, fate);
+    return fate.then((settled) => {
+      if (this.#underWay.get(key) === fate) this.#underWay.delete(key);
+      return settled;
+    });
+  }
+
+  async #takeParts(asker: Asker, messageId: string | null, parts: readonly IncomingEvent[]): Promise<Fate> {
     let isDuplicate = false;
     const dropped: string[] = [];
-    for (const part of parts) {
+    for (const [i, part] of parts.entries()) {
       const reply =
         part.op === 'identify' ? await this.#identify(asker, part, dropped) : await this.#gateway.ask(asker, part);
-      if (!reply.ok) return { ...failed(messageId, reply), ...(dropped.length > 0 ? { dropped } : {}) };
-      isDuplicate = (reply as { duplicate?: Plain }).duplicate === true; // of track only
+      if (!reply.ok) {
+        if (part.op === 'alias' && reply.retry === 'never' && i < parts.length - 1) {
+          dropped.push(`alias: ${reply.message}`);
+          continue;
+        }
+        return { ...failed(messageId, reply), ...(dropped.length > 0 ? { dropped } : {}) };
+      }
+      isDuplicate = isRepeated(reply);
     }
     return { messageId, outcome: isDuplicate ? 'duplicate' : 'accepted', ...(dropped.length > 0 ? { dropped } : {}) };
   }
@@ -86,18 +154,19 @@ export class EventIntake {
   }
 }
 
-/** An event that its door could not read. */
-export function unreadable(messageId: string | null, { problem }: Unreadable): Fate {
-  const { status, code, retry } = FAULT.invalidField;
-  return { messageId, outcome: 'refused', status, code, message: problem, retry };
+function isRepeated(reply: GatewayReply): boolean {
+  return (reply as { duplicate?: Plain }).duplicate === true; // of track only
+}
+
+function outcomeOf({ retry }: { readonly retry: Retry }): Outcome {
+  return retry === 'never' ? 'refused' : 'later';
 }
 
 function failed(messageId: string | null, reply: GatewayReply & { readonly ok: false }): Fate {
   const { status, code, message, retry, retryAfterMillis } = reply;
-  const outcome = retry === 'never' ? 'refused' : 'later';
   return {
     messageId,
-    outcome,
+    outcome: outcomeOf(reply),
     status,
     code,
     message,

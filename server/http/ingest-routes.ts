@@ -12,7 +12,7 @@ import type { Status } from '../../proto/statuses.ts';
 import { epochMillis } from '../../workers/clock.ts';
 import { type HttpCall, type Problem, type Route, sendJson, sendProblem } from '../http-route.ts';
 import { readBinaryCloudEvent, readCloudEvent } from './cloud-events.ts';
-import { EventIntake, type Fate, type Unreadable, unreadable } from './incoming-event.ts';
+import type { EventIntake, Fate, Unreadable } from './incoming-event.ts';
 import { readInstant, readSegmentCall, SEGMENT_LIMITS, SEGMENT_TYPES, type SegmentType } from './segment-calls.ts';
 import type { Asker, GatewayReply, ShardGateway } from './shard-gateway.ts';
 
@@ -43,8 +43,8 @@ const HTTP_STATUS: { readonly [status in Status]: readonly [number, string] } = 
 };
 
 /** By path. */
-export function ingestRoutes(gateway: ShardGateway): ReadonlyMap<string, Route> {
-  const doors = new Doors(gateway);
+export function ingestRoutes(gateway: ShardGateway, intake: EventIntake): ReadonlyMap<string, Route> {
+  const doors = new Doors(gateway, intake);
   const routes = new Map<string, Route>();
   const common = { method: 'POST', bodyBytesMax: SEGMENT_LIMITS.batchBytesMax, isForPages: true } as const;
   for (const type of SEGMENT_TYPES) {
@@ -101,9 +101,9 @@ class Doors {
   readonly #gateway: ShardGateway;
   readonly #intake: EventIntake;
 
-  constructor(gateway: ShardGateway) {
+  constructor(gateway: ShardGateway, intake: EventIntake) {
     this.#gateway = gateway;
-    this.#intake = new EventIntake(gateway);
+    this.#intake = intake;
   }
 
   async one(type: SegmentType, call: HttpCall): Promise<void> {
@@ -129,9 +129,11 @@ class Doors {
     const fates = await eachOf(batch as readonly Plain[], async (item, i) => {
       const { type } = isMap(item) ? item : {};
       if (!isMap(item) || !(SEGMENT_TYPES as readonly unknown[]).includes(type))
-        return unreadable(null, { problem: `batch[${i}].type: expected one of ${SEGMENT_TYPES.join(', ')}` });
+        return this.#intake.refuse('segment', null, {
+          problem: `batch[${i}].type: expected one of ${SEGMENT_TYPES.join(', ')}`,
+        });
       if (Buffer.byteLength(JSON.stringify(item)) > SEGMENT_LIMITS.eventBytesMax)
-        return unreadable(null, {
+        return this.#intake.refuse('segment', null, {
           problem: `batch[${i}]: an event may have ${SEGMENT_LIMITS.eventBytesMax} bytes at most`,
         });
       return this.#segment(type as SegmentType, item, value, call); // looked up above
@@ -143,8 +145,8 @@ class Doors {
   async #segment(type: SegmentType, item: Properties, outer: Properties, call: HttpCall): Promise<Fate> {
     const sentAt = readInstant(item.sentAt ?? outer.sentAt);
     const read = readSegmentCall(type, item, { sentAt, receivedAt: epochMillis() });
-    if ('problem' in read) return unreadable(read.messageId, read);
-    return this.#intake.take(askerOf(call), read.messageId, read.parts);
+    if ('problem' in read) return this.#intake.refuse('segment', read.messageId, read);
+    return this.#intake.take('segment', askerOf(call), read.messageId, read.parts);
   }
 
   async cloudEvents(call: HttpCall): Promise<void> {
@@ -153,7 +155,9 @@ class Doors {
     const receivedAt = epochMillis();
     const contentType = call.headers['content-type'] ?? '';
     const take = (read: ReturnType<typeof readCloudEvent>): Promise<Fate> | Fate =>
-      'problem' in read ? unreadable(null, read) : this.#intake.take(askerOf(call), read.messageId, read.parts);
+      'problem' in read
+        ? this.#intake.refuse('cloudevents', null, read)
+        : this.#intake.take('cloudevents', askerOf(call), read.messageId, read.parts);
     if (call.headers['ce-specversion'] !== undefined) {
       return answerCloud(call, [await take(readBinaryCloudEvent(call.headers, content.value, receivedAt))]);
     }
@@ -182,7 +186,8 @@ class Doors {
 
   /** The wire protocol's own shape, one or an array. */
   async #plain(op: 'track' | 'identify', call: HttpCall, value: Properties | readonly Properties[]): Promise<void> {
-    const ask = (message: Properties): Promise<GatewayReply> => this.#gateway.ask(askerOf(call), { ...message, op });
+    const ask = (message: Properties): Promise<GatewayReply> =>
+      this.#intake.ask('json', askerOf(call), { ...message, op });
     if (isMap(value)) return answerReply(call, await ask(value));
     if (value.length > SEGMENT_LIMITS.batchEventsMax)
       return refuse(call, { problem: `body: has ${value.length} events, at most ${SEGMENT_LIMITS.batchEventsMax}` });

@@ -5,8 +5,8 @@
  *
  *   ask ─▸ JSON frame ─▸ decoder (the same bounds) ─▸ ShardLink ─▸ worker ─▸ answer ─▸ promise
  *
- * A link is made when it is first needed, so a node that nobody asks by HTTP has none. Bounded: a link holds so many
- * waiting requests and then says no. A worker that dies answers all that wait with UNAVAILABLE. Never rejects.
+ * A link is made when it is first needed, so a node that nobody asks by HTTP has none. Bounded: so many requests wait
+ * for all workers together, then the next is told to come again. A worker that dies answers all that wait with UNAVAILABLE. Never rejects.
  */
 import { strict as assert } from 'node:assert';
 import type { MessagePort } from 'node:worker_threads';
@@ -28,7 +28,12 @@ export interface GatewayOptions {
   connect(shard: number): MessagePort | null;
   /** Why nothing is taken at the moment, or null. */
   refusal(): Fault | null;
+  /** Requests that may wait for their answers, over all workers. Absent: WAITING_MAX. */
+  readonly waitingMax?: number;
 }
+
+/** What waits holds memory of the main thread, whose work is to keep the others alive. */
+const WAITING_MAX = 16_384;
 
 /** An answer as the wire has it. */
 export type GatewayReply =
@@ -71,6 +76,11 @@ export class ShardGateway {
     this.#host = hostOf(options.tenants.length);
   }
 
+  /** Requests that wait for their answers. */
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
   /** Resolves when nothing waits for its answer. */
   settled(): Promise<void> {
     return this.#waiting.size === 0 ? Promise.resolve() : new Promise((resolve) => this.#whenIdle.push(resolve));
@@ -100,6 +110,10 @@ export class ShardGateway {
     const { tenant, actor } = this.#asker;
     const resolve = this.#resolve;
     const { id } = request;
+    if (this.#waiting.size >= (this.#options.waitingMax ?? WAITING_MAX)) {
+      resolve(errorReply(id, FAULT.mailboxFull, 'server: too many requests of HTTP wait for their answers'));
+      return;
+    }
     const partition = partitionOfRequest(request);
     const shard = partition < 0 ? 0 : (this.#owners[partition] as number); // below PARTITION_COUNT
     const link = this.#linkTo(shard);

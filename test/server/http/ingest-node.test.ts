@@ -91,7 +91,64 @@ describe("Segment's own client", () => {
   });
 });
 
+describe('two keys of one person', () => {
+  it('where they may not be joined, what is told of the person is taken and the alias is named', async () => {
+    const [userId, anonymousId] = [freshKey(), freshKey()];
+    const joined = await peer.ask({ op: 'alias', from: anonymousId, to: userId });
+    const both = await post('/v1/identify?strict=1', { userId, anonymousId, traits: { age: 40 } });
+    expect([both.status, both.body.success, both.body.results[0].outcome]).toEqual([200, true, 'accepted']);
+    expect((await peer.must({ op: 'profile', profile: userId })).record.traits).toEqual({ age: 40 });
+    const alone = await post('/v1/alias?strict=1', { userId, previousId: anonymousId });
+    expect(both.body.results[0].dropped ?? []).toEqual(joined.ok ? [] : [expect.stringMatching(/^alias: op: /)]);
+    expect(alone.body.results[0]).toMatchObject(
+      joined.ok ? { outcome: 'accepted' } : { outcome: 'refused', code: joined.code },
+    );
+  });
+
+  it("the client's own alias is taken by a batch, and costs the others nothing", async () => {
+    const analytics = new Analytics({ writeKey: 'any', host: node.admin, path: '/v1/batch', maxRetries: 0 });
+    const errors: unknown[] = [];
+    analytics.on('error', (error) => errors.push(error));
+    const userId = freshKey();
+    analytics.alias({ userId, previousId: freshKey() });
+    analytics.track({ userId, event: 'after' });
+    await analytics.closeAndFlush();
+    expect(errors).toEqual([]);
+    expect(await eventsOf(userId)).toEqual(['after']);
+  });
+});
+
 describe('calls by hand', () => {
+  it('a person in one batch: what came last holds, also after an identify with a bad trait', async () => {
+    const profile = freshKey();
+    const identify = (traits: object): object => ({ type: 'identify', userId: profile, traits });
+    const batch = [identify({ age: 'old', loyalty: 'gold' }), identify({ loyalty: 'silver' }), identify({ age: 50 })];
+    const { body } = await post('/v1/batch?strict=1', { batch });
+    expect(body.results.map(({ outcome }: { outcome: string }) => outcome)).toEqual(batch.map(() => 'accepted'));
+    const { traits } = (await peer.must({ op: 'profile', profile })).record;
+    expect(traits).toEqual({ age: 50, loyalty: 'silver' });
+  });
+
+  it('what came is counted by source and outcome', async () => {
+    const of = (source: string, outcome: string): Promise<number> =>
+      node.metric('opportune_ingested_events_total', { source, outcome });
+    const profile = freshKey();
+    const call = { userId: profile, event: 'counted', messageId: 'c-1' };
+    await node.get('/metrics');
+    const [accepted, duplicate, refused] = await Promise.all(
+      ['accepted', 'duplicate', 'refused'].map((outcome) => of('segment', outcome)),
+    );
+    const plain = await of('json', 'accepted');
+    await post('/v1/track', call);
+    await post('/v1/track', call);
+    await post('/v1/batch', { batch: ['text'] });
+    await post('/v1/track', { profile, event: 'plain' });
+    expect(await of('segment', 'accepted')).toBe((accepted as number) + 1); // of three
+    expect(await of('segment', 'duplicate')).toBe((duplicate as number) + 1); // likewise
+    expect(await of('segment', 'refused')).toBe((refused as number) + 1); // likewise
+    expect(await of('json', 'accepted')).toBe(plain + 1);
+  });
+
   it('single calls, twice with one id: counted once; strict says so', async () => {
     const profile = freshKey();
     const call = { userId: profile, event: 'Clicked', messageId: 'm-1', properties: { a: 1 } };
@@ -226,6 +283,8 @@ describe('calls by hand', () => {
     const origin = 'http://localhost:9999';
     const preflight = await fetch(`${node.admin}/v1/track`, { method: 'OPTIONS', headers: { origin } });
     expect([preflight.status, preflight.headers.get('access-control-allow-origin')]).toEqual([204, origin]);
+    for (const name of ['content-encoding', 'ce-id', 'ce-subject'])
+      expect(preflight.headers.get('access-control-allow-headers')).toContain(name);
     const sent = await post('/v1/track', { userId: freshKey(), event: 'e' }, { origin });
     expect([sent.status, sent.headers.get('access-control-allow-origin')]).toEqual([200, origin]);
     expect(
