@@ -221,10 +221,12 @@ describe('shard', () => {
     expect((await asker.ask({ op: 'profile', profile: 'bob' })).stateSeq).toBe(0);
     // Learnt again from the journal, once.
     expect(Buffer.from(shard.models.response.weights.buffer).equals(Buffer.from(weights.buffer))).toBe(true);
-    expect(ledger.freeAmount(budget)).toBe(free);
+    // The write that failed may land yet: what it held stays held until that is known.
+    expect(ledger.freeAmount(budget)).toBeLessThan(free);
 
     store.failure = null;
     await vi.waitFor(() => expect(told.readOnly).toEqual([true, false]), { timeout: 5_000 });
+    expect(ledger.freeAmount(budget)).toBe(free);
     expect(await asker.ask({ op: 'track', profile: 'ann', event: 'view', messageId: 'n' })).toMatchObject({
       ok: true,
       duplicate: false,
