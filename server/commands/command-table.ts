@@ -163,6 +163,18 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import('./log.ts'),
   },
   {
+    name: 'import',
+    usage: '<file>',
+    summary: 'take in an export of another system: what it says of people, and what they did',
+    options: [
+      { flags: '--mapping <file>', description: 'what the columns mean (see mappings/ and docs/IMPORT.md)' },
+      { flags: '--dry-run', description: 'read all of it, send nothing, show three examples' },
+      URL_OPTION,
+      { flags: '--json', description: 'print the report as JSON' },
+    ],
+    load: () => import('./import.ts'),
+  },
+  {
     name: 'replay',
     usage: '<log>',
     summary: 'stream a logged customer file through the server and judge what it learnt',

@@ -142,8 +142,12 @@ export async function* readCsv(path: string, delimiter: string): AsyncGenerator<
 }
 
 /** The file's bytes, unpacked when they begin like gzip. */
-async function* openText(path: string): AsyncGenerator<Uint8Array> {
+export async function* openText(
+  path: string,
+  onOpen: (source: { readonly bytesRead: number }) => void = () => {},
+): AsyncGenerator<Uint8Array> {
   const source = createReadStream(path);
+  onOpen(source);
   const first = await new Promise<Buffer>((resolve, reject) => {
     source.once('error', reject);
     source.once('readable', () => resolve((source.read() as Buffer | null) ?? Buffer.alloc(0))); // no encoding set: bytes

@@ -1,0 +1,154 @@
+/** `opportune import` into the running server: each row once, whatever happens to file or importer; bad rows are named. */
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { run } from '../../server/commands/import.ts';
+import { runCommand } from './run-command.ts';
+import { RunningNode, StartedProgram, temporaryFolder, until } from './running-node.ts';
+import { WirePeer } from './wire-peer.ts';
+
+const folder = temporaryFolder('import');
+const HEADER = 'order_id,customer_id,ordered_at,status,total,currency,tier';
+let node: RunningNode;
+let peer: WirePeer;
+beforeAll(async () => {
+  node = await RunningNode.start({});
+  peer = await WirePeer.connect(node.url);
+});
+afterAll(async () => {
+  peer.close();
+  await node.stop();
+});
+
+interface Report {
+  readonly rows: number;
+  readonly events: number;
+  readonly duplicates: number;
+  readonly skipped: number;
+  readonly rejected: number;
+  readonly problem: string | null;
+  readonly examples?: readonly unknown[];
+}
+function fileOf(name: string, content: string | Uint8Array): string {
+  const path = join(folder, name);
+  writeFileSync(path, content);
+  return path;
+}
+async function imported(
+  path: string,
+  mapping = 'shop-orders',
+  more: Record<string, boolean> = {},
+): Promise<Report & { code: number }> {
+  const options = { mapping: `mappings/${mapping}.yaml`, url: node.url, json: true, ...more };
+  const { code, out } = await runCommand(run, [path], options);
+  return { ...(JSON.parse(out) as Report), code }; // what it prints
+}
+const seqOf = async (profile: string): Promise<number> => (await peer.must({ op: 'profile', profile })).stateSeq;
+
+it('orders: each once, twice imported too; skipped rows are nothing, bad rows are named and the rest is taken', async () => {
+  const path = fileOf(
+    'orders.csv',
+    [
+      HEADER,
+      '1,imp-ann,2026-11-01 10:00:00,paid,19.99,EUR,G',
+      '2,imp-bob,2026-11-02T10:00:00+02:00,cancelled,5,EUR,',
+      '3,imp-bob,2026-11-02,paid,1200,JPY,S',
+      '4,imp-bob,yesterday,paid,5,EUR,',
+      '5,imp-bob,2026-11-02,paid,five,EUR,',
+      '6,imp-bob,2026-11-02,paid,5,QQQ,',
+      '7,,2026-11-02,paid,5,EUR,',
+      '8,imp-bob,2026-11-02,paid',
+      '9,"imp-bob",2026-11-03,paid,7.5,EUR,X',
+      '',
+    ].join('\r\n'),
+  );
+  const first = await imported(path);
+  expect(first).toMatchObject({ rows: 9, events: 2, duplicates: 0, skipped: 1, rejected: 6, problem: null, code: 1 });
+  const rejects = readFileSync(`${path}.rejects.ndjson`, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { line: number; reason: string });
+  expect(rejects.map(({ line }) => line).sort()).toEqual([10, 5, 6, 7, 8, 9]);
+  expect(rejects.find(({ line }) => line === 5)?.reason).toBe('ordered_at: is no instant (iso)');
+  expect(rejects.find(({ line }) => line === 10)?.reason).toMatch(/loyalty/);
+  const { record } = await peer.must({ op: 'profile', profile: 'imp-ann' });
+  expect(record.traits).toEqual({ loyalty: 'gold' });
+  const purchase = record.timeline.find(({ event }: { event: string }) => event === 'purchase');
+  expect(purchase).toMatchObject({
+    eventAtEpochMillis: Date.UTC(2026, 10, 1, 9),
+    properties: { revenueMinor: 1999, currency: 'EUR' },
+  });
+  const before = (await peer.must({ op: 'profile', profile: 'imp-ann' })).record.timeline.length;
+  expect(await imported(path)).toMatchObject({ events: 2, duplicates: 2 });
+  expect(
+    (await peer.must({ op: 'profile', profile: 'imp-ann' })).record.timeline.filter(
+      ({ type }: { type: string }) => type === 'event',
+    ),
+  ).toHaveLength(1);
+  expect(before).toBeGreaterThan(0);
+  expect(existsSync(`${path}.import.json`)).toBe(false);
+});
+
+it('NDJSON, compressed, and broken off: what came before is imported, and where it broke is said', async () => {
+  const lines = Array.from({ length: 300 }, (_, i) =>
+    JSON.stringify({ user: { id: 'imp-web' }, at: 1_764_000_000_000 + i, page: `/${i}`, ms: i }),
+  );
+  const path = fileOf('web.ndjson.gz', gzipSync(`${lines.join('\n')}\nnot json\n[1]\n${'x'.repeat(300_000)}\n`));
+  expect(await imported(path, 'web-log')).toMatchObject({ rows: 303, events: 300, rejected: 3, code: 1 });
+  expect(await seqOf('imp-web')).toBe(300);
+  const whole = gzipSync(
+    `${Array.from({ length: 50_000 }, (_, i) => JSON.stringify({ user: { id: 'imp-cut' }, at: 1_764_000_000_000, page: `/${i}` })).join('\n')}\n`,
+  );
+  const cut = fileOf('cut.ndjson.gz', whole.subarray(0, 4_000));
+  const report = await imported(cut, 'web-log');
+  expect(report.problem).toMatch(/unexpected end of file/);
+  expect([report.code, report.events]).toEqual([1, await seqOf('imp-cut')]);
+  expect(report.events).toBeGreaterThan(100);
+});
+
+it('killed in the middle it goes on where it was, each row once; another file under the name is refused', async () => {
+  const rows = Array.from({ length: 30_000 }, (_, i) => `${i},imp-k${i % 50},2026-11-01,paid,1,EUR,`);
+  const path = fileOf('long.csv', `${[HEADER, ...rows].join('\n')}\n`);
+  const program = new StartedProgram(['import', path, '--mapping', 'mappings/shop-orders.yaml', '--url', node.url]);
+  await until(() => existsSync(`${path}.import.json`));
+  program.child.kill('SIGKILL');
+  await program.ended;
+  const { line } = JSON.parse(readFileSync(`${path}.import.json`, 'utf8')) as { line: number };
+  expect(line).toBeLessThan(30_001);
+  const report = await imported(path);
+  expect([report.code, report.rows]).toEqual([0, 30_001 - line]);
+  let total = 0;
+  for (let i = 0; i < 50; i++) total += await seqOf(`imp-k${i}`);
+  expect(total).toBe(30_000);
+  writeFileSync(`${path}.import.json`, JSON.stringify({ line: 3, digest: 'other', sizeBytes: 1 }));
+  await expect(imported(path)).rejects.toMatchObject({ code: 'FILE_CHANGED' });
+});
+
+it('a dry run sends nothing and shows what it would; mappings and files that cannot be are refused by name', async () => {
+  const path = fileOf('dry.csv', `${HEADER}\n1,imp-dry,2026-11-01,paid,2,EUR,\n`);
+  const report = await imported(path, 'shop-orders', { dryRun: true });
+  expect(report.examples).toEqual([
+    {
+      profile: 'imp-dry',
+      traits: null,
+      event: {
+        event: 'purchase',
+        messageId: 'order-1',
+        atEpochMillis: Date.UTC(2026, 9, 31, 23),
+        properties: { revenueMinor: 200, currency: 'EUR' },
+      },
+    },
+  ]);
+  expect(await seqOf('imp-dry')).toBe(0);
+  const absent = await imported(fileOf('absent.csv', 'order_id,total\n1,2\n'));
+  expect([absent.code, absent.problem]).toEqual([1, expect.stringMatching(/has no column customer_id/)]);
+  expect((await imported(fileOf('empty.csv', ''))).rows).toBe(0);
+  const bad = fileOf('bad.yaml', 'version: 1\nname: x\nprofile: { column: a }\nevnt: {}\n');
+  await expect(runCommand(run, [path], { mapping: bad, url: node.url })).rejects.toMatchObject({
+    code: 'MAPPING_INVALID',
+  });
+  await expect(runCommand(run, [join(folder, 'nothing.csv')], { mapping: bad })).rejects.toMatchObject({
+    code: 'NO_FILE',
+  });
+});
