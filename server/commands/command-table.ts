@@ -167,7 +167,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     usage: '<file>',
     summary: 'take in an export of another system: what it says of people, and what they did',
     options: [
-      { flags: '--mapping <file>', description: 'what the columns mean (see mappings/ and docs/IMPORT.md)' },
+      { flags: '--mapping <file>', description: 'what the columns mean (see mappings/import/ and docs/IMPORT.md)' },
       { flags: '--dry-run', description: 'read all of it, send nothing, show three examples' },
       URL_OPTION,
       { flags: '--json', description: 'print the report as JSON' },

@@ -50,7 +50,7 @@ export async function run(call: CommandCall): Promise<number> {
   const mappingPath = textOption(options, 'mapping');
   if (mappingPath === undefined)
     throw new OperatorError('USAGE', '--mapping is missing: it says what the columns mean', {
-      advice: 'Write for example: opportune import orders.csv.gz --mapping mappings/shop-orders.yaml',
+      advice: 'Write for example: opportune import orders.csv.gz --mapping mappings/import/shop-orders.yaml',
     });
   if (!existsSync(path)) throw new OperatorError('NO_FILE', `there is no file ${path}`, { advice: 'Check its path.' });
   const mapping = readImportMapping(mappingPath);

@@ -40,7 +40,7 @@ async function imported(
   mapping = 'shop-orders',
   more: Record<string, boolean> = {},
 ): Promise<Report & { code: number }> {
-  const options = { mapping: `mappings/${mapping}.yaml`, url: node.url, json: true, ...more };
+  const options = { mapping: `mappings/import/${mapping}.yaml`, url: node.url, json: true, ...more };
   const { code, out } = await runCommand(run, [path], options);
   return { ...(JSON.parse(out) as Report), code }; // what it prints
 }
@@ -110,7 +110,14 @@ it('NDJSON, compressed, and broken off: what came before is imported, and where 
 it('killed in the middle it goes on where it was, each row once; another file under the name is refused', async () => {
   const rows = Array.from({ length: 30_000 }, (_, i) => `${i},imp-k${i % 50},2026-11-01,paid,1,EUR,`);
   const path = fileOf('long.csv', `${[HEADER, ...rows].join('\n')}\n`);
-  const program = new StartedProgram(['import', path, '--mapping', 'mappings/shop-orders.yaml', '--url', node.url]);
+  const program = new StartedProgram([
+    'import',
+    path,
+    '--mapping',
+    'mappings/import/shop-orders.yaml',
+    '--url',
+    node.url,
+  ]);
   await until(() => existsSync(`${path}.import.json`));
   program.child.kill('SIGKILL');
   await program.ended;
