@@ -233,7 +233,8 @@ const HANDSHAKE =
 
 function mappings(): string[] {
   const folder = resolve('mappings');
-  return readdirSync(folder).map((name) => readFileSync(join(folder, name), 'utf8'));
+  const names = readdirSync(folder).filter((name) => name.endsWith('.yaml'));
+  return names.map((name) => readFileSync(join(folder, name), 'utf8'));
 }
 
 export const TEXT_TARGETS: readonly FuzzTarget[] = [
