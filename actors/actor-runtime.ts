@@ -20,6 +20,7 @@ import { partitionOf } from '../proto/partition.ts';
 import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import { applyEffect, type EffectContext, type EntryPosition, HOLDING } from './apply-effect.ts';
+import { Cleaner } from './cleaner.ts';
 import { mergeSection, type SectionEntries, type SectionName, writeSection } from './cold-sections.ts';
 import { ConsentView } from './consent-view.ts';
 import { DirtyRecords } from './dirty-records.ts';
@@ -127,6 +128,7 @@ export class ActorRuntime implements EffectContext {
   /** When profiles are to be visited. */
   readonly wakes = new WakeTimers(this);
   readonly tags: TagTurn;
+  readonly cleaner = new Cleaner(this);
   readonly options: RuntimeOptions;
   index: CatalogIndex;
   defaultZone = 0;

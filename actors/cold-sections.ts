@@ -10,7 +10,7 @@ import type { ColdCodec, ColdRecord } from './ports.ts';
 import type { SealedTrait } from './sealed-trait.ts';
 
 /** Who may have a section; each is written by one turn's file. */
-export const SECTION_NAMES = ['ids', 'consent', 'privacy', 'journeys', 'tags', 'devices'] as const;
+export const SECTION_NAMES = ['ids', 'consent', 'privacy', 'journeys', 'tags', 'devices', 'quality'] as const;
 export type SectionName = (typeof SECTION_NAMES)[number];
 
 export type SectionEntries = { readonly [entry: string]: Plain | SealedTrait };

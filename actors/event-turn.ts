@@ -107,9 +107,12 @@ export class EventTurn {
       }
     }
     runtime.expireDue(now);
-    const { sensitiveNames } = runtime.index;
+    const { sensitiveNames, catalog } = runtime.index;
     // What is told under the name of a sensitive trait is not kept: properties lie in the journal as they are.
     if (sensitiveNames.length > 0) dropSensitive(request, sensitiveNames);
+    const { cleaning } = catalog;
+    if (cleaning !== null && !runtime.cleaner.cleanEvent(cleaning, request))
+      return runtime.fail(FAULT.invalidProperty, runtime.cleaner.map.message);
     const channel = request.properties?.channel;
     const channelSpec = typeof channel === 'string' ? runtime.index.catalog.channelByKey.get(channel) : undefined;
     const what = MEANINGS.get(request.event) ?? PLAIN;
@@ -133,6 +136,7 @@ export class EventTurn {
     if (ok) {
       const eventHash = murmur3Text(request.event, 0);
       this.#keepValues(eventHash, properties, this.#eventAt(request.atEpochMillis, now), now);
+      if (cleaning !== null) runtime.cleaner.afterEvent(request.event, now);
       runtime.tags.afterEvent(eventHash, now);
     }
     return ok ? null : runtime.fail(FAULT.internal, 'track: the turn failed and was undone; see the log');

@@ -6,22 +6,26 @@
  */
 import type { Cap, TraitSpec } from '../decision/catalog.ts';
 import { MOMENT } from '../decision/catalog.ts';
+import { TEXT_LENGTH_MAX } from '../decision/cleaning/clean-value.ts';
+import { expectationOf, kindOf } from '../decision/cleaning/expectation.ts';
 import { isInside } from '../decision/contact-policy.ts';
 import type { Plain, Properties } from '../proto/messages.ts';
 import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import type { ActorRuntime } from './actor-runtime.ts';
 import { refusesChannel } from './apply-effect.ts';
+import { refusalOfTrait } from './cleaner.ts';
 import { describeConsent } from './consent-turn.ts';
 import { formatDecisionId } from './decision-id.ts';
 import { EFFECT, Effect, IDENTIFY } from './effect.ts';
 import { describeEntry } from './journal-text.ts';
+import { newestEntryOf } from './person-chain.ts';
+import { newestTold, qualityOf, traitsToldSince } from './profile-quality.ts';
 import { FIELD, LEASE, LEASE_STATE } from './record-layout.ts';
 import { SealedTrait } from './sealed-trait.ts';
 import { isTimekeeping } from './standing.ts';
 
 const TIMELINE_MAX = 50;
-const TRAIT_TEXT_MAX = 4096;
 const STATE_NAMES: Record<number, string> = { 1: 'open', 2: 'confirmed', 3: 'released', 4: 'expired' };
 
 export class ProfileTurn {
@@ -34,14 +38,30 @@ export class ProfileTurn {
 
   identify(request: Request, now: number): Fault | null {
     const runtime = this.#runtime;
-    const traits = request.traits ?? {};
+    const { cleaning } = runtime.index.catalog;
+    let traits = request.traits ?? {};
+    if (cleaning !== null) {
+      if (!runtime.cleaner.cleanTraits(cleaning, traits))
+        return runtime.fail(FAULT.invalidTrait, runtime.cleaner.map.message);
+      traits = runtime.cleaner.map.values ?? {};
+    }
     for (const name of Object.keys(traits)) {
       const problem = this.#problemOf(name, traits[name]);
-      if (problem !== null) return runtime.fail(FAULT.invalidTrait, problem);
+      if (problem === null) continue;
+      runtime.cleaner.note(refusalOfTrait(runtime.index.catalog.traitByName.get(name), traits[name]));
+      return runtime.fail(FAULT.invalidTrait, problem);
     }
     const fault = runtime.open(request, now);
     if (fault !== null) return fault;
     runtime.expireDue(now);
+    if (cleaning !== null && cleaning.traitsWithFallback.length > 0) {
+      runtime.cleaner.addFallbacks(cleaning);
+      traits = runtime.cleaner.map.values ?? {};
+    }
+    if (request.atEpochMillis < now) {
+      traits = this.#notToldSince(traits, request.atEpochMillis);
+      if (Object.keys(traits).length === 0) return null;
+    }
     const stored = runtime.index.sensitiveNames.length === 0 ? traits : this.#sealed(traits);
     if (stored === null) {
       return runtime.fail(FAULT.keysUnavailable, 'identify: no key can be had for a sensitive trait; try again later');
@@ -52,8 +72,22 @@ export class ProfileTurn {
     runtime.effect.u8.set(bytes, IDENTIFY.traits);
     if (!runtime.commit(now))
       return runtime.fail(FAULT.internal, 'identify: the turn failed and was undone; see the log');
+    if (cleaning?.flagsTraits === true) runtime.cleaner.afterTraits(cleaning, traits, now);
     runtime.tags.afterTraits(now);
     return null;
+  }
+
+  /** What was told at an earlier instant does not replace what was told since. */
+  #notToldSince(traits: Properties, atEpochMillis: number): Properties {
+    const { store, record, options } = this.#runtime;
+    const since = traitsToldSince(store, newestEntryOf(record), atEpochMillis, (entry) => {
+      const end = IDENTIFY.traits + entry.getU32(IDENTIFY.traitBytes);
+      return Object.keys(options.coldCodec.decodeProperties(entry.u8.slice(IDENTIFY.traits, end)));
+    });
+    const known = since === null ? this.#runtime.readCold().traits : {};
+    const isOlder = (name: string): boolean => since?.has(name) ?? Object.hasOwn(known, name);
+    if (!Object.keys(traits).some(isOlder)) return traits;
+    return Object.fromEntries(Object.entries(traits).filter(([name]) => !isOlder(name)));
   }
 
   /**
@@ -157,6 +191,8 @@ export class ProfileTurn {
       ),
     };
     out.timeline = this.#timeline();
+    const newest = newestTold(runtime.store, newestEntryOf(record));
+    out.quality = { ...qualityOf(index.catalog, runtime.readCold(), newest, now) };
     out.stateSeq = record.stateSeq;
     out.createdAtEpochMillis = record.getF64(FIELD.createdAt);
     out.lastTurnAtEpochMillis = record.getF64(FIELD.lastTurnAt);
@@ -258,33 +294,24 @@ function describeTags({ index, scope }: ActorRuntime): Record<string, Plain> | n
 }
 
 function reasonAgainst(spec: TraitSpec, value: Plain): string | null {
-  switch (spec.type) {
-    case 'integer':
-    case 'number': {
-      const isRight =
-        typeof value === 'number' && Number.isFinite(value) && (spec.type === 'number' || Number.isSafeInteger(value));
-      const isInside =
-        isRight && value >= (spec.min ?? Number.NEGATIVE_INFINITY) && value <= (spec.max ?? Number.POSITIVE_INFINITY);
-      if (isInside) return null;
-      const article = spec.type === 'integer' ? 'an integer' : 'a number';
-      if (spec.min !== null && spec.max !== null) return `${article} from ${spec.min} to ${spec.max}`;
-      if (spec.min !== null) return `${article} of at least ${spec.min}`;
-      return spec.max === null ? article : `${article} of at most ${spec.max}`;
-    }
-    case 'boolean':
-      return typeof value === 'boolean' ? null : 'a boolean';
-    case 'enum':
-      return typeof value === 'string' && spec.values.includes(value) ? null : `one of ${spec.values.join(', ')}`;
-    default:
-      return typeof value === 'string' && value.length <= TRAIT_TEXT_MAX
-        ? null
-        : `a string of at most ${TRAIT_TEXT_MAX} characters`;
-  }
+  return isDeclared(spec, value) ? null : expectationOf(spec);
 }
 
-function kindOf(value: Plain): string {
-  if (value === null) return 'null';
-  if (Array.isArray(value)) return 'an array';
-  if (typeof value === 'string') return `a string of ${value.length} characters`;
-  return typeof value === 'object' ? 'a map' : `a ${typeof value}`;
+function isDeclared({ type, min, max, values }: TraitSpec, value: Plain): boolean {
+  switch (type) {
+    case 'integer':
+    case 'number':
+      return (
+        typeof value === 'number' &&
+        (type === 'number' ? Number.isFinite(value) : Number.isSafeInteger(value)) &&
+        value >= (min ?? Number.NEGATIVE_INFINITY) &&
+        value <= (max ?? Number.POSITIVE_INFINITY)
+      );
+    case 'boolean':
+      return typeof value === 'boolean';
+    case 'enum':
+      return typeof value === 'string' && values.includes(value);
+    default:
+      return typeof value === 'string' && value.length <= TEXT_LENGTH_MAX;
+  }
 }

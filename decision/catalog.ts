@@ -5,6 +5,7 @@
  * version; what is stored on disk uses the 32-bit hashes (murmur3 of the key, seed 0), which the
  * compiler checks to be free of collisions.
  */
+import type { Cleaning, QualityRules } from './cleaning/value-rules.ts';
 import type { ConsentRules } from './consent.ts';
 import type { DemandInput } from './demand-inputs.ts';
 import type { Promotion } from './promotion.ts';
@@ -263,6 +264,9 @@ export interface Catalog {
   readonly suspicions: readonly number[];
   readonly tagByKey: ReadonlyMap<string, Tag>;
   readonly tagByHash: ReadonlyMap<number, Tag>;
+  /** How traits and events are cleaned; null where nothing is declared. */
+  readonly cleaning: Cleaning | null;
+  readonly quality: QualityRules;
   /** Index of the trait of type timeZone, or -1. */
   readonly timeZoneTrait: number;
   readonly traitByName: ReadonlyMap<string, TraitSpec>;

@@ -267,6 +267,14 @@ export class ZoneTable {
   }
 
   /**
+   * The instant at which clocks there show `wallMillis`, a local time written as if it were UTC: of two the earlier, and
+   * the instant of the jump where it is left out.
+   */
+  instantOfLocal(zone: number, wallMillis: number): number {
+    return this.#instantOfWall(zone, wallMillis);
+  }
+
+  /**
    * The first instant whose wall clock shows `wallMillis` (a wall time written as if it were UTC), or the
    * jump when none does. Offsets lie within 24 hours of UTC, so those a day before and after are the only
    * two in question; no zone since 1970 changed twice within 48 hours (the shortest stay is 6.9 days).

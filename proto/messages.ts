@@ -58,6 +58,8 @@ export interface TrackRequest extends Envelope<'track'> {
 export interface IdentifyRequest extends Envelope<'identify'> {
   readonly profile: string;
   readonly traits: Properties;
+  /** When it was told: what was told of a trait since stays. */
+  readonly atEpochMillis?: number;
 }
 export interface ConsentChange {
   readonly granted: boolean;

@@ -106,7 +106,7 @@ const OF_OP: Readonly<Record<OpName, readonly FieldName[]>> = {
   hello: ['client', 'version'],
   ping: [],
   track: ['profile', 'event', 'messageId', 'atEpochMillis', 'decisionId', 'quoteId', 'properties', 'durability'],
-  identify: ['profile', 'traits'],
+  identify: ['profile', 'traits', 'atEpochMillis'],
   decide: [
     'profile',
     'slot',

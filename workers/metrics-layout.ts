@@ -56,6 +56,8 @@ function info(name: string, unit: string, description: string, labels?: Readonly
 const SHED = 'Requests refused because a bound was reached.';
 const FALLBACK = "Decides with a deadline answered with the catalog's fallback.";
 const LOGIN = 'Upgrades refused for their token.';
+const REFUSED = 'Events and traits refused for a value, by why.';
+const FLAGGED = 'Values kept and flagged: implausible, in mixed scripts, or contradicting another.';
 const LEASE = 'Decisions as leases: opened = confirmed + released + expired + open.';
 
 /** Counters: they only grow. Every one carries the label `shard`. */
@@ -89,6 +91,15 @@ export const COUNTERS = {
   journalBytes: info('opportune_journal_bytes', 'By', 'Journal bytes committed to disk.'),
   commitFailures: info('opportune_commit_failures', '{batch}', 'Commits that failed; nothing of them was kept.'),
   duplicateEvents: info('opportune_duplicate_events', '{event}', 'Events answered as duplicates by message id.'),
+  refusedType: info('opportune_refused_values', '{message}', REFUSED, { reason: 'type' }),
+  refusedRange: info('opportune_refused_values', '{message}', REFUSED, { reason: 'range' }),
+  refusedValue: info('opportune_refused_values', '{message}', REFUSED, { reason: 'value' }),
+  refusedFormat: info('opportune_refused_values', '{message}', REFUSED, { reason: 'format' }),
+  refusedSize: info('opportune_refused_values', '{message}', REFUSED, { reason: 'size' }),
+  refusedRequired: info('opportune_refused_values', '{message}', REFUSED, { reason: 'required' }),
+  refusedUndeclared: info('opportune_refused_values', '{message}', REFUSED, { reason: 'undeclared' }),
+  refusedContradiction: info('opportune_refused_values', '{message}', REFUSED, { reason: 'contradiction' }),
+  flaggedValues: info('opportune_flagged_values', '{value}', FLAGGED),
   forwardsSent: info('opportune_forwards', '{request}', 'Requests handed between workers.', { direction: 'sent' }),
   forwardsReceived: info('opportune_forwards', '{request}', 'Requests handed between workers.', {
     direction: 'received',

@@ -14,6 +14,7 @@ import type { EventTurn } from '../actors/event-turn.ts';
 import type { ExportTurn } from '../actors/export-turn.ts';
 import { Mailboxes } from '../actors/mailbox.ts';
 import type { ProfileTurn } from '../actors/profile-turn.ts';
+import { REFUSAL } from '../decision/cleaning/value-rules.ts';
 import type { PhaseClock } from '../decision/pipeline.ts';
 import { OP, type OpNumber, type Plain } from '../proto/messages.ts';
 import {
@@ -47,6 +48,18 @@ const MAILBOX_DEPTH_MAX = 32_768;
 const MAILBOX_DEPTH_PER_PROFILE_MAX = 1_024;
 const MAILBOX_BYTES_MAX = 64 * 1024 * 1024;
 const TRACES_PENDING_MAX = 1_000;
+
+/** By class of a refusal, see `REFUSAL`. */
+const REFUSED_COUNTERS: ReadonlyMap<number, number> = new Map([
+  [REFUSAL.type, COUNTER.refusedType],
+  [REFUSAL.range, COUNTER.refusedRange],
+  [REFUSAL.value, COUNTER.refusedValue],
+  [REFUSAL.format, COUNTER.refusedFormat],
+  [REFUSAL.size, COUNTER.refusedSize],
+  [REFUSAL.required, COUNTER.refusedRequired],
+  [REFUSAL.undeclared, COUNTER.refusedUndeclared],
+  [REFUSAL.contradiction, COUNTER.refusedContradiction],
+]);
 
 export interface TraceSettings {
   readonly isEnabled: boolean;
@@ -281,13 +294,25 @@ export class RequestRunner implements HeldAnswerOwner {
       fault = FAULT.internal;
     }
     if (fault !== null) {
+      this.#runtime.cleaner.flagged = 0;
+      if (fault === FAULT.invalidTrait || fault === FAULT.invalidProperty) this.#countRefused();
       this.#answerFault(request, responder, slot, arrivedMicros, fault, this.#runtime.message, isForwarded);
       return;
+    }
+    const { cleaner } = this.#runtime;
+    if (cleaner.flagged > 0) {
+      this.#metrics.add(COUNTER.flaggedValues, cleaner.flagged);
+      cleaner.flagged = 0;
     }
     if (this.#audit !== undefined && request.op !== OP.decide) this.#recordAudit(request, responder, now);
     const waits = this.#waitsForDisk(request);
     if (waits >= 0) this.#hold(request, responder, slot, arrivedMicros, waits, isForwarded);
     else this.#answer(request, responder, slot, arrivedMicros, isForwarded);
+  }
+
+  #countRefused(): void {
+    const counter = REFUSED_COUNTERS.get(this.#runtime.cleaner.refusal);
+    if (counter !== undefined) this.#metrics.add(counter, 1);
   }
 
   /** Told before the answer leaves, waiting for nothing. */

@@ -1,7 +1,9 @@
 /**
  * Amounts as other systems send them (major units, a decimal fraction or text) into whole minor units of an ISO 4217
- * currency, as everything here has them. How many digits a currency has is what `Intl` knows of it.
+ * currency, as everything here has them. How many digits a currency has is the standard's word; of those withdrawn long
+ * ago it is what `Intl` knows.
  */
+import { currencyDigits } from '../../decision/cleaning/currency.ts';
 
 const digits = new Map<string, number>();
 const CURRENCIES: ReadonlySet<string> = new Set(Intl.supportedValuesOf('currency'));
@@ -9,7 +11,8 @@ const DECIMAL = /^-?\d{1,13}(?:\.\d{1,10})?$/;
 
 /** Digits after the decimal point of a currency: 2 for EUR, 0 for JPY, 3 for KWD; null where there is no such currency. */
 export function minorDigits(currency: string): number | null {
-  if (!CURRENCIES.has(currency)) return null;
+  const standard = currencyDigits(currency);
+  if (standard !== null || !CURRENCIES.has(currency)) return standard;
   let known = digits.get(currency);
   if (known === undefined) {
     known = new Intl.NumberFormat('en', { style: 'currency', currency }).resolvedOptions().maximumFractionDigits ?? 2;

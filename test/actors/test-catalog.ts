@@ -13,6 +13,10 @@ export interface CatalogParts {
   readonly explorationProbability?: number;
   /** More keys of `decision`, each followed by a comma. */
   readonly decision?: string;
+  /** More keys of `profile`, each after a comma. */
+  readonly profile?: string;
+  /** More lines at the top level. */
+  readonly more?: string;
 }
 
 export function catalogText(parts: CatalogParts): string {
@@ -21,11 +25,12 @@ name: test
 currency: EUR
 timeZone: ${parts.timeZone ?? 'UTC'}
 decision: { ${parts.decision ?? ''} explorationProbability: ${parts.explorationProbability ?? 0.02}, holdoutProbability: ${parts.holdoutProbability ?? 0}, rewardWindow: 7d, leaseMillis: ${parts.leaseMillis ?? 120_000} }
-profile: { additionalTraits: refuse, traits: { timeZone: { type: timeZone }${parts.traits === undefined ? '' : `, ${parts.traits}`} }${parts.tags === undefined ? '' : `, tags: { ${parts.tags} }`} }
+profile: { additionalTraits: refuse, traits: { timeZone: { type: timeZone }${parts.traits === undefined ? '' : `, ${parts.traits}`} }${parts.tags === undefined ? '' : `, tags: { ${parts.tags} }`}${parts.profile ?? ''} }
 channels: ${parts.channels ?? '{ app: {} }'}
 slots: ${parts.slots ?? '{ home: { channels: [app] } }'}
 products: [${parts.products ?? ''}]
 actions: [${parts.actions}]
+${parts.more ?? ''}
 `;
 }
 

@@ -91,6 +91,8 @@ function catalogOf(traits: readonly TraitSpec[], counters: readonly EventCounter
     tags: [],
     tagsHash: 0,
     suspicions: [],
+    cleaning: null,
+    quality: { weights: [], freshnessHalfLifeMillis: 1 },
     tagByKey: new Map(),
     tagByHash: new Map(),
     timeZoneTrait: 7,

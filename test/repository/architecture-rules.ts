@@ -67,6 +67,7 @@ export const FENCES: Readonly<Record<string, readonly string[]>> = {
   commander: ['server/cli.ts'],
   'hdr-histogram-js': ['bench/latency-histogram.ts'],
   jose: ['server/access/jwt-verifier.ts'],
+  'libphonenumber-js': ['workers/catalog/phone-number.ts'],
   lmdb: ['workers/store/environment.ts'],
   msgpackr: ['workers/cold-codec.ts'],
   pino: ['server/log.ts'],

@@ -267,8 +267,13 @@ describe('shard', () => {
     await stopped(first.shard);
     const second = start(LmdbStore.open({ path, epoch: 2, stream: 0 }), 2);
     const after = await second.asker.ask({ op: 'profile', profile: 'ann' });
-    const { calendar: _then, ...recordBefore } = before.record as Reply; // a map, by `describe`
-    const { calendar: _now, ...recordAfter } = after.record as Reply; // a map, by `describe`
+    // Worked out as of the moment that asks: the calendar, and how fresh what is known is.
+    const { calendar: _then, quality: qualityBefore, ...recordBefore } = before.record as Reply; // a map, by `describe`
+    const { calendar: _now, quality: qualityAfter, ...recordAfter } = after.record as Reply; // a map, by `describe`
+    expect(qualityAfter).toMatchObject({
+      newestEpochMillis: (qualityBefore as Reply).newestEpochMillis, // a map likewise
+      completeness: (qualityBefore as Reply).completeness, // a map likewise
+    });
     expect(recordAfter).toEqual(recordBefore);
     expect(await second.asker.ask({ op: 'track', profile: 'ann', event: 'view', messageId: 'm' })).toMatchObject({
       duplicate: true,

@@ -12,10 +12,11 @@ import { CATALOG_LIMITS } from './catalog-limits.ts';
 import type { CatalogFile } from './catalog-schema.ts';
 import type { CatalogSource } from './catalog-source.ts';
 import { catalogVersion, readCatalogText } from './catalog-text.ts';
+import { checkCleaning } from './cleaning-check.ts';
 import { checkConsent } from './consent-check.ts';
 import { CounterRegistry } from './counter-registry.ts';
 import { readTraits } from './declared-traits.ts';
-import type { FindingSink } from './raw-values.ts';
+import { type FindingSink, mapOf } from './raw-values.ts';
 import { RuleParser } from './rule-parser.ts';
 import { shapeProblems } from './shape-problems.ts';
 import { tagKeys } from './tag-check.ts';
@@ -79,6 +80,7 @@ export function loadCatalogText(text: string, fileName: string): CatalogSource {
   };
   checkCatalog(source.value, rules, counters, sink);
   checkConsent(source.value, sink);
+  checkCleaning(mapOf(source.value), rules, sink);
   if (problems.length > 0) throw catalogError(problems);
   return {
     fileName,

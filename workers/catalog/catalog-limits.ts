@@ -12,6 +12,12 @@ export const CATALOG_LIMITS = {
   tagFeaturesMax: 32,
   tagWeightMax: 1_000_000_000,
   enumValuesMax: 256,
+  synonymsMax: 64,
+  /** Declared events, and properties of one. */
+  eventsMax: 256,
+  eventPropertiesMax: 64,
+  eventNameLengthMax: 256,
+  contradictionsMax: 32,
   creativesMax: 64,
   capsMax: 8,
   endingsMax: 8,

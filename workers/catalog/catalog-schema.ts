@@ -9,6 +9,7 @@ import { SENSITIVE_CATEGORIES } from '../../decision/consent.ts';
 import { FACT_NAMES, type FactName } from '../../decision/facts.ts';
 import { TAG_FAMILIES } from '../../decision/tag.ts';
 import { CATALOG_LIMITS } from './catalog-limits.ts';
+import { cleaningFields, eventSchema } from './cleaning-schema.ts';
 import { DURATION_PATTERN, INSTANT_PATTERN, QUIET_HOURS_PATTERN } from './durations.ts';
 
 /** Channels, slots, actions, skus, traits and names: what fits in a URL, a metric label and a log line. */
@@ -61,6 +62,13 @@ const trait = z.strictObject({
   sensitive: z.boolean().optional().describe('Personal; never a feature, never in a rule, never logged'),
   purpose: key.optional().describe('What the person must allow before it is used; personalisation'),
   category: z.enum(SENSITIVE_CATEGORIES).optional().describe('Used only where the person has allowed category.NAME'),
+  weight: z
+    .number()
+    .min(0)
+    .max(CATALOG_LIMITS.leverMax)
+    .optional()
+    .describe("Share in the completeness of a profile's quality; default 1, 0: does not count"),
+  ...cleaningFields,
 });
 
 const tag = z
@@ -221,8 +229,22 @@ export const catalogSchema = z.strictObject({
         .max(FACT_NAMES.length)
         .optional()
         .describe('What fits say of a person, to be read in rules as profile.NAME'),
+      contradictions: z
+        .record(key, rule)
+        .optional()
+        .describe('Rules over traits that hold where two of them cannot both be right: flagged'),
     })
     .optional(),
+  events: z
+    .record(z.string().min(1).max(CATALOG_LIMITS.eventNameLengthMax), eventSchema)
+    .optional()
+    .describe('What properties events may have: see docs/CLEANING.md'),
+  cleaning: z
+    .strictObject({
+      freshnessHalfLife: duration.optional().describe('After which what is known counts half; default 90d'),
+    })
+    .optional()
+    .describe('How the quality of what is known is judged'),
   consent: z
     .strictObject({
       minorAge: z.int().min(1).max(30).optional().describe("Below it personal purposes take the person's own word"),
@@ -244,6 +266,7 @@ export type CatalogFile = z.infer<typeof catalogSchema>;
 export type PromotionFile = z.infer<typeof promotion>;
 export type DemandInputFile = NonNullable<z.infer<typeof product>['demandInputs']>[number];
 export type TagFile = z.infer<typeof tag>;
+export type TraitFile = z.infer<typeof trait>;
 export type CapFile = z.infer<typeof cap>;
 export type FatigueFile = z.infer<typeof fatigue>;
 

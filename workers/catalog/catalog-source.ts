@@ -29,6 +29,7 @@ import type { DemandInput } from '../../decision/demand-inputs.ts';
 import type { Rule } from '../../decision/rule.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
 import type { CapFile, CatalogFile, DemandInputFile, FatigueFile, PromotionFile } from './catalog-schema.ts';
+import { compileCleaning, compileQuality } from './compile-cleaning.ts';
 import { compileTags, tagsHash } from './compile-tags.ts';
 import { parseCapPeriod, parseDurationMillis, parseInstantMillis, parseQuietHours } from './durations.ts';
 import { type ZoneOf, zoneReader } from './rule-explanation.ts';
@@ -121,6 +122,8 @@ export function compileCatalogSource(source: CatalogSource): Catalog {
     tags,
     tagsHash: tagsHash(source),
     suspicions: tags.filter(({ isSuspicion }) => isSuspicion).map(({ index }) => index),
+    cleaning: compileCleaning(file, traits, ruleOf),
+    quality: compileQuality(file, traits),
     tagByKey: new Map(tags.map((tag) => [tag.key, tag])),
     tagByHash: new Map(tags.map((tag) => [tag.hash, tag])),
     timeZoneTrait,

@@ -123,6 +123,8 @@ describe('the sample catalogs', () => {
       'timeZone',
       'decision',
       'profile',
+      'events',
+      'cleaning',
       'consent',
       'channels',
       'slots',
