@@ -17,6 +17,7 @@ import type { ModelSnapshot } from '../workers/jobs/model-snapshot-file.ts';
 import type { LearningMemory } from '../workers/learning-exchange.ts';
 import type { PriceMemory } from '../workers/price-table.ts';
 import type { LedgerMemory, LedgerSubject } from '../workers/shared-ledger.ts';
+import type { GateMemory } from '../workers/store/writers-gate.ts';
 import type { TraceRecord } from '../workers/trace-record.ts';
 import type { AccessOptions } from './access/access-options.ts';
 import type { DoorOptions } from './access/doorkeeper.ts';
@@ -37,6 +38,8 @@ export interface TenantData {
   readonly name: string;
   readonly epoch: number;
   readonly storePath: string;
+  /** The shard's own number is its writer's. */
+  readonly gateMemory: GateMemory;
   readonly secret: Uint8Array;
   /** The master key of the sensitive traits, and the file of the keys under it. */
   readonly masterKey: Uint8Array;

@@ -20,6 +20,7 @@ import { PriceTable } from '../workers/price-table.ts';
 import { Shard } from '../workers/shard.ts';
 import { SharedLedger } from '../workers/shared-ledger.ts';
 import { LmdbStore } from '../workers/store/lmdb-store.ts';
+import { WritersGate } from '../workers/store/writers-gate.ts';
 import { DataKeys } from '../workers/vault/data-keys.ts';
 import { TraitVault } from '../workers/vault/trait-vault.ts';
 import { createZoneTable, prebuildZones } from '../workers/zone-table.ts';
@@ -99,6 +100,7 @@ function createTenant(tenant: TenantData, index: number): Tenant {
     epoch: tenant.epoch,
     stream: data.shard,
     openBatchMin: batchAfterPublished(tenant.learningMemory, data.shard),
+    gate: new WritersGate(tenant.gateMemory, data.shard),
   });
   const vault = new TraitVault(DataKeys.open(tenant.keysPath, tenant.masterKey, false), () =>
     tell({ kind: 'needDataKeys', tenant: index }),

@@ -14,6 +14,8 @@ import { adoptStopped } from '../workers/recovery.ts';
 import { createLedgerMemory, type LedgerMemory } from '../workers/shared-ledger.ts';
 import { type DataFolder, openDataFolder } from '../workers/store/data-folder.ts';
 import { claimEpoch } from '../workers/store/node-epoch.ts';
+import { OpeningKeeper } from '../workers/store/store-opening.ts';
+import { WritersGate } from '../workers/store/writers-gate.ts';
 import type { MasterKeySource } from '../workers/vault/master-key.ts';
 import { openVault, type Vault } from '../workers/vault/open-vault.ts';
 import { DEFAULT_TENANT } from './access/principal.ts';
@@ -33,6 +35,7 @@ export class TenantEstate {
   readonly #priceMemory: PriceMemory = createPriceMemory();
   #folder: DataFolder | null = null;
   #vault: Vault | null = null;
+  #keeper: OpeningKeeper | null = null;
   /** Data keys are made for one worker after the other. */
   #keysMade: Promise<void> = Promise.resolve();
   #epoch = 0;
@@ -65,9 +68,20 @@ export class TenantEstate {
 
   /** Counts the start, reads what was learnt. */
   async begin(log: Log): Promise<void> {
-    this.#epoch = await claimEpoch(this.#opened.storePath);
+    const { storePath } = this.#opened;
+    // Workers are its writers, and behind them in number the main thread.
+    this.#keeper = await OpeningKeeper.open({
+      storePath,
+      writers: this.#workers + 1,
+      onTrouble: (reason) => log.error({ tenant: this.name }, reason),
+    });
+    this.#epoch = await claimEpoch(storePath, this.#mainGate(this.#keeper));
     this.#models = new ModelKeeper(join(this.#opened.path, 'models'), log);
     this.#models.load(this.#epoch);
+  }
+
+  #mainGate(keeper: OpeningKeeper): WritersGate {
+    return new WritersGate(keeper.memory, this.#workers);
   }
 
   get #opened(): DataFolder {
@@ -109,6 +123,7 @@ export class TenantEstate {
       name: this.name,
       epoch: this.#epoch,
       storePath: folder.storePath,
+      gateMemory: (this.#keeper as OpeningKeeper).memory, // begun before any worker
       secret: secret ?? folder.secret,
       masterKey: vault.master.key,
       keysPath: vault.keys.path,
@@ -149,14 +164,16 @@ export class TenantEstate {
 
   /** Every shard has stopped in order: the next start begins here. */
   async adoptStop(): Promise<void> {
-    if (this.#folder !== null)
-      await adoptStopped(this.#folder.storePath, { epoch: this.#epoch, streams: this.#workers });
+    if (this.#folder === null || this.#keeper === null) return;
+    const base = { epoch: this.#epoch, streams: this.#workers };
+    await adoptStopped(this.#folder.storePath, base, this.#mainGate(this.#keeper));
   }
 
   async close(): Promise<void> {
     await this.#models?.close();
     await this.#keysMade;
     this.#vault?.keys.close();
+    await this.#keeper?.close();
     await this.#folder?.close();
   }
 }

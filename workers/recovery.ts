@@ -12,6 +12,7 @@
 import type { JournalPosition, Store } from '../actors/store.ts';
 import type { LedgerShare } from './shared-ledger.ts';
 import { LmdbStore } from './store/lmdb-store.ts';
+import type { WritersGate } from './store/writers-gate.ts';
 
 export interface Checkpoint {
   /** First batch whose entries may not be in the records. */
@@ -61,10 +62,10 @@ export function writeCatalogText(store: Store, version: string, text: string): v
  * checkpoint, so the next start need not read its journal. For the main thread, when the workers have closed
  * their stores. Never rejects: not done, it costs the next start that reading.
  */
-export async function adoptStopped(storePath: string, base: Base): Promise<void> {
+export async function adoptStopped(storePath: string, base: Base, gate: WritersGate): Promise<void> {
   try {
     // A stream of its own: those of the workers end where their last batch does.
-    const store = LmdbStore.open({ path: storePath, epoch: base.epoch, stream: base.streams });
+    const store = LmdbStore.open({ path: storePath, epoch: base.epoch, stream: base.streams, gate });
     try {
       writeBase(store, base);
       await store.commit();

@@ -291,12 +291,13 @@ describe('verify', () => {
     );
   });
 
-  it('verify: a batch that is missing from the log is found by the entry behind it', async () => {
+  it('verify: batches that are missing from the log are found by the entries behind them', async () => {
     const { findings } = await changed(async (database) => {
       const journal = database('journal');
       const keys = [...journal.getKeys()];
-      const key = keys[Math.floor(keys.length / 2)] as Uint8Array; // there are hundreds
-      await journal.remove(key);
+      // Hundreds of batches, some of them without an entry of a person: of so many not all.
+      const middle = keys.slice(Math.floor(keys.length / 8), Math.floor(keys.length / 4));
+      for (const key of middle) await journal.remove(key);
     });
     expect(findings.some(({ kind, what }) => kind === 'log' && what.includes('is missing'))).toBe(true);
   });

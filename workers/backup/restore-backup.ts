@@ -48,7 +48,7 @@ export async function restoreBackup(options: RestoreOptions): Promise<Restored> 
   const data = resolve(options.data);
   const manifest = await readManifest(backup);
   // Looked at first, so that nobody waits for a copy to be told; looked at again when the folder is moved.
-  const holderPid = existsSync(data) ? await holderOf(data) : undefined;
+  const holderPid = existsSync(data) ? holderOf(data) : undefined;
   if (holderPid !== undefined) throw lockedError(data, holderPid);
   if (!options.doesReplace)
     await assertEmpty(data, 'Name a new folder with --data, or move this one aside with --replace.');

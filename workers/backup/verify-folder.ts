@@ -37,7 +37,7 @@ export async function verifyFolder(options: VerifyFolderOptions): Promise<Verifi
   const { path } = options;
   const isBackup = existsSync(join(path, MANIFEST_NAME));
   if (isBackup) await checkDigests(options);
-  const holderPid = isBackup ? null : ((await holderOf(path)) ?? null);
+  const holderPid = isBackup ? null : (holderOf(path) ?? null);
   const own = await verifyTenant(options, isBackup, holderPid);
   const tenants: { name: string; totals: StoreTotals | null }[] = [];
   let { snapshots } = own;

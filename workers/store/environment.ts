@@ -10,15 +10,20 @@
  *    is looked up (2 µs) and with less than a reserve the write is refused here;
  *  - a failed commit also rejects an inner promise (`commitError`) whose unhandled rejection would end
  *    Node, and leaves `flushed` unsettled for ever: the inner one is consumed, the other is timed;
+ *  - opening it beside a writing process can take back a commit of that one: `store-opening.ts` makes the
+ *    writers stand still for it, which is why every write passes the gate it was given;
  *  - ranges are read in chunks and to their end, so no cursor pins an old snapshot and grows the file;
  *  - noSync, noMemInit, caching and compression stay off; the root database is never touched.
  */
 import { existsSync, mkdirSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { lacksHead } from './data-file.ts';
 import { checkSeal } from './sealed-value.ts';
 import { STORE_ERROR, StoreError } from './store-error.ts';
+import { openBesideWriter } from './store-opening.ts';
+import type { WritersGate } from './writers-gate.ts';
 
 /** Address space, not disk: no bound on the data. LMDB maps a larger one by itself when it is used up. */
 const MAP_SIZE_BYTES_DEFAULT = 2 ** 40;
@@ -36,6 +41,8 @@ const FREE_BYTES_OF_A_FULL_DISK = 1024 * 1024;
  */
 const FREE_PAGES = { maxFreeSpaceToLoad: 500, maxFreeSpaceToRetain: 1000 } as const;
 const CLOSE_TIMEOUT_MILLIS = 2000;
+/** How often a write looks whether the gate is open again. */
+const HELD_POLL_MILLIS = 1;
 /** Never stored: removing it is a transaction that writes nothing, which ends even on a full disk. */
 const ABSENT_KEY = Buffer.from('store.absent');
 
@@ -51,7 +58,7 @@ export type DatabaseName = (typeof DATABASE)[keyof typeof DATABASE];
 export interface EnvironmentOptions {
   /** The store's folder, `<data>/store`. Created with mode 0700 if absent. */
   readonly path: string;
-  /** A reader beside a running node: makes no file, writes nothing, takes no lock but a reader slot. */
+  /** A reader beside a running node: asks for leave to open, writes nothing, takes no lock but a reader slot. */
   readonly isReadOnly?: boolean;
   /** How long a write may stay unconfirmed before it counts as failed. Default 5,000. */
   readonly commitTimeoutMillis?: number;
@@ -59,6 +66,8 @@ export interface EnvironmentOptions {
   readonly reserveBytes?: number;
   /** Bytes of address space reserved at first. Default 1 TiB. */
   readonly mapSizeBytes?: number;
+  /** A node's: writes wait while it is held. None where no other process can open the store meanwhile. */
+  readonly gate?: WritersGate;
 }
 
 export interface StoredPair {
@@ -160,9 +169,18 @@ export class StoreEnvironment {
   readonly #reserveBytes: number;
   /** After a failed commit lmdb's own `close` would wait for ever on the flush that never comes. */
   #hasUnsettledFlush = false;
+  readonly #gate: WritersGate | undefined;
+  /** Transactions that went in through the gate, and those of them that LMDB is done with: it ends them in order. */
+  #enteredCount = 0;
+  #leftCount = 0;
 
   /** Opens the environment in this thread. Throws StoreError `OPEN_FAILED`. Blocks for a few file operations. */
   static open(options: EnvironmentOptions): StoreEnvironment {
+    if (options.isReadOnly !== true || !existsSync(options.path)) return StoreEnvironment.#openNow(options);
+    return openBesideWriter(options.path, () => StoreEnvironment.#openNow(options));
+  }
+
+  static #openNow(options: EnvironmentOptions): StoreEnvironment {
     if (lacksHead(options.path)) throw damagedFileError(options.path, 'its head is not one that LMDB writes');
     try {
       return new StoreEnvironment(options);
@@ -180,6 +198,7 @@ export class StoreEnvironment {
   private constructor(options: EnvironmentOptions) {
     const isReadOnly = options.isReadOnly ?? false;
     this.path = options.path;
+    this.#gate = options.gate;
     this.#commitTimeoutMillis = options.commitTimeoutMillis ?? 5000;
     this.#reserveBytes = options.reserveBytes ?? RESERVE_BYTES_DEFAULT;
     const file = join(options.path, 'data.mdb');
@@ -240,10 +259,31 @@ export class StoreEnvironment {
     if (freeBytes < neededBytes) {
       return Promise.reject(this.#fullError(megabytesLeft(freeBytes, neededBytes), undefined));
     }
+    return this.#tryEnter() ? this.#transact(fill) : this.#transactWhenOpen(fill);
+  }
+
+  async #transactWhenOpen(fill: () => void): Promise<void> {
+    do await sleep(HELD_POLL_MILLIS);
+    while (!this.#tryEnter());
     return this.#transact(fill);
   }
 
+  #tryEnter(): boolean {
+    if (this.#gate?.tryEnter() === false) return false;
+    this.#enteredCount++;
+    return true;
+  }
+
+  /** The transaction that was the `count`-th to enter has ended, and with it every one before it. */
+  #leave(count: number): void {
+    if (count <= this.#leftCount) return;
+    this.#gate?.leave(count - this.#leftCount);
+    this.#leftCount = count;
+  }
+
+  /** Behind `#tryEnter`. */
   #transact(fill: () => void): Promise<void> {
+    const count = this.#enteredCount;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#hasUnsettledFlush = true;
@@ -259,10 +299,12 @@ export class StoreEnvironment {
         .then(
           () => {
             clearTimeout(timer);
+            this.#leave(count);
             this.#hasUnsettledFlush = false;
             resolve();
           },
           (error: unknown) => {
+            this.#leave(count);
             this.#hasUnsettledFlush = true;
             void causeOf(error).then((cause) => {
               clearTimeout(timer);
@@ -303,7 +345,7 @@ export class StoreEnvironment {
 
   /** Waits for writes under way, two seconds at most, and closes this thread's handle. */
   async close(): Promise<void> {
-    if (this.#hasUnsettledFlush) await this.#transact(() => this.meta.remove(ABSENT_KEY)).catch(nothing);
+    if (this.#hasUnsettledFlush) await this.#transactWhenOpen(() => this.meta.remove(ABSENT_KEY)).catch(nothing);
     let timer: NodeJS.Timeout | undefined;
     const timeout = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, CLOSE_TIMEOUT_MILLIS);

@@ -7,16 +7,18 @@ import { StoreEnvironment } from './environment.ts';
 import { EPOCH_MAX } from './journal-key.ts';
 import { sealedCopy } from './sealed-value.ts';
 import { STORE_ERROR, StoreError } from './store-error.ts';
+import type { WritersGate } from './writers-gate.ts';
 
 const EPOCH_NAME = Buffer.from('node.epoch');
 
 /**
  * Adds one to the stored epoch, waits until it is on disk, and returns it: 1 on a new folder.
  * @param path the store's folder, `<data>/store`; created if absent
+ * @param gate the calling thread's
  * Throws StoreError `OPEN_FAILED`, `CORRUPT`, `DISK_FULL` or `WRITE_FAILED`.
  */
-export async function claimEpoch(path: string): Promise<number> {
-  const environment = StoreEnvironment.open({ path });
+export async function claimEpoch(path: string, gate?: WritersGate): Promise<number> {
+  const environment = StoreEnvironment.open({ path, ...(gate === undefined ? {} : { gate }) });
   try {
     const stored = environment.meta.get(EPOCH_NAME);
     const epoch = (stored === undefined ? 0 : viewOf(stored).getUint32(0)) + 1;
