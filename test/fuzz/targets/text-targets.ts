@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import fc from 'fast-check';
 import { OperatorError } from '../../../server/operator-error.ts';
-import { CsvSplitter } from '../../../server/replay/csv-rows.ts';
+import { CsvSplitter, LineSplitter } from '../../../server/replay/csv-rows.ts';
 import { parseMapping } from '../../../server/replay/replay-mapping.ts';
 import { judgeUpgrade, refusePlainRequest } from '../../../server/websocket-rules.ts';
 import { CatalogError } from '../../../workers/catalog/catalog-error.ts';
@@ -177,24 +177,18 @@ class RuleSubject implements FuzzSubject {
 
 class CsvSubject implements FuzzSubject {
   run(input: Uint8Array): number {
-    const text = decoder.decode(input);
-    const whole = this.#rows(text, text.length || 1);
-    demand(whole === this.#rows(text, 1 + (text.length % 3)), 'in pieces there are other rows than in one');
+    const whole = this.#rows(input, input.length || 1);
+    demand(whole === this.#rows(input, 1 + (input.length % 3)), 'in pieces there are other rows than in one');
     return fold(foldLetters(0, whole.slice(0, 40)), whole.length >> 3);
   }
 
-  #rows(text: string, pieceLength: number): string {
-    const splitter = new CsvSplitter(',', 'fuzz.csv');
+  #rows(bytes: Uint8Array, pieceLength: number): string {
+    const lines = new LineSplitter();
+    const splitter = new CsvSplitter(',');
     const rows: unknown[] = [];
-    try {
-      for (let at = 0; at < text.length; at += pieceLength) {
-        for (const row of splitter.push(text.slice(at, at + pieceLength))) rows.push([row.line, row.fields]);
-      }
-      for (const row of splitter.end()) rows.push([row.line, row.fields]);
-    } catch (error) {
-      if (!(error instanceof OperatorError) || error.code !== 'LOG_UNREADABLE') throw error;
-      rows.push(error.message);
-    }
+    for (let at = 0; at < bytes.length; at += pieceLength)
+      rows.push(...splitter.push(lines.push(bytes.subarray(at, at + pieceLength))));
+    rows.push(...splitter.push(lines.end()), ...splitter.end());
     return JSON.stringify(rows);
   }
 }
@@ -262,7 +256,7 @@ export const TEXT_TARGETS: readonly FuzzTarget[] = [
   },
   {
     name: 'csv',
-    about: 'rows are the same however the text is cut, or the error LOG_UNREADABLE',
+    about: 'rows, and what is wrong with those that are none, are the same however the bytes are cut',
     share: 6,
     inputBytesMax: 512,
     covers: ['server/replay/csv-rows'],
