@@ -142,9 +142,11 @@ export async function run(call: CommandCall): Promise<number> {
     if (isDry) for (const example of examples) io.out(`${JSON.stringify(example)}\n`);
     if (isDry) for (const { line, reason } of reasons) io.out(`line ${line}: ${reason}\n`);
     const { events, duplicates, identified } = counts;
+    const seconds = Math.max(elapsedMillis(), 1) / 1000;
     io.out(
-      `${formatCount(tally.rows, 'row')}: ${events} events (${duplicates} known already), ${identified} people told of, ` +
-        `${tally.skipped} skipped, ${tally.rejected} rejected, ${formatDuration(elapsedMillis())}\n` +
+      `${formatCount(tally.rows, 'row')}: ${formatCount(events, 'event')} (${duplicates} known already), ` +
+        `${identified} told of people, ${tally.skipped} skipped, ${tally.rejected} rejected; ` +
+        `${formatDuration(seconds * 1000)}, ${formatCount(Math.round(tally.rows / seconds), 'row')} a second\n` +
         (rejects === null ? '' : `why: ${rejects}; mend its rows and import that file\n`) +
         (problem === null ? '' : `the file broke off ${problem}; what came before is imported\n`),
     );

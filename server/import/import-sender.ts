@@ -4,7 +4,7 @@
  * behind an `identify` that must be repeated, the later ones are repeated too, so that the last of them wins. While it
  * waits it says why, and gives up after a bound; what no row could be taken for ends the import at once.
  */
-import { type OpportuneClient, OpportuneError, type RequestBody, type Status } from '../../client/index.ts';
+import { type OpportuneClient, OpportuneError, type Reply, type RequestBody, type Status } from '../../client/index.ts';
 import { monotonicMillis } from '../../workers/clock.ts';
 import { OperatorError } from '../operator-error.ts';
 import type { ImportRow } from './import-row.ts';
@@ -12,6 +12,8 @@ import type { ImportRow } from './import-row.ts';
 /** Longest wait for one answer: sent again afterwards, which is harmless. */
 const DEADLINE_MILLIS = 10_000;
 const RETRY_MILLIS = 250;
+/** Few enough to fit into one frame as they mostly are; the client cuts larger ones by encoding them again. */
+const FRAME_REQUESTS = 250;
 /** A wait as long as this is told, and then each time it has doubled. */
 const SAY_AFTER_MILLIS = 1_000;
 /** These are of the import and not of the row. */
@@ -101,7 +103,10 @@ export class ImportSender {
     sendings: readonly Sending[],
     refused: Map<number, string>,
   ): Promise<{ readonly again: Sending[]; readonly error: OpportuneError | null }> {
-    const outcomes = await this.#client.batch(sendings.map(({ body }) => body));
+    const frames: Promise<(Reply | OpportuneError)[]>[] = [];
+    for (let at = 0; at < sendings.length; at += FRAME_REQUESTS)
+      frames.push(this.#client.batch(sendings.slice(at, at + FRAME_REQUESTS).map(({ body }) => body)));
+    const outcomes = (await Promise.all(frames)).flat();
     const again: Sending[] = [];
     const held = new Set<string>();
     let error: OpportuneError | null = null;
