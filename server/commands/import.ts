@@ -5,6 +5,7 @@
  * next one is read while one is under way, so memory is that of two steps whatever the file holds.
  */
 import { connect, type OpportuneClient } from '../../client/index.ts';
+import { CLOSE_CODE } from '../../proto/limits.ts';
 import { monotonicMillis } from '../../workers/clock.ts';
 import { ExportError, type ExportRow, readExport } from '../import/export-rows.ts';
 import { columnsOf, readImportMapping } from '../import/import-mapping.ts';
@@ -48,13 +49,19 @@ export async function run(call: CommandCall): Promise<number> {
   const mapping = readImportMapping(mappingPath);
   const isDry = options.dryRun === true;
   const place = new ImportPlace(path, isDry ? null : mapping.digest);
-  const client = isDry ? null : await connected(urlOf(options, io), tokenOf(io));
+  let isTokenOver = false;
+  const client = isDry
+    ? null
+    : await connected(urlOf(options, io), tokenOf(io), (closeCode) => {
+        if (closeCode === CLOSE_CODE.policy) isTokenOver = true;
+      });
   const progress = new ProgressLine(io);
   const sender =
     client === null
       ? null
       : new ImportSender(client, {
           waitMillis,
+          isTokenOver: () => isTokenOver,
           onWait: (reason, waited) => {
             progress.end();
             io.err(`waiting for ${formatDuration(waited)}: ${reason}\n`);
@@ -165,8 +172,12 @@ function stopped(error: unknown, line: number): unknown {
   return new OperatorError(code, `${message} (imported up to line ${line})`, { advice, cause: error });
 }
 
-/** Resolves once connected; the first failure is final. Later losses are met by repeating. */
-function connected(url: string, token: string): Promise<OpportuneClient> {
+/** Resolves once connected; the first failure is final. Later losses are told, and met by repeating. */
+function connected(
+  url: string,
+  token: string,
+  onLost: (closeCode: number | undefined) => void,
+): Promise<OpportuneClient> {
   let isConnected = false;
   return new Promise((resolve, reject) => {
     const client = connect({
@@ -174,12 +185,13 @@ function connected(url: string, token: string): Promise<OpportuneClient> {
       token,
       clientName: 'opportune-import',
       clientVersion: packageVersion(),
-      onStatus: (status) => {
+      onStatus: (status, closeCode) => {
         if (status === 'connected') {
           isConnected = true;
           resolve(client);
         }
-        if (status !== 'offline' || isConnected) return;
+        if (status !== 'offline') return;
+        if (isConnected) return onLost(closeCode);
         // Closed after this call: the client must not go on trying to connect.
         queueMicrotask(() => client.close());
         const advice = 'Start one with `npm start`, give its address with --url, or its token in OPPORTUNE_TOKEN.';

@@ -5,6 +5,7 @@
  * waits it says why, and gives up after a bound; what no row could be taken for ends the import at once.
  */
 import { type OpportuneClient, OpportuneError, type Reply, type RequestBody, type Status } from '../../client/index.ts';
+import { FAULT } from '../../proto/statuses.ts';
 import { monotonicMillis } from '../../workers/clock.ts';
 import { OperatorError } from '../operator-error.ts';
 import type { ImportRow } from './import-row.ts';
@@ -19,6 +20,13 @@ const SAY_AFTER_MILLIS = 1_000;
 /** These are of the import and not of the row. */
 const FINAL: readonly Status[] = ['PERMISSION_DENIED', 'UNAUTHENTICATED', 'UNIMPLEMENTED'];
 
+const TOKEN_OVER = new OpportuneError(
+  'UNAUTHENTICATED',
+  FAULT.unauthenticated.code,
+  'the token has ended or was revoked',
+  'never',
+);
+
 export interface SentCounts {
   events: number;
   duplicates: number;
@@ -28,6 +36,8 @@ export interface SentCounts {
 export interface SenderOptions {
   /** Longest time without any answer that settles a row. */
   readonly waitMillis: number;
+  /** Whether the server has closed the connection for its token, which is then of no use any more. */
+  readonly isTokenOver: () => boolean;
   /** Told why nothing goes on. */
   readonly onWait: (reason: string, waitedMillis: number) => void;
 }
@@ -113,6 +123,7 @@ export class ImportSender {
     for (const [i, { index, body, isRepeat }] of sendings.entries()) {
       const outcome = outcomes[i];
       const isLater = outcome instanceof OpportuneError && outcome.retry !== 'never';
+      if (isLater && this.#options.isTokenOver()) throw refusal(TOKEN_OVER);
       if (isLater || (body.op === 'identify' && held.has(body.profile))) {
         if (isLater) error = outcome;
         held.add(body.profile);

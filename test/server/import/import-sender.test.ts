@@ -12,7 +12,7 @@ const taken = { id: 1, ok: true, duplicate: false } as unknown as Reply; // what
 /** A server of which each request's fate is told by its round and place. */
 function senderTo(
   fate: (round: number, request: RequestBody, at: number) => Outcome,
-  waitMillis = 60_000,
+  { waitMillis = 60_000, isTokenOver = false } = {},
 ): { sender: ImportSender; rounds: RequestBody[][]; waits: string[] } {
   const rounds: RequestBody[][] = [];
   const waits: string[] = [];
@@ -20,7 +20,14 @@ function senderTo(
     rounds.push([...requests]);
     return Promise.resolve(requests.map((request, i) => fate(rounds.length, request, i)));
   };
-  return { sender: new ImportSender({ batch }, { waitMillis, onWait: (reason) => waits.push(reason) }), rounds, waits };
+  return {
+    sender: new ImportSender(
+      { batch },
+      { waitMillis, isTokenOver: () => isTokenOver, onWait: (reason) => waits.push(reason) },
+    ),
+    rounds,
+    waits,
+  };
 }
 const told = (profile: string, age: number): ImportRow => ({ profile, traits: { age }, event: null });
 const did = (profile: string, messageId: string, traits: ImportRow['traits'] = null): ImportRow => ({
@@ -81,10 +88,19 @@ it.each<Status>(['PERMISSION_DENIED', 'UNAUTHENTICATED', 'UNIMPLEMENTED'])(
 );
 
 it('waiting is told with its reason, and ends after its bound', async () => {
-  const { sender, waits } = senderTo(() => failure('later', 'UNAVAILABLE', 50), 1_300);
+  const { sender, waits } = senderTo(() => failure('later', 'UNAVAILABLE', 50), { waitMillis: 1_300 });
   await expect(sender.deliver([did('ann', '1')])).rejects.toMatchObject({
     code: 'IMPORT_STUCK',
     message: expect.stringMatching(/no row was taken for \d+ s: the write failed/),
   });
   expect(waits[0]).toBe('the write failed');
+});
+
+it('a connection that is closed for its token is not waited for', async () => {
+  const { sender, rounds } = senderTo(() => failure('reconnect'), { isTokenOver: true });
+  await expect(sender.deliver([did('ann', '1')])).rejects.toMatchObject({
+    code: 'REQUEST_REFUSED',
+    message: expect.stringMatching(/token has ended/),
+  });
+  expect(rounds).toHaveLength(1);
 });
