@@ -9,7 +9,7 @@ import * as z from 'zod';
 import { parseYamlSource } from '../../workers/catalog/yaml-source.ts';
 import { minorDigits } from '../http/minor-units.ts';
 import { OperatorError } from '../operator-error.ts';
-import { instantReader, isZone } from './import-time.ts';
+import { instantReader, isZone, TIME_FORMATS } from './import-time.ts';
 
 const name = z.string().min(1).max(256);
 const cell = z.strictObject({
@@ -37,7 +37,7 @@ const mappingSchema = z.strictObject({
       time: z
         .strictObject({
           column: name,
-          format: z.enum(['iso', 'epochSeconds', 'epochMillis']).optional(),
+          format: z.enum(TIME_FORMATS).optional(),
           zone: name.refine(isZone, { error: 'must be a time zone of IANA such as Europe/Berlin' }).optional(),
           offset: z
             .string()
@@ -62,13 +62,18 @@ export interface ImportMapping extends z.infer<typeof mappingSchema> {
 
 /** @throws OperatorError `MAPPING_INVALID` with the first problem. */
 export function readImportMapping(path: string): ImportMapping {
-  let first: string | undefined;
   let text: string;
   try {
     text = readFileSync(path, 'utf8');
   } catch (cause) {
     throw invalid(`the mapping ${path} cannot be read (${String((cause as { code?: unknown }).code)})`); // Node's errors carry one
   }
+  return parseImportMapping(text, path);
+}
+
+/** @param path named in what is thrown, as by `readImportMapping` */
+export function parseImportMapping(text: string, path: string): ImportMapping {
+  let first: string | undefined;
   const source = parseYamlSource(text, ({ line, column }, _, reason) => {
     first ??= `${path}:${line}:${column}: ${reason}`;
   });
