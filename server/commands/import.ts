@@ -141,7 +141,7 @@ export async function run(call: CommandCall): Promise<number> {
   if (problem === null && !isDry) place.finish();
 
   const counts = sender?.counts ?? { events: 0, duplicates: 0, identified: 0 };
-  const rejects = tally.rejected > 0 && !isDry ? place.rejectsPath : null;
+  const rejects = place.hasRejects ? place.rejectsPath : null;
   if (options.json === true) {
     const report = { ...tally, ...counts, problem, rejects, reasons, seconds: elapsedMillis() / 1000 };
     io.out(`${JSON.stringify(isDry ? { ...report, examples } : report)}\n`);
@@ -158,7 +158,7 @@ export async function run(call: CommandCall): Promise<number> {
         (problem === null ? '' : `the file broke off ${problem}; what came before is imported\n`),
     );
   }
-  return tally.rejected === 0 && problem === null ? EXIT.ok : EXIT.failed;
+  return tally.rejected === 0 && rejects === null && problem === null ? EXIT.ok : EXIT.failed;
 }
 
 function emptyStep(): Step {

@@ -80,6 +80,11 @@ export class ImportPlace {
     this.#rejectsBytes = note.rejectsBytes;
   }
 
+  /** Whether rows were rejected, of this import or of the one it goes on with. */
+  get hasRejects(): boolean {
+    return this.#rejectsBytes > 0;
+  }
+
   /** Everything up to `line` is on disk, but for these rows. */
   note(line: number, rejects: readonly Reject[]): void {
     if (this.#rejectsBytes === 0) rmSync(this.rejectsPath, { force: true });

@@ -84,5 +84,6 @@ it('a header: an absent column is named with the nearest, a column twice is refu
 it('a file that breaks off is an ExportError behind the rows before it; mistakes of ours are not', async () => {
   const text = `a\n${Array.from({ length: 50_000 }, (_, i) => i * 7919).join('\n')}\n`;
   await expect(rowsOf('cut.csv.gz', gzipSync(text).subarray(0, 20_000), ['a'])).rejects.toBeInstanceOf(ExportError);
-  await expect(rowsOf('folder/none.csv', '')).rejects.not.toBeInstanceOf(ExportError);
+  const mistake = rowsOf('mistake.csv', 'a\n1\n', [{} as string]); // a column that is no text, as only a mistake gives
+  await expect(mistake).rejects.toThrow(TypeError);
 });

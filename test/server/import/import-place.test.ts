@@ -23,7 +23,7 @@ it('a place: goes on behind its note, with the rejects up to it and none twice',
   // Ended while the next rejects were written: they are not noted, and will come again.
   appendFileSync(first.rejectsPath, `${JSON.stringify(reject(3))}\n{"li`);
   const second = new ImportPlace(path, 'm');
-  expect(second.line).toBe(2);
+  expect([second.line, second.hasRejects]).toEqual([2, true]);
   second.note(4, [reject(3)]);
   expect(readFileSync(second.rejectsPath, 'utf8')).toBe(`${JSON.stringify(reject(2))}\n${JSON.stringify(reject(3))}\n`);
   second.finish();
