@@ -4,6 +4,7 @@
  * import that was ended goes on behind it. A step is bounded in rows and characters, read or rejected alike, and the
  * next one is read while one is under way, so memory is that of two steps whatever the file holds.
  */
+import { setTimeout } from 'node:timers/promises';
 import { connect, type OpportuneClient } from '../../client/index.ts';
 import { CLOSE_CODE } from '../../proto/limits.ts';
 import { monotonicMillis } from '../../workers/clock.ts';
@@ -60,6 +61,8 @@ export async function run(call: CommandCall): Promise<number> {
     client === null
       ? null
       : new ImportSender(client, {
+          now: monotonicMillis,
+          sleep: (millis) => setTimeout(millis),
           waitMillis,
           isTokenOver: () => isTokenOver,
           onWait: (reason, waited) => {

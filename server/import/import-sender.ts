@@ -6,7 +6,6 @@
  */
 import { type OpportuneClient, OpportuneError, type Reply, type RequestBody, type Status } from '../../client/index.ts';
 import { FAULT } from '../../proto/statuses.ts';
-import { monotonicMillis } from '../../workers/clock.ts';
 import { OperatorError } from '../operator-error.ts';
 import type { ImportRow } from './import-row.ts';
 
@@ -34,6 +33,9 @@ export interface SentCounts {
 }
 
 export interface SenderOptions {
+  /** Milliseconds of a clock that never goes back. */
+  readonly now: () => number;
+  readonly sleep: (millis: number) => Promise<unknown>;
   /** Longest time without any answer that settles a row. */
   readonly waitMillis: number;
   /** Whether the server has closed the connection for its token, which is then of no use any more. */
@@ -79,11 +81,11 @@ export class ImportSender {
 
   async #settle(all: readonly Sending[], refused: Map<number, string>): Promise<void> {
     let sendings = all;
-    let movedMillis = monotonicMillis();
+    let movedMillis = this.#options.now();
     let sayMillis = SAY_AFTER_MILLIS;
     while (sendings.length > 0) {
       const { again, error } = await this.#round(sendings, refused);
-      const now = monotonicMillis();
+      const now = this.#options.now();
       if (error === null) return;
       if (again.length < sendings.length) {
         movedMillis = now;
@@ -104,7 +106,7 @@ export class ImportSender {
             cause: error,
           },
         );
-      await new Promise((resolve) => setTimeout(resolve, error.retryAfterMillis || RETRY_MILLIS));
+      await this.#options.sleep(error.retryAfterMillis || RETRY_MILLIS);
     }
   }
 
