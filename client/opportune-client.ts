@@ -65,8 +65,11 @@ export interface ConnectOptions {
   readonly isShardAware?: boolean;
   /** A WebSocket implementation, where the platform has none and `ws` is not wanted. */
   readonly WebSocket?: WebSocketConstructor;
-  /** Told when the seed connection's state changes. */
-  readonly onStatus?: (status: ClientStatus) => void;
+  /**
+   * Told when the seed connection's state changes; `offline` with the code the connection was closed with: 1008 when
+   * its token has ended or was revoked, 1006 when it broke or could not be opened.
+   */
+  readonly onStatus?: (status: ClientStatus, closeCode?: number) => void;
   /** Sent in `hello`, for the operator's logs. */
   readonly clientName?: string;
   readonly clientVersion?: string;
@@ -305,7 +308,7 @@ export class OpportuneClient {
         this.#events.pump();
       },
       onDown: (code) => {
-        if (isSeed) this.#setStatus('offline');
+        if (isSeed) this.#setStatus('offline', code);
         else if (code === CLOSE_CODE.restarting || code === CLOSE_CODE.moved) this.#askShards();
       },
     });
@@ -346,10 +349,10 @@ export class OpportuneClient {
     this.#timers.add(timer);
   }
 
-  #setStatus(status: ClientStatus): void {
+  #setStatus(status: ClientStatus, closeCode?: number): void {
     if (this.#status === status || this.#status === 'closed') return;
     this.#status = status;
-    this.#options.onStatus?.(status);
+    this.#options.onStatus?.(status, closeCode);
   }
 }
 

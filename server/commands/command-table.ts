@@ -77,7 +77,10 @@ export const COMMANDS: readonly CommandSpec[] = [
       { flags: '--decision <id>', description: 'decision this is an outcome of' },
       { flags: '--quote <id>', description: 'price quote this used' },
       { flags: '--message-id <id>', description: 'makes a retry harmless: the same id is applied once' },
-      { flags: '--at <time>', description: 'when it happened: epoch milliseconds or ISO 8601 (now)' },
+      {
+        flags: '--at <time>',
+        description: 'when it happened: epoch milliseconds or ISO 8601, UTC where it has no offset (now)',
+      },
       { flags: '--durability <word>', description: 'applied or committed (committed)' },
       ...ASKING,
     ],
@@ -168,7 +171,8 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: 'take in an export of another system: what it says of people, and what they did',
     options: [
       { flags: '--mapping <file>', description: 'what the columns mean (see mappings/import/ and docs/IMPORT.md)' },
-      { flags: '--dry-run', description: 'read all of it, send nothing, show three examples' },
+      { flags: '--dry-run', description: 'read all of it, send nothing; show three rows, and why others are rejected' },
+      { flags: '--timeout <millis>', description: 'longest wait for a server that takes nothing (default 300000)' },
       URL_OPTION,
       { flags: '--json', description: 'print the report as JSON' },
     ],

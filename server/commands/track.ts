@@ -1,5 +1,6 @@
 /** `opportune track PROFILE EVENT key=value…`: tells the running server what a person did. */
 import type { Durability, TrackReply, TrackRequest } from '../../proto/messages.ts';
+import { readUtcInstant } from '../instant-text.ts';
 import { OperatorError } from '../operator-error.ts';
 import { type CommandCall, textOption } from './command.ts';
 import { askOnce, type Connect, printReply } from './connection.ts';
@@ -51,13 +52,13 @@ function readRequest({ positionals, options }: CommandCall): Omit<TrackRequest, 
     ...(decisionId === undefined ? {} : { decisionId }),
     ...(quoteId === undefined ? {} : { quoteId }),
     ...(messageId === undefined ? {} : { messageId }),
-    ...(at === undefined ? {} : { atEpochMillis: readInstant(at) }),
+    ...(at === undefined ? {} : { atEpochMillis: atOf(at) }),
     ...(durability === undefined ? {} : { durability: durability as Durability }), // one of the words just checked
   };
 }
 
-function readInstant(text: string): number {
-  const millis = /^\d+$/.test(text) ? Number(text) : Date.parse(text);
+function atOf(text: string): number {
+  const millis = /^\d+$/.test(text) ? Number(text) : readUtcInstant(/^.{10}$/.test(text) ? `${text}T00:00` : text);
   if (Number.isSafeInteger(millis)) return millis;
   throw new OperatorError('USAGE', `--at must be epoch milliseconds or ISO 8601, not ${JSON.stringify(text)}`, {
     advice: 'Write for example --at 2026-11-22T20:00:00+08:00.',

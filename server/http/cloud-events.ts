@@ -6,8 +6,8 @@
 import { createHash } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Properties } from '../../proto/messages.ts';
+import { readUtcInstant } from '../instant-text.ts';
 import type { IncomingEvent, Unreadable } from './incoming-event.ts';
-import { readInstant } from './segment-calls.ts';
 
 export interface CloudEvent {
   readonly messageId: string;
@@ -50,7 +50,7 @@ function read(attributes: Properties, data: unknown, receivedAt: number): CloudE
   const { id, source, type, subject, time } = attributes as { readonly [name: string]: string | undefined }; // the three above are; the others are looked at
   if (typeof subject !== 'string' || subject === '' || Buffer.byteLength(subject) > 256)
     return { problem: 'subject: expected the key of the person, a string of 1 to 256 bytes' };
-  const at = time === undefined ? receivedAt : readInstant(time);
+  const at = time === undefined ? receivedAt : readUtcInstant(time);
   if (Number.isNaN(at)) return { problem: 'time: expected an instant of RFC 3339' };
   const properties = data ?? {};
   if (typeof properties !== 'object' || Array.isArray(properties)) return { problem: 'data: expected a map' };

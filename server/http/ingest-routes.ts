@@ -11,9 +11,10 @@ import type { Plain, Properties } from '../../proto/messages.ts';
 import type { Status } from '../../proto/statuses.ts';
 import { epochMillis } from '../../workers/clock.ts';
 import { type HttpCall, type Problem, type Route, sendJson, sendProblem } from '../http-route.ts';
+import { readUtcInstant } from '../instant-text.ts';
 import { readBinaryCloudEvent, readCloudEvent } from './cloud-events.ts';
 import type { EventIntake, Fate, Unreadable } from './incoming-event.ts';
-import { readInstant, readSegmentCall, SEGMENT_LIMITS, SEGMENT_TYPES, type SegmentType } from './segment-calls.ts';
+import { readSegmentCall, SEGMENT_LIMITS, SEGMENT_TYPES, type SegmentType } from './segment-calls.ts';
 import type { Asker, GatewayReply, ShardGateway } from './shard-gateway.ts';
 
 /** Events of one request that are under way at a time. */
@@ -143,7 +144,7 @@ class Doors {
 
   /** @param outer what has `sentAt`: the call itself, or the batch it came in */
   async #segment(type: SegmentType, item: Properties, outer: Properties, call: HttpCall): Promise<Fate> {
-    const sentAt = readInstant(item.sentAt ?? outer.sentAt);
+    const sentAt = readUtcInstant(item.sentAt ?? outer.sentAt);
     const read = readSegmentCall(type, item, { sentAt, receivedAt: epochMillis() });
     if ('problem' in read) return this.#intake.refuse('segment', read.messageId, read);
     return this.#intake.take('segment', askerOf(call), read.messageId, read.parts);

@@ -8,6 +8,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Plain, Properties } from '../../proto/messages.ts';
+import { readUtcInstant } from '../instant-text.ts';
 import type { IncomingEvent, Unreadable } from './incoming-event.ts';
 import { minorDigits, toMinor } from './minor-units.ts';
 
@@ -199,17 +200,11 @@ function groupTraits(group: string, traits: Properties): Properties {
 /** When it happened by our clock. Without a `timestamp` it happened when it came. */
 function instantOf({ timestamp }: Properties, { sentAt, receivedAt }: Clocks): number | Unreadable {
   if (timestamp === undefined || timestamp === null) return receivedAt;
-  const at = readInstant(timestamp);
+  const at = readUtcInstant(timestamp);
   if (Number.isNaN(at)) return { problem: 'timestamp: expected an ISO 8601 instant such as 2026-11-26T12:00:00.000Z' };
   const corrected = Number.isNaN(sentAt) ? at : at + (receivedAt - sentAt);
   // What a clock says of the years before this one was made, or of tomorrow, is no instant of an event.
   return corrected < 0 || corrected > receivedAt ? receivedAt : Math.round(corrected);
-}
-
-/** Epoch milliseconds of an ISO 8601 text, or NaN. */
-export function readInstant(value: unknown): number {
-  if (typeof value !== 'string' || !/^\d{4}-\d{2}-\d{2}T/.test(value)) return Number.NaN;
-  return Date.parse(/(?:Z|[+-]\d{2}:?\d{2})$/.test(value) ? value : `${value}Z`);
 }
 
 function textOf(value: unknown): string | null {

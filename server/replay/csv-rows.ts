@@ -1,12 +1,82 @@
 /**
- * A CSV file as a stream of rows (RFC 4180: quoted fields may hold commas, quotes and line breaks),
- * plain or gzip by its first two bytes. Read a piece at a time, so its size does not matter; a field
- * without end and a row with too many or too few fields are errors with their line, never a guess.
+ * Text files a line at a time and CSV files a row at a time (RFC 4180: quoted fields may hold commas, quotes and line
+ * breaks), plain or gzip by the first two bytes. Read in pieces, so the size does not matter. A line that is not UTF-8
+ * and a row that is not CSV are told with their line and what is wrong, never guessed, and take nothing else with them.
+ * Traded away: a row may not be longer than `LINE_BYTES_MAX`, and a lone carriage return is no line break.
+ *
+ *     bytes ─▸ LineSplitter ─▸ lines ─▸ CsvSplitter ─▸ rows
+ *                                └────▸ rows of NDJSON (../import/export-rows.ts)
  */
+import { isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { OperatorError } from '../operator-error.ts';
+
+/** Longest line, and longest row of CSV, which may span lines. */
+export const LINE_BYTES_MAX = 256 * 1024;
+const FIELDS_MAX = 4096;
+const LINE_FEED = 10;
+const TOO_LONG = `is longer than ${LINE_BYTES_MAX} bytes`;
+const NO_BYTES = Buffer.alloc(0);
+
+export interface TextLine {
+  /** From 1. */
+  readonly line: number;
+  /** Without its line feed; empty when it is too long. */
+  readonly text: string;
+  readonly problem: string | null;
+}
+
+/** Cuts bytes that come in pieces of any size at line feeds. */
+export class LineSplitter {
+  #rest: Uint8Array = NO_BYTES;
+  #isTooLong = false;
+  #line = 0;
+
+  /** The lines that end within this piece. */
+  push(bytes: Uint8Array): TextLine[] {
+    const end = bytes.lastIndexOf(LINE_FEED);
+    if (end < 0) {
+      if (this.#rest.length + bytes.length > LINE_BYTES_MAX) this.#isTooLong = true;
+      this.#rest = this.#isTooLong ? NO_BYTES : Buffer.concat([this.#rest, bytes]);
+      return [];
+    }
+    const lines = this.#cut(Buffer.concat([this.#rest, bytes.subarray(0, end)]));
+    this.#rest = Buffer.from(bytes.subarray(end + 1));
+    return lines;
+  }
+
+  /** The line that no line feed ended, if any. */
+  end(): TextLine[] {
+    const last = Buffer.from(this.#rest);
+    this.#rest = NO_BYTES;
+    return last.length > 0 || this.#isTooLong ? this.#cut(last) : [];
+  }
+
+  #cut(block: Buffer): TextLine[] {
+    // As nearly always: text is read at once.
+    if (isUtf8(block)) return block.toString('utf8').split('\n').map(this.#read);
+    const lines: TextLine[] = [];
+    for (let at = 0; at <= block.length; ) {
+      const found = block.indexOf(LINE_FEED, at);
+      const end = found < 0 ? block.length : found;
+      const part = block.subarray(at, end);
+      const { line, text, problem } = this.#read(part.toString('utf8'));
+      lines.push({ line, text, problem: problem ?? (isUtf8(part) ? null : 'is not UTF-8') });
+      at = end + 1;
+    }
+    return lines;
+  }
+
+  readonly #read = (text: string): TextLine => {
+    this.#line += 1;
+    const isTooLong = this.#isTooLong || text.length > LINE_BYTES_MAX;
+    this.#isTooLong = false;
+    if (isTooLong) return { line: this.#line, text: '', problem: TOO_LONG };
+    return { line: this.#line, text: this.#line === 1 ? text.replace(/^\uFEFF/, '') : text, problem: null };
+  };
+}
 
 export interface CsvRow {
   /** Line of the file it begins on, from 1. */
@@ -14,97 +84,118 @@ export interface CsvRow {
   readonly fields: readonly string[];
 }
 
-const FIELD_LENGTH_MAX = 64 * 1024;
-const FIELDS_MAX = 4096;
+/** A row that is none, as it stands in the file. */
+export interface BrokenRow {
+  readonly line: number;
+  readonly text: string;
+  readonly problem: string;
+}
 
-/** Splits text that comes in pieces of any size; a row may span many. */
+/** Splits lines into rows; a row may span many. */
 export class CsvSplitter {
   readonly #delimiter: string;
-  readonly #path: string;
+  /** Lines of the row that a quote keeps open, and the part of it that is read. */
+  #open: TextLine[] = [];
+  #openLength = 0;
   #fields: string[] = [];
   #field = '';
-  /** Inside quotes; behind a quote that may be the end or half of a doubled one. */
-  #isQuoted = false;
-  #isAfterQuote = false;
-  #isAfterReturn = false;
-  #line = 1;
-  #rowLine = 1;
+  /** Up to here lines were read once as part of a row that never ended: none of them may begin such a row again. */
+  #aloneUntil = 0;
 
-  constructor(delimiter: string, path: string) {
+  constructor(delimiter: string) {
     this.#delimiter = delimiter;
-    this.#path = path;
   }
 
-  /** The rows that end within this piece. Throws OperatorError `LOG_UNREADABLE`. */
-  *push(text: string): Generator<CsvRow> {
-    for (let at = 0; at < text.length; at += 1) {
-      const character = text[at] as string; // at < length
-      if (character === '\n') this.#line += 1;
-      const isBreak = character === '\n' || character === '\r';
-      if (this.#isAfterReturn) {
-        this.#isAfterReturn = false;
-        if (character === '\n') {
-          this.#rowLine = this.#line;
-          continue;
-        }
-      }
-      if (this.#isQuoted && !this.#isAfterQuote) {
-        if (character === '"') this.#isAfterQuote = true;
-        else this.#append(character);
-      } else if (this.#isAfterQuote && character === '"') {
-        this.#isAfterQuote = false;
-        this.#append('"');
-      } else if (character === this.#delimiter) {
-        this.#endField();
-      } else if (isBreak) {
-        this.#isAfterReturn = character === '\r';
-        const row = this.#endRow();
-        if (row !== undefined) yield row;
-      } else if (this.#isAfterQuote) {
-        throw this.#error('has text behind a closing quote');
-      } else if (character === '"' && this.#field === '') {
-        this.#isQuoted = true;
-      } else {
-        this.#append(character);
-      }
+  /** The rows that end with these lines. */
+  push(lines: readonly TextLine[]): (CsvRow | BrokenRow)[] {
+    const rows: (CsvRow | BrokenRow)[] = [];
+    for (const line of lines) this.#take(line, rows);
+    return rows;
+  }
+
+  /** The rows that the end of the file ends. */
+  end(): (CsvRow | BrokenRow)[] {
+    const rows: (CsvRow | BrokenRow)[] = [];
+    if (this.#open.length > 0) this.#giveUp('has a quote that is never closed', rows);
+    return rows;
+  }
+
+  #take(line: TextLine, rows: (CsvRow | BrokenRow)[]): void {
+    const { text } = line;
+    if (this.#open.length === 0 && !text.includes('"')) {
+      const plain = text.endsWith('\r') ? text.slice(0, -1) : text;
+      if (line.problem !== null) rows.push({ line: line.line, text: plain, problem: line.problem });
+      else if (plain !== '') rows.push(bounded(line.line, text, plain.split(this.#delimiter)));
+      return;
+    }
+    this.#open.push(line);
+    this.#openLength += text.length + 1;
+    const end = this.#read(text);
+    if (end === 'open' && this.#openLength <= LINE_BYTES_MAX && line.line > this.#aloneUntil) return;
+    if (end === 'broken') this.#giveUp('has text behind a closing quote', rows);
+    else if (end === 'open') this.#giveUp('has a quote that is never closed', rows);
+    else {
+      const first = this.#open[0] as TextLine; // pushed above
+      const problem = this.#open.find((one) => one.problem !== null)?.problem ?? null;
+      const whole = this.#open.map((one) => one.text).join('\n');
+      rows.push(
+        problem === null ? bounded(first.line, whole, this.#fields) : { line: first.line, text: whole, problem },
+      );
+      this.#clear();
     }
   }
 
-  /** The row that no line break ended, if any. */
-  *end(): Generator<CsvRow> {
-    if (this.#isQuoted && !this.#isAfterQuote) throw this.#error('has a quote that is never closed');
-    const row = this.#endRow();
-    if (row !== undefined) yield row;
+  /** Only the line that the row began with is lost; those behind it are read anew. */
+  #giveUp(problem: string, rows: (CsvRow | BrokenRow)[]): void {
+    const [first, ...others] = this.#open as [TextLine, ...TextLine[]]; // called with an open row
+    this.#clear();
+    rows.push({ line: first.line, text: first.text, problem: first.problem ?? problem });
+    this.#aloneUntil = Math.max(this.#aloneUntil, others.at(-1)?.line ?? 0);
+    for (const line of others) this.#take(line, rows);
   }
 
-  #append(character: string): void {
-    if (this.#field.length >= FIELD_LENGTH_MAX)
-      throw this.#error(`has a field longer than ${FIELD_LENGTH_MAX} characters`);
-    this.#field += character;
-  }
-
-  #endField(): void {
-    if (this.#fields.length >= FIELDS_MAX) throw this.#error(`has more than ${FIELDS_MAX} fields`);
-    this.#fields.push(this.#field);
-    this.#field = '';
-    this.#isQuoted = false;
-    this.#isAfterQuote = false;
-  }
-
-  /** An empty line is no row. */
-  #endRow(): CsvRow | undefined {
-    const line = this.#rowLine;
-    this.#rowLine = this.#line;
-    if (this.#fields.length === 0 && this.#field === '' && !this.#isQuoted) return undefined;
-    this.#endField();
-    const fields = this.#fields;
+  #clear(): void {
+    this.#open = [];
+    this.#openLength = 0;
     this.#fields = [];
-    return { line, fields };
+    this.#field = '';
   }
 
-  #error(reason: string): OperatorError {
-    return unreadable(`${this.#path} line ${this.#rowLine} ${reason}`);
+  /** Reads on with a line: whether the row ends with it, stays open, or is none. */
+  #read(text: string): 'ended' | 'open' | 'broken' {
+    let isQuoted = this.#open.length > 1;
+    if (isQuoted) this.#field += '\n';
+    for (let at = 0; ; ) {
+      if (!isQuoted && text[at] !== '"') {
+        const end = text.indexOf(this.#delimiter, at);
+        this.#fields.push(end < 0 ? text.slice(at).replace(/\r$/, '') : text.slice(at, end));
+        if (end < 0) return 'ended';
+        at = end + 1;
+        continue;
+      }
+      if (!isQuoted) at += 1;
+      isQuoted = true;
+      const quote = text.indexOf('"', at);
+      this.#field += text.slice(at, quote < 0 ? undefined : quote);
+      if (quote < 0) return 'open';
+      at = quote + 1;
+      if (text[at] === '"') {
+        this.#field += '"';
+        at += 1;
+        continue;
+      }
+      isQuoted = false;
+      this.#fields.push(this.#field);
+      this.#field = '';
+      if (text.slice(at, at + 2) === '' || text.slice(at) === '\r') return 'ended';
+      if (text[at] !== this.#delimiter) return 'broken';
+      at += 1;
+    }
   }
+}
+
+function bounded(line: number, text: string, fields: readonly string[]): CsvRow | BrokenRow {
+  return fields.length > FIELDS_MAX ? { line, text, problem: `has more than ${FIELDS_MAX} fields` } : { line, fields };
 }
 
 /** Column names to positions, from the first row. */
@@ -115,10 +206,12 @@ export type CsvHeader = ReadonlyMap<string, number>;
  * Throws OperatorError `LOG_UNREADABLE`: no such file, not UTF-8, damaged gzip, a broken row.
  */
 export async function* readCsv(path: string, delimiter: string): AsyncGenerator<{ header: CsvHeader; row: CsvRow }> {
-  const splitter = new CsvSplitter(delimiter, path);
+  const lines = new LineSplitter();
+  const splitter = new CsvSplitter(delimiter);
   let header: CsvHeader | undefined;
-  const accept = function* (rows: Iterable<CsvRow>): Generator<{ header: CsvHeader; row: CsvRow }> {
+  const accept = function* (rows: Iterable<CsvRow | BrokenRow>): Generator<{ header: CsvHeader; row: CsvRow }> {
     for (const row of rows) {
+      if ('problem' in row) throw unreadable(`${path} line ${row.line} ${row.problem}`);
       if (header === undefined) {
         header = new Map(row.fields.map((name, index) => [name, index]));
         if (header.size < row.fields.length) throw unreadable(`${path} names a column twice in its header`);
@@ -130,10 +223,9 @@ export async function* readCsv(path: string, delimiter: string): AsyncGenerator<
       yield { header, row };
     }
   };
-  const decoder = new TextDecoder('utf-8', { fatal: true });
   try {
-    for await (const bytes of openText(path)) yield* accept(splitter.push(decoder.decode(bytes, { stream: true })));
-    yield* accept(splitter.push(decoder.decode()));
+    for await (const bytes of openText(path)) yield* accept(splitter.push(lines.push(bytes)));
+    yield* accept(splitter.push(lines.end()));
     yield* accept(splitter.end());
   } catch (cause) {
     if (cause instanceof OperatorError) throw cause;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type CsvRow, CsvSplitter, readCsv } from '../../server/replay/csv-rows.ts';
+import { type CsvRow, CsvSplitter, LineSplitter, readCsv } from '../../server/replay/csv-rows.ts';
 import { RowReader } from '../../server/replay/logged-row.ts';
 import { parseMapping, type ReplayMapping, readMappingFile } from '../../server/replay/replay-mapping.ts';
 import { RowSource } from '../../server/replay/row-source.ts';
@@ -13,12 +13,22 @@ import { temporaryFolder } from './running-node.ts';
 
 const folder = temporaryFolder('replay-input');
 
-function split(text: string, pieceLength = text.length): CsvRow[] {
-  const splitter = new CsvSplitter(',', 'log.csv');
-  const rows: CsvRow[] = [];
-  for (let at = 0; at < text.length; at += pieceLength) rows.push(...splitter.push(text.slice(at, at + pieceLength)));
-  rows.push(...splitter.end());
+function splitAll(text: string, pieceLength: number): ReturnType<CsvSplitter['push']> {
+  const lines = new LineSplitter();
+  const splitter = new CsvSplitter(',');
+  const bytes = Buffer.from(text);
+  const rows: ReturnType<CsvSplitter['push']> = [];
+  for (let at = 0; at < bytes.length; at += pieceLength)
+    rows.push(...splitter.push(lines.push(bytes.subarray(at, at + pieceLength))));
+  rows.push(...splitter.push(lines.end()), ...splitter.end());
   return rows;
+}
+
+function split(text: string, pieceLength = Math.max(1, text.length)): CsvRow[] {
+  return splitAll(text, pieceLength).map((row) => {
+    if ('problem' in row) throw new Error(`line ${row.line} ${row.problem}`);
+    return row;
+  });
 }
 
 async function all<Item>(items: AsyncIterable<Item>): Promise<Item[]> {
@@ -53,7 +63,7 @@ describe('csv', () => {
         ['c', 'd'],
       ],
     ],
-    ['lone carriage returns', 'a\rb\r', [['a'], ['b']]],
+    ['a lone carriage return', 'a\rb\r', [['a\rb']]],
     [
       'empty fields',
       ',\n"",\n',
@@ -92,10 +102,35 @@ describe('csv', () => {
   it.each([
     ['an open quote', 'a,b\n1,"2\n', /line 2 has a quote that is never closed/],
     ['text behind a quote', '"a"b\n', /line 1 has text behind a closing quote/],
-    ['an endless field', `a\n${'x'.repeat(70_000)}\n`, /line 2 has a field longer than 65536/],
+    ['an endless row', `a\n${'x'.repeat(270_000)}\n`, /line 2 is longer than 262144 bytes/],
     ['too many fields', `${','.repeat(5000)}\n`, /line 1 has more than 4096 fields/],
   ])('csv: refuses %s with its line', (_, text, message) => {
     expect(() => split(text)).toThrow(message);
+  });
+
+  it('csv: a row that is none takes no other with it, in pieces of any length', () => {
+    const text = `a,b\n1,"2\n3,4\n"5"x,6\n7,"8\n9"\n${'y'.repeat(300_000)}\n10,11\n12,"13`;
+    const expected = [
+      [1, ['a', 'b']],
+      [2, 'has text behind a closing quote'],
+      [3, ['3', '4']],
+      [4, 'has text behind a closing quote'],
+      [5, ['7', '8\n9']],
+      [7, 'is longer than 262144 bytes'],
+      [8, ['10', '11']],
+      [9, 'has a quote that is never closed'],
+    ];
+    for (const length of [501, 100_000, text.length])
+      expect(splitAll(text, length).map((row) => [row.line, 'problem' in row ? row.problem : row.fields])).toEqual(
+        expected,
+      );
+  });
+
+  it('csv: a quote that is never closed costs its line, and each line behind it one more reading', () => {
+    const lines = ['1,"2', ...Array.from({ length: 100_000 }, (_, i) => `${i},a`)];
+    const rows = splitAll(`${lines.join('\n')}\n`, 65_536);
+    expect(rows[0]).toEqual({ line: 1, text: '1,"2', problem: 'has a quote that is never closed' });
+    expect(rows.slice(1).map(({ line }) => line)).toEqual(Array.from({ length: 100_000 }, (_, i) => i + 2));
   });
 
   it('csv: reads plain and packed files alike, and nothing of an empty one', async () => {
@@ -116,7 +151,7 @@ describe('csv', () => {
     ['no file', null, /cannot be read \(ENOENT/],
     ['a short row', 'a,b\n1,2\n3\n', /line 3 has 1 fields, its header 2/],
     ['a column named twice', 'a,a\n1,2\n', /names a column twice/],
-    ['bytes that are no text', Uint8Array.of(0x61, 0x0a, 0xff, 0x0a), /cannot be read/],
+    ['bytes that are no text', Uint8Array.of(0x61, 0x0a, 0xff, 0x0a), /line 2 is not UTF-8/],
     ['a damaged archive', gzipSync('a,b\n1,2\n').subarray(0, 22), /cannot be read \(unexpected end of file/],
   ])('csv: %s is LOG_UNREADABLE', async (name, content, message) => {
     const path = content === null ? join(folder, 'missing.csv') : file(`${name}.csv`, content);

@@ -5,8 +5,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import fc from 'fast-check';
+import { parseImportMapping } from '../../../server/import/import-mapping.ts';
+import { readRow } from '../../../server/import/import-row.ts';
 import { OperatorError } from '../../../server/operator-error.ts';
-import { CsvSplitter } from '../../../server/replay/csv-rows.ts';
+import { CsvSplitter, LineSplitter } from '../../../server/replay/csv-rows.ts';
 import { parseMapping } from '../../../server/replay/replay-mapping.ts';
 import { judgeUpgrade, refusePlainRequest } from '../../../server/websocket-rules.ts';
 import { CatalogError } from '../../../workers/catalog/catalog-error.ts';
@@ -177,24 +179,18 @@ class RuleSubject implements FuzzSubject {
 
 class CsvSubject implements FuzzSubject {
   run(input: Uint8Array): number {
-    const text = decoder.decode(input);
-    const whole = this.#rows(text, text.length || 1);
-    demand(whole === this.#rows(text, 1 + (text.length % 3)), 'in pieces there are other rows than in one');
+    const whole = this.#rows(input, input.length || 1);
+    demand(whole === this.#rows(input, 1 + (input.length % 3)), 'in pieces there are other rows than in one');
     return fold(foldLetters(0, whole.slice(0, 40)), whole.length >> 3);
   }
 
-  #rows(text: string, pieceLength: number): string {
-    const splitter = new CsvSplitter(',', 'fuzz.csv');
+  #rows(bytes: Uint8Array, pieceLength: number): string {
+    const lines = new LineSplitter();
+    const splitter = new CsvSplitter(',');
     const rows: unknown[] = [];
-    try {
-      for (let at = 0; at < text.length; at += pieceLength) {
-        for (const row of splitter.push(text.slice(at, at + pieceLength))) rows.push([row.line, row.fields]);
-      }
-      for (const row of splitter.end()) rows.push([row.line, row.fields]);
-    } catch (error) {
-      if (!(error instanceof OperatorError) || error.code !== 'LOG_UNREADABLE') throw error;
-      rows.push(error.message);
-    }
+    for (let at = 0; at < bytes.length; at += pieceLength)
+      rows.push(...splitter.push(lines.push(bytes.subarray(at, at + pieceLength))));
+    rows.push(...splitter.push(lines.end()), ...splitter.end());
     return JSON.stringify(rows);
   }
 }
@@ -231,8 +227,7 @@ function judgeLines(input: Uint8Array): number {
 const HANDSHAKE =
   '/v1/ws\ntoken=a%20b\ndGhlIHNhbXBsZSBub25jZQ==\n13\na, opportune.v1.json\nhttps://shop.example\nBearer x\n127.0.0.1';
 
-function mappings(): string[] {
-  const folder = resolve('mappings');
+function mappings(folder = resolve('mappings')): string[] {
   const names = readdirSync(folder).filter((name) => name.endsWith('.yaml'));
   return names.map((name) => readFileSync(join(folder, name), 'utf8'));
 }
@@ -262,7 +257,7 @@ export const TEXT_TARGETS: readonly FuzzTarget[] = [
   },
   {
     name: 'csv',
-    about: 'rows are the same however the text is cut, or the error LOG_UNREADABLE',
+    about: 'rows, and what is wrong with those that are none, are the same however the bytes are cut',
     share: 6,
     inputBytesMax: 512,
     covers: ['server/replay/csv-rows'],
@@ -282,6 +277,31 @@ export const TEXT_TARGETS: readonly FuzzTarget[] = [
       run: (input) =>
         outcome(
           () => void parseMapping(decoder.decode(input), 'fuzz.yaml'),
+          (error): error is OperatorError => error instanceof OperatorError && error.code === 'MAPPING_INVALID',
+        ),
+    }),
+  },
+  {
+    name: 'import',
+    about: 'a mapping of an import is refused with MAPPING_INVALID, or each row is taken, skipped or rejected by it',
+    share: 0.4,
+    inputBytesMax: 1500,
+    covers: ['server/import/import-mapping', 'server/import/import-row', 'server/import/import-time'],
+    dictionary: [...YAML_DICTIONARY, ...bytesOf(['dmy', 'Europe/Berlin', '+01:00', 'money', 'decimalComma: true'])],
+    seeds: () => bytesOf(mappings(resolve('mappings/import'))),
+    create: () => ({
+      run: (input) =>
+        outcome(
+          () => {
+            const mapping = parseImportMapping(decoder.decode(input), 'fuzz.yaml');
+            for (const text of ['', '1.234,50', '26.11.2026 18:03', '__proto__', '\0']) {
+              const content = (): unknown => text;
+              const row = { line: 1, origin: 1, size: 0, problem: null, cellOf: () => text, content };
+              const read = readRow(mapping, row);
+              if (typeof read === 'string') demand(read !== '', 'a rejected row without a reason');
+              else if (read !== null) demand(read.profile !== '', 'a row of nobody');
+            }
+          },
           (error): error is OperatorError => error instanceof OperatorError && error.code === 'MAPPING_INVALID',
         ),
     }),
