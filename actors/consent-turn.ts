@@ -3,9 +3,12 @@
  * of it. The state goes into the record, where the very next turn reads it; basis, source and proof into the cold
  * section `consent`, with the changes before them. Both are one batch: acknowledged means both are on disk.
  *
- * All or nothing: one purpose that is wrong, and none is taken. Proofs are kept as they came and never altered.
+ * All or nothing: one purpose that is wrong, and none is taken. Proofs are kept as they came and never altered. Where
+ * no purpose is named, the proof's TCF and GPP strings say them (`decision/consent-signals.ts`); such a proof is kept
+ * once for all of them, and the same strings again change nothing.
  */
-import type { Purpose } from '../decision/consent.ts';
+import type { ConsentRules, Purpose } from '../decision/consent.ts';
+import { judgeSignals, SAYS, type SignalWords } from '../decision/consent-signals.ts';
 import type { Plain, Properties } from '../proto/messages.ts';
 import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
@@ -35,44 +38,118 @@ const PROOF_KEYS: Readonly<Record<string, number>> = {
 };
 const DECADE_MILLIS = 10 * 366 * 86_400_000;
 
+/** Entry of the section that holds the proofs of what strings said; no purpose has this name. */
+const SIGNALS_ENTRY = '@signals';
+
 interface Change {
   readonly purpose: Purpose;
   readonly isGranted: boolean;
   /** Epoch milliseconds; infinity without an end. */
   readonly until: number;
   readonly basis: string | null;
+  /** An opt-out by signals is taken back: what holds is what held for somebody who said nothing. */
+  readonly isUnset: boolean;
 }
+
+/** As `prove` writes it. */
+interface KeptState {
+  readonly now: Properties;
+  readonly before: readonly Properties[];
+}
+
+/**
+ * Reads the strings of a proof: `workers/privacy/consent-strings.ts`.
+ * @returns the words, or what is wrong, beginning with the string's name
+ */
+export type ReadConsentStrings = (
+  strings: { readonly tcf: string | null; readonly gpp: string | null; readonly isGpc: boolean },
+  vendor: number | null,
+  now: number,
+) => SignalWords | string;
 
 export class ConsentTurn {
   readonly #runtime: ActorRuntime;
+  readonly #readStrings: ReadConsentStrings;
   /** Names and states of the last request, for the audit log. */
   summary = '';
 
-  constructor(runtime: ActorRuntime) {
+  constructor(runtime: ActorRuntime, readStrings: ReadConsentStrings) {
     this.#runtime = runtime;
+    this.#readStrings = readStrings;
   }
 
   run(request: Request, now: number): Fault | null {
     const runtime = this.#runtime;
-    const changes: Change[] = [];
+    const { consent } = runtime.index.catalog;
+    const named: Change[] = [];
     for (const [name, value] of Object.entries(request.purposes ?? {})) {
       const change = this.#read(name, value, now);
       if (typeof change === 'string') return runtime.fail(FAULT.invalidField, change);
-      changes.push(change);
+      named.push(change);
     }
-    if (changes.length === 0)
-      return runtime.fail(FAULT.invalidField, 'consent.purposes: expected at least one purpose');
-    const problem = proofProblem(request.proof);
+    const { proof } = request;
+    const problem = proofProblem(proof);
     if (problem !== null) return runtime.fail(FAULT.invalidField, problem);
+    const said = this.#saidBy(proof, now);
+    if (typeof said === 'string') return runtime.fail(FAULT.invalidConsentString, `consent.proof.${said}`);
+    if (
+      named.length === 0 &&
+      (said === null || consent.signals.every(({ words }) => judgeSignals(said, words) === null))
+    )
+      return runtime.fail(
+        FAULT.invalidField,
+        said === null
+          ? 'consent.purposes: expected at least one purpose, or a proof with a TCF or GPP string'
+          : 'consent.proof: its strings say nothing of a purpose here; name the purposes',
+      );
+    const contradicted = said === null ? null : contradictionOf(named, said, consent);
+    if (contradicted !== null) return runtime.fail(FAULT.invalidField, contradicted);
     const fault = runtime.open(request, now);
     if (fault !== null) return fault;
     runtime.expireDue(now);
+    const isBySignals = named.length === 0;
+    const changes = isBySignals && said !== null ? this.#changesOf(said) : named;
     this.summary = changes
-      .map(({ purpose, isGranted }) => `${purpose.name}=${isGranted ? 'granted' : 'withdrawn'}`)
+      .map(
+        ({ purpose, isGranted, isUnset }) =>
+          `${purpose.name}=${isUnset ? 'unset' : isGranted ? 'granted' : 'withdrawn'}`,
+      )
       .join(' ');
-    return this.#stand(changes, now) && this.#prove(changes, request.proof, now)
+    if (changes.length === 0) return null;
+    return this.#stand(changes, now) && this.#prove(changes, proof, isBySignals, now)
       ? null
       : runtime.fail(FAULT.internal, 'consent: the turn failed and was undone; see the log');
+  }
+
+  #saidBy(proof: Properties | null, now: number): SignalWords | string | null {
+    const { tcf = null, gpp = null, gpc } = proof ?? {};
+    if (tcf === null && gpp === null && gpc !== true) return null;
+    const { tcfVendor } = this.#runtime.index.catalog.consent;
+    const strings = { tcf: tcf as string | null, gpp: gpp as string | null, isGpc: gpc === true }; // looked at by `proofProblem`
+    return this.#readStrings(strings, tcfVendor, now);
+  }
+
+  /** What strings change of the person bound: what they say again is no change. */
+  #changesOf(said: SignalWords): Change[] {
+    const kept = this.#kept();
+    const changes: Change[] = [];
+    for (const { purpose, words } of this.#runtime.index.catalog.consent.signals) {
+      const judged = judgeSignals(said, words);
+      const { granted, bySignals = false, unset = false, expiresAtEpochMillis } = kept[purpose.name]?.now ?? {};
+      const isUnset = judged === SAYS.notRefused;
+      const isGranted = isUnset ? purpose.isGrantedByDefault : judged === SAYS.yes;
+      if (judged === null || (isUnset && (bySignals !== true || granted !== false || unset === true))) continue;
+      const isSame = granted === isGranted && unset === isUnset && expiresAtEpochMillis === undefined;
+      if (isSame && bySignals === true) continue;
+      // The string says itself what it rests on.
+      changes.push({ purpose, isGranted, until: Number.POSITIVE_INFINITY, basis: null, isUnset });
+    }
+    return changes;
+  }
+
+  #kept(): Record<string, KeptState | undefined> {
+    const kept: unknown = this.#runtime.readCold().sections?.consent;
+    return (kept ?? {}) as Record<string, KeptState | undefined>; // written by `prove`
   }
 
   #read(name: string, value: Plain | undefined, now: number): Change | string {
@@ -96,14 +173,15 @@ export class ConsentTurn {
       if (!granted) return `${at}.expiresAtEpochMillis: what is withdrawn has no end; grant it again when it is`;
     }
     const until = typeof expiresAtEpochMillis === 'number' ? expiresAtEpochMillis : Number.POSITIVE_INFINITY;
-    return { purpose, isGranted: granted, until, basis: typeof basis === 'string' ? basis : null };
+    return { purpose, isGranted: granted, until, basis: typeof basis === 'string' ? basis : null, isUnset: false };
   }
 
   #stand(changes: readonly Change[], now: number): boolean {
     const { effect, record, index } = this.#runtime;
     beginStanding(effect);
-    for (const { purpose, isGranted, until } of changes) {
-      changeStanding(effect, STANDING.consent, purpose.hash, true, now, isGranted ? until : WITHDRAWN);
+    for (const { purpose, isGranted, until, isUnset } of changes) {
+      changeStanding(effect, STANDING.consent, purpose.hash, !isUnset, now, isGranted ? until : WITHDRAWN);
+      if (isUnset) continue;
       // Who allows a channel now has taken back that they refused it.
       const channel = isGranted ? index.catalog.channelByKey.get(purpose.name.replace(/^contact\./, '')) : undefined;
       const isContact = channel !== undefined && purpose.name === `contact.${channel.key}`;
@@ -113,25 +191,38 @@ export class ConsentTurn {
     return this.#runtime.commit(now);
   }
 
-  #prove(changes: readonly Change[], proof: Properties | null, now: number): boolean {
-    const kept = this.#runtime.readCold().sections?.consent ?? {};
+  #prove(changes: readonly Change[], proof: Properties | null, isBySignals: boolean, now: number): boolean {
+    const kept = this.#kept();
     const entries: Record<string, Plain> = {};
-    for (const { purpose, isGranted, until, basis } of changes) {
-      const before = kept[purpose.name] as
-        | { readonly now: Properties; readonly before: readonly Properties[] }
-        | undefined; // written below
-      const state = {
+    const add = (name: string, state: Properties): void => {
+      const told = kept[name];
+      const history = told === undefined ? [] : [told.now, ...told.before].slice(0, HISTORY_MAX);
+      entries[name] = { now: state, before: history };
+    };
+    for (const { purpose, isGranted, until, basis, isUnset } of changes) {
+      add(purpose.name, {
         granted: isGranted,
         atEpochMillis: now,
         ...(Number.isFinite(until) && isGranted ? { expiresAtEpochMillis: until } : {}),
         ...(basis === null ? {} : { basis }),
-        ...(proof === null ? {} : { proof }),
-      };
-      const history = before === undefined ? [] : [before.now, ...before.before].slice(0, HISTORY_MAX);
-      entries[purpose.name] = { now: state, before: history };
+        ...(isUnset ? { unset: true } : {}),
+        ...(isBySignals ? { bySignals: true } : proof === null ? {} : { proof }),
+      });
     }
+    if (isBySignals) add(SIGNALS_ENTRY, { atEpochMillis: now, proof: proof ?? {} });
     return this.#runtime.commitSection('consent', entries, now);
   }
+}
+
+/** A purpose that is named as granted while the string beside it says no. */
+function contradictionOf(named: readonly Change[], said: SignalWords, { signals }: ConsentRules): string | null {
+  for (const { purpose, isGranted } of named) {
+    const words = signals.find((one) => one.purpose === purpose)?.words ?? [];
+    const refused = words.find((word) => said.get(word) === SAYS.no);
+    if (isGranted && refused !== undefined)
+      return `consent.purposes.${purpose.name}.granted: the proof says no to it (${refused}); leave the proof or the purpose out`;
+  }
+  return null;
 }
 
 function proofProblem(proof: Properties | null): string | null {
@@ -157,13 +248,25 @@ function proofProblem(proof: Properties | null): string | null {
 export function describeConsent(runtime: ActorRuntime, allows: (purpose: number) => boolean): Record<string, Plain> {
   const { consent } = runtime.index.catalog;
   const kept = runtime.readCold().sections?.consent ?? {};
+  const { now = {}, before = [] } = (kept[SIGNALS_ENTRY] ?? {}) as Partial<KeptState>; // written by this file
+  const signals = [now, ...before];
   const out: Record<string, Plain> = {};
   for (const { name, index, isGrantedByDefault } of consent.purposes) {
-    const told = kept[name] as { readonly now: Properties; readonly before: readonly Properties[] } | undefined; // written by this file
+    const told = kept[name] as KeptState | undefined; // written by this file
     out[name] = {
       allowed: allows(index),
-      ...(told === undefined ? { byDefault: isGrantedByDefault } : { ...told.now, history: told.before }),
+      ...(told === undefined
+        ? { byDefault: isGrantedByDefault }
+        : { ...withProof(told.now, signals), history: told.before.map((state) => withProof(state, signals)) }),
     };
   }
   return out;
+}
+
+/** What strings said has its proof where the strings are, by the instant. */
+function withProof(state: Properties, signals: readonly Properties[]): Properties {
+  const { bySignals, ...own } = state;
+  const proof =
+    bySignals === true ? signals.find(({ atEpochMillis }) => atEpochMillis === own.atEpochMillis)?.proof : undefined;
+  return proof === undefined ? own : { ...own, proof };
 }

@@ -68,7 +68,8 @@ export interface ConsentChange {
 }
 export interface ConsentRequest extends Envelope<'consent'> {
   readonly profile: string;
-  readonly purposes: { readonly [purpose: string]: ConsentChange };
+  /** Absent: what the proof's strings say. */
+  readonly purposes?: { readonly [purpose: string]: ConsentChange };
   /** How it is known: `source`, `version`, `text`, `language`, `tcf`, `gpp`, `gpc`, `atEpochMillis`. */
   readonly proof?: Properties;
 }

@@ -1,4 +1,7 @@
-/** `opportune consent PROFILE purpose=granted|withdrawn|DAYSd…`: what a person allows, from now on or for some days. */
+/**
+ * `opportune consent PROFILE purpose=granted|withdrawn|DAYSd…`: what a person allows, from now on or for some days; or
+ * what a consent string says, `--tcf` or `--gpp`.
+ */
 import type { ConsentChange } from '../../proto/messages.ts';
 import { epochMillis } from '../../workers/clock.ts';
 import { OperatorError } from '../operator-error.ts';
@@ -13,14 +16,31 @@ export async function run(call: CommandCall, connect: Connect = connectToServer)
   const [profile = '', ...words] = call.positionals;
   const purposes = Object.fromEntries(words.map(readWord));
   const source = textOption(call.options, 'source') ?? 'opportune consent';
+  const tcf = textOption(call.options, 'tcf');
+  const gpp = textOption(call.options, 'gpp');
+  if (words.length === 0 && tcf === undefined && gpp === undefined)
+    throw new OperatorError('USAGE', 'no purpose is named, and no consent string', {
+      advice: 'Write purpose=granted, purpose=withdrawn or purpose=30d; or give --tcf or --gpp.',
+    });
+  const proof = { source, ...(tcf === undefined ? {} : { tcf }), ...(gpp === undefined ? {} : { gpp }) };
   const { reply, roundTripMillis } = await askOnce(
     call,
-    (connection, deadlineMillis) => connection.consent({ profile, purposes, proof: { source }, deadlineMillis }),
+    (connection, deadlineMillis) =>
+      connection.consent({
+        profile,
+        ...(words.length === 0 ? {} : { purposes }),
+        proof,
+        deadlineMillis,
+      }),
     connect,
   );
   const paint = createPaint(call.io.hasColour);
   const after = paint.dim(`· state ${reply.stateSeq} · ${formatDuration(roundTripMillis)}`);
-  return printReply(call, reply, () => `${paint.bold(profile)}: ${words.join(', ')} ${after}\n`);
+  return printReply(
+    call,
+    reply,
+    () => `${paint.bold(profile)}: ${words.join(', ') || 'as the string says'} ${after}\n`,
+  );
 }
 
 function readWord(word: string): readonly [string, ConsentChange] {

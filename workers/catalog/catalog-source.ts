@@ -155,7 +155,7 @@ function compileChannel(key: string, channel: CatalogFile['channels'][string], i
 
 /** What the check has made sure of: names that exist, and an age that is a number. */
 function compileConsent(file: CatalogFile, traits: readonly TraitSpec[], channels: readonly Channel[]): ConsentRules {
-  const { minorAge = null, ageTrait = 'age', purposes = {} } = file.consent ?? {};
+  const { minorAge = null, ageTrait = 'age', purposes = {}, signals, tcfVendor = null } = file.consent ?? {};
   const ofTrait = new Map<string, string>();
   for (const [name, { purpose, category }] of Object.entries(file.profile?.traits ?? {})) {
     if (category !== undefined) ofTrait.set(name, categoryPurpose(category));
@@ -166,6 +166,8 @@ function compileConsent(file: CatalogFile, traits: readonly TraitSpec[], channel
     ageTrait: traits.find(({ name }) => name === ageTrait)?.index ?? -1,
     defaults: new Map(Object.entries(purposes).map(([name, purpose]) => [name, purpose.default === 'granted'])),
     ofTrait,
+    signals: signals === undefined ? null : new Map(Object.entries(signals)),
+    tcfVendor,
   };
   return consentRules(declaration, traits, channels, hashOf);
 }
