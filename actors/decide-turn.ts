@@ -451,6 +451,7 @@ export class DecideTurn {
       query.wantMask |
         (hasSubset ? REQUEST_FLAG.hasSubset : 0) |
         (this.#lacksBudget ? REQUEST_FLAG.lacksBudget : 0) |
+        (this.#runtime.consent.hasOptOut ? REQUEST_FLAG.optOut : 0) |
         (query.count << REQUEST_COUNT_SHIFT),
     );
     effect.setU32(DECISION.channelHash, index.catalog.channels[query.channel]?.hash ?? 0);

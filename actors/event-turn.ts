@@ -329,7 +329,7 @@ export class EventTurn {
     effect.setU32(EVENT.propertyBytes, storedPropertyBytes);
     const eventHash = murmur3Text(name, 0);
     const isPurchase = name === 'purchase';
-    let flags = 0;
+    let flags = runtime.consent.hasOptOut ? EVENT_FLAG.optOut : 0;
     effect.setF64(EVENT.eventAt, at);
     effect.setU32(EVENT.eventHash, eventHash);
     if (hasMessage) {

@@ -17,6 +17,7 @@ import {
   EVENT_FLAG,
   IDENTIFY,
   LEASE_EFFECT,
+  REQUEST_FLAG,
 } from './effect.ts';
 import { STANDING } from './record-layout.ts';
 import { type StandingChange, standingChanges } from './standing.ts';
@@ -127,6 +128,7 @@ function describeDecision(entry: Effect, catalog: Catalog): Record<string, Plain
     decisionId: idOf(entry, entry.getU32(DECISION.decisionSeq)),
     catalogVersion: entry.getU32(DECISION.catalogVersion).toString(16).padStart(8, '0'),
     modelEpoch: entry.getU32(DECISION.modelEpoch),
+    ...(entry.getU32(DECISION.requestFlags) & REQUEST_FLAG.optOut ? { optOut: true } : {}),
     slot: slotHash === 0 ? null : (catalog.slots.find((slot) => slot.hash === slotHash)?.key ?? unknown(slotHash)),
     candidates: entry.getU16(DECISION.candidateCount),
     allowed,
@@ -173,6 +175,7 @@ function describeEvent(entry: Effect, catalog: Catalog, decoder: PropertyDecoder
             catalog.actionByHash.get(entry.getU32(EVENT.actionHash))?.key ?? unknown(entry.getU32(EVENT.actionHash)),
         }),
     learnt: learntNames(flags),
+    ...(flags & EVENT_FLAG.optOut ? { optOut: true } : {}),
     ...(propertyBytes === 0 ? {} : { properties: decoder.decodeProperties(properties) }),
   };
 }

@@ -50,6 +50,8 @@ export interface Admission {
   readonly login: Login;
   /** The address as limits count it. */
   readonly address: string;
+  /** The handshake had `Sec-GPC: 1`: it holds for all requests of the connection. */
+  readonly hasOptOut: boolean;
 }
 
 /** The limits a connection keeps to, shared with others of the same token or address; null: none. */
@@ -171,6 +173,7 @@ export class Session implements Responder, FrameSink {
   readonly login: Login;
   readonly limits: SessionLimits;
   readonly actor: string;
+  readonly hasOptOut: boolean;
   readonly #operations: number;
   readonly #requests: RequestRunner;
   /** The tenant's. */
@@ -185,11 +188,17 @@ export class Session implements Responder, FrameSink {
   /** Where the answers kept in a burst begin and end, in pairs. */
   readonly #kept: number[] = [];
 
-  constructor(host: SessionHost, connection: Connection, login: Login, limits: SessionLimits) {
+  constructor(
+    host: SessionHost,
+    connection: Connection,
+    { login, hasOptOut }: Pick<Admission, 'login' | 'hasOptOut'>,
+    limits: SessionLimits,
+  ) {
     this.#host = host;
     this.login = login;
     this.limits = limits;
     this.actor = login.principal.id;
+    this.hasOptOut = hasOptOut;
     this.#operations = login.operations;
     this.tenant = host.tenants.findIndex(({ name }) => name === login.principal.tenant);
     const tenant = host.tenants[this.tenant];

@@ -287,6 +287,7 @@ export class RequestRunner implements HeldAnswerOwner {
       this.#answerFault(request, responder, slot, arrivedMicros, FAULT.auditUnavailable, text, isForwarded);
       return;
     }
+    this.#runtime.consent.hasOptOut = responder.hasOptOut;
     let fault: Fault | null;
     try {
       fault = this.#turn(request, now, phases);

@@ -11,6 +11,7 @@ import type { Plain, Properties } from '../../proto/messages.ts';
 import type { Status } from '../../proto/statuses.ts';
 import { epochMillis } from '../../workers/clock.ts';
 import { type HttpCall, type Problem, type Route, sendJson, sendProblem } from '../http-route.ts';
+import { isOptOut } from '../websocket-rules.ts';
 import { readBinaryCloudEvent, readCloudEvent } from './cloud-events.ts';
 import type { EventIntake, Fate, Unreadable } from './incoming-event.ts';
 import { readInstant, readSegmentCall, SEGMENT_LIMITS, SEGMENT_TYPES, type SegmentType } from './segment-calls.ts';
@@ -198,8 +199,9 @@ class Doors {
   }
 }
 
-function askerOf({ login }: HttpCall): Asker {
-  return { tenant: login.principal.tenant, actor: login.principal.id };
+function askerOf({ login, headers }: HttpCall): Asker {
+  const hasOptOut = isOptOut(headers['sec-gpc']);
+  return { tenant: login.principal.tenant, actor: login.principal.id, hasOptOut };
 }
 
 /** In the order of the items, some at a time. */
