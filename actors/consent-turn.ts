@@ -14,6 +14,8 @@ import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import type { ActorRuntime } from './actor-runtime.ts';
 import { WITHDRAWN } from './consent-view.ts';
+import { hasWish, keepWishes, readWish, standWishes, type Wish, wishSummary, withoutWishes } from './contact-wishes.ts';
+import { HISTORY_MAX, type KeptStates, keepState, keptConsent, withProof } from './kept-states.ts';
 import { STANDING } from './record-layout.ts';
 import { beginStanding, changeStanding, findStanding } from './standing.ts';
 
@@ -26,8 +28,6 @@ export const BASES = [
   'publicTask',
   'legitimateInterests',
 ] as const;
-/** Changes of one purpose that are kept beside the one in force. */
-const HISTORY_MAX = 20;
 const PROOF_KEYS: Readonly<Record<string, number>> = {
   source: 256,
   version: 256,
@@ -49,12 +49,6 @@ interface Change {
   readonly basis: string | null;
   /** An opt-out by signals is taken back: what holds is what held for somebody who said nothing. */
   readonly isUnset: boolean;
-}
-
-/** As `prove` writes it. */
-interface KeptState {
-  readonly now: Properties;
-  readonly before: readonly Properties[];
 }
 
 /**
@@ -82,7 +76,16 @@ export class ConsentTurn {
     const runtime = this.#runtime;
     const { consent } = runtime.index.catalog;
     const named: Change[] = [];
-    for (const [name, value] of Object.entries(request.purposes ?? {})) {
+    const wishes: Wish[] = [];
+    for (const [name, told] of Object.entries(request.purposes ?? {})) {
+      let value = told;
+      if (hasWish(told)) {
+        const wish = readWish(name, told as Properties, runtime.index.catalog, now, now + DECADE_MILLIS); // a map, says `hasWish`
+        if (typeof wish === 'string') return runtime.fail(FAULT.invalidField, wish);
+        wishes.push(wish);
+        value = withoutWishes(told as Properties); // likewise
+        if (Object.keys(value).length === 0) continue;
+      }
       const change = this.#read(name, value, now);
       if (typeof change === 'string') return runtime.fail(FAULT.invalidField, change);
       named.push(change);
@@ -93,7 +96,7 @@ export class ConsentTurn {
     const said = this.#saidBy(proof, now);
     if (typeof said === 'string') return runtime.fail(FAULT.invalidConsentString, `consent.proof.${said}`);
     if (
-      named.length === 0 &&
+      named.length + wishes.length === 0 &&
       (said === null || consent.signals.every(({ words }) => judgeSignals(said, words) === null))
     )
       return runtime.fail(
@@ -107,7 +110,7 @@ export class ConsentTurn {
     const fault = runtime.open(request, now);
     if (fault !== null) return fault;
     runtime.expireDue(now);
-    const isBySignals = named.length === 0;
+    const isBySignals = named.length + wishes.length === 0;
     const changes = isBySignals && said !== null ? this.#changesOf(said) : named;
     this.summary = changes
       .map(
@@ -115,10 +118,13 @@ export class ConsentTurn {
           `${purpose.name}=${isUnset ? 'unset' : isGranted ? 'granted' : 'withdrawn'}`,
       )
       .join(' ');
-    if (changes.length === 0) return null;
-    return this.#stand(changes, now) && this.#prove(changes, proof, isBySignals, now)
-      ? null
-      : runtime.fail(FAULT.internal, 'consent: the turn failed and was undone; see the log');
+    if (wishes.length > 0) this.summary = `${this.summary} ${wishSummary(wishes)}`.trim();
+    if (changes.length + wishes.length === 0) return null;
+    const isDone =
+      (changes.length === 0 || this.#stand(changes, now)) &&
+      standWishes(runtime, wishes, now) &&
+      this.#prove(changes, wishes, proof, isBySignals, now);
+    return isDone ? null : runtime.fail(FAULT.internal, 'consent: the turn failed and was undone; see the log');
   }
 
   #saidBy(proof: Properties | null, now: number): SignalWords | string | null {
@@ -147,9 +153,8 @@ export class ConsentTurn {
     return changes;
   }
 
-  #kept(): Record<string, KeptState | undefined> {
-    const kept: unknown = this.#runtime.readCold().sections?.consent;
-    return (kept ?? {}) as Record<string, KeptState | undefined>; // written by `prove`
+  #kept(): KeptStates {
+    return keptConsent(this.#runtime);
   }
 
   #read(name: string, value: Plain | undefined, now: number): Change | string {
@@ -191,13 +196,17 @@ export class ConsentTurn {
     return this.#runtime.commit(now);
   }
 
-  #prove(changes: readonly Change[], proof: Properties | null, isBySignals: boolean, now: number): boolean {
+  #prove(
+    changes: readonly Change[],
+    wishes: readonly Wish[],
+    proof: Properties | null,
+    isBySignals: boolean,
+    now: number,
+  ): boolean {
     const kept = this.#kept();
-    const entries: Record<string, Plain> = {};
+    const entries = keepWishes(kept, wishes, proof, now);
     const add = (name: string, state: Properties): void => {
-      const told = kept[name];
-      const history = told === undefined ? [] : [told.now, ...told.before].slice(0, HISTORY_MAX);
-      entries[name] = { now: state, before: history };
+      entries[name] = keepState(kept[name], state);
     };
     for (const { purpose, isGranted, until, basis, isUnset } of changes) {
       add(purpose.name, {
@@ -209,9 +218,18 @@ export class ConsentTurn {
         ...(isBySignals ? { bySignals: true } : proof === null ? {} : { proof }),
       });
     }
-    if (isBySignals) add(SIGNALS_ENTRY, { atEpochMillis: now, proof: proof ?? {} });
+    if (isBySignals) entries[SIGNALS_ENTRY] = keepProof(kept, { atEpochMillis: now, proof: proof ?? {} });
     return this.#runtime.commitSection('consent', entries, now);
   }
+}
+
+/** The strings' proofs: as many as states are kept, and each that a purpose still rests on. */
+function keepProof(kept: KeptStates, state: Properties): Plain {
+  const { [SIGNALS_ENTRY]: signals, ...purposes } = kept;
+  const resting = new Set(Object.values(purposes).map((one) => one?.now.atEpochMillis));
+  const entry = keepState(signals, state);
+  const dropped = (signals?.before ?? []).slice(HISTORY_MAX - 1).filter((one) => resting.has(one.atEpochMillis));
+  return { ...entry, before: [...entry.before, ...dropped] };
 }
 
 /** A purpose that is named as granted while the string beside it says no. */
@@ -247,12 +265,12 @@ function proofProblem(proof: Properties | null): string | null {
 /** What the person allows, purpose by purpose, with proof and history: for `profile`. */
 export function describeConsent(runtime: ActorRuntime, allows: (purpose: number) => boolean): Record<string, Plain> {
   const { consent } = runtime.index.catalog;
-  const kept = runtime.readCold().sections?.consent ?? {};
-  const { now = {}, before = [] } = (kept[SIGNALS_ENTRY] ?? {}) as Partial<KeptState>; // written by this file
+  const kept = keptConsent(runtime);
+  const { now = {}, before = [] } = kept[SIGNALS_ENTRY] ?? {};
   const signals = [now, ...before];
   const out: Record<string, Plain> = {};
   for (const { name, index, isGrantedByDefault } of consent.purposes) {
-    const told = kept[name] as KeptState | undefined; // written by this file
+    const told = kept[name];
     out[name] = {
       allowed: allows(index),
       ...(told === undefined
@@ -261,12 +279,4 @@ export function describeConsent(runtime: ActorRuntime, allows: (purpose: number)
     };
   }
   return out;
-}
-
-/** What strings said has its proof where the strings are, by the instant. */
-function withProof(state: Properties, signals: readonly Properties[]): Properties {
-  const { bySignals, ...own } = state;
-  const proof =
-    bySignals === true ? signals.find(({ atEpochMillis }) => atEpochMillis === own.atEpochMillis)?.proof : undefined;
-  return proof === undefined ? own : { ...own, proof };
 }

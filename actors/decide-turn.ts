@@ -20,6 +20,7 @@ import type { DecidedAction, DecidedPrice, DecidedSendTime, DecideReply, Explana
 import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import type { ActorRuntime } from './actor-runtime.ts';
+import { BoundWishes } from './contact-wishes.ts';
 import { formatDecisionId } from './decision-id.ts';
 import {
   CHOSEN,
@@ -74,6 +75,7 @@ export class DecideTurn {
   readonly #runtime: ActorRuntime;
   readonly #query = new DecideQuery();
   readonly #draft = new DecideDraft();
+  readonly #wishes = new BoundWishes();
   readonly #seeds = new Uint32Array(2);
   readonly #quoteBytes = new Uint8Array(QUOTE_BYTES_MAX);
   readonly #context = new MapBytes();
@@ -223,6 +225,7 @@ export class DecideTurn {
     const personalPrice = catalog.traitByName.get('personalPrice');
     scope.refusesPersonalPrice = personalPrice?.type === 'boolean' && record.trait(personalPrice.index) === 0;
     if (catalog.suspicions.length > 0) scope.suspicion = scope.findSuspicion();
+    scope.wishes = this.#wishes.bind(record, catalog, now);
     const isLimited = runtime.consent.bind(record, catalog.consent, now);
     if (isLimited) scope.limit(runtime.consent, catalog.consent);
     const isImpersonal = isLimited && !runtime.consent.allows(PURPOSE.personalisation);

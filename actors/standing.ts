@@ -111,6 +111,7 @@ export function applyStanding(record: ProfileRecord, effect: Effect, context: St
     const at = effect.getF64(start);
     const amount = effect.getF64(start + 8);
     if (kind === STANDING.consent) setFlag(record, RECORD_FLAG.consent, true);
+    else if (kind >= STANDING.quietHours && kind <= STANDING.preference) setFlag(record, RECORD_FLAG.wishes, true);
     const found = kind === VALUE_KIND ? -1 : findStanding(record, kind, subject);
     if (effect.u8[start + 21] === 0) {
       if (found >= 0) record.removeMoment(found);

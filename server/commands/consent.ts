@@ -1,6 +1,7 @@
 /**
  * `opportune consent PROFILE purpose=granted|withdrawn|DAYSd…`: what a person allows, from now on or for some days; or
- * what a consent string says, `--tcf` or `--gpp`.
+ * what a consent string says, `--tcf` or `--gpp`. `contact.push:quiet=22:00-07:30`, `contact:muted=3d` and
+ * `contact.mail:preference=1` say how they wish to be spoken to, `…=none` takes that back.
  */
 import type { ConsentChange } from '../../proto/messages.ts';
 import { epochMillis } from '../../workers/clock.ts';
@@ -10,11 +11,13 @@ import { askOnce, type Connect, printReply } from './connection.ts';
 import { connectToServer } from './sdk-connection.ts';
 import { createPaint, formatDuration } from './terminal-text.ts';
 
-const DAY_MILLIS = 86_400_000;
+const HOUR_MILLIS = 3_600_000;
+const DAY_MILLIS = 24 * HOUR_MILLIS;
 
 export async function run(call: CommandCall, connect: Connect = connectToServer): Promise<number> {
   const [profile = '', ...words] = call.positionals;
-  const purposes = Object.fromEntries(words.map(readWord));
+  const purposes: Record<string, ConsentChange> = {};
+  for (const [name, change] of words.map(readWord)) purposes[name] = { ...purposes[name], ...change };
   const source = textOption(call.options, 'source') ?? 'opportune consent';
   const tcf = textOption(call.options, 'tcf');
   const gpp = textOption(call.options, 'gpp');
@@ -46,11 +49,21 @@ export async function run(call: CommandCall, connect: Connect = connectToServer)
 function readWord(word: string): readonly [string, ConsentChange] {
   const [name = '', state = ''] = word.split('=');
   const days = /^([1-9]\d{0,3})d$/.exec(state)?.[1];
+  const [of = '', wish] = name.split(':');
+  const isNone = state === 'none';
+  if (wish === 'quiet') return [of, { quietHours: isNone ? null : state }];
+  const hours = /^([1-9]\d{0,4})h$/.exec(state)?.[1];
+  const millis = days === undefined ? Number(hours) * HOUR_MILLIS : Number(days) * DAY_MILLIS;
+  if (wish === 'muted' && (isNone || Number.isFinite(millis)))
+    return [of, { mutedUntilEpochMillis: isNone ? null : epochMillis() + millis }];
+  if (wish === 'preference' && (isNone || /^\d{1,3}$/.test(state)))
+    return [of, { preference: isNone ? null : Number(state) }];
   if (name !== '' && state === 'granted') return [name, { granted: true }];
   if (name !== '' && state === 'withdrawn') return [name, { granted: false }];
   if (name !== '' && days !== undefined)
     return [name, { granted: true, expiresAtEpochMillis: epochMillis() + Number(days) * DAY_MILLIS }];
   throw new OperatorError('USAGE', `${JSON.stringify(word)} says nothing of a purpose`, {
-    advice: 'Write purpose=granted, purpose=withdrawn, or purpose=30d; for example contact.push=withdrawn.',
+    advice:
+      'Write purpose=granted, purpose=withdrawn or purpose=30d; or contact.push:quiet=22:00-07:30, contact:muted=3d, contact.mail:preference=1.',
   });
 }

@@ -79,11 +79,21 @@ it.each(['uws', 'ws'] as const)(
     await plain.must({ op: 'consent', profile, purposes: { personalisation: { granted: false } } });
     for (const peer of [plain, page])
       expect((await peer.must({ op: 'decide', ...golden(profile) })).actions).toEqual([]);
+    // How somebody wishes to be spoken to binds the next answer as well, and is seen again by the replay.
+    const muted = PEOPLE[1] ?? '';
+    const until = (await plain.must({ op: 'ping' })).timeEpochMillis + 86_400_000;
+    await post('/v1/consent', { profile: muted, purposes: { contact: { mutedUntilEpochMillis: until } } }, {});
+    const silent = await plain.must({ op: 'decide', profile: muted, slot: 'home', want: ['action'], explain: true });
+    expect(silent.actions).toEqual([]);
+    expect(silent.explain.rejected[0]).toMatchObject({
+      rule: 'muted by the person on app',
+      eligibleAgainAtEpochMillis: until,
+    });
     for (const peer of [plain, page, other]) peer.close();
     expect(await node.stop()).toBe(0);
     const replayed = await runCommand(replayDecision, [], { all: true, data: node.data, json: true });
     expect(JSON.parse(replayed.out)).toMatchObject({
-      recomputed: PEOPLE.length * 6 + 2,
+      recomputed: PEOPLE.length * 6 + 3,
       different: 0,
       differences: [],
     });

@@ -8,6 +8,7 @@
  * Rules are in it as checked trees, so that this file needs no YAML, no schema and no CEL: loading those
  * took a worker longer than everything else between its start and its first decision.
  */
+
 import type {
   Action,
   Cap,
@@ -25,13 +26,14 @@ import type {
 } from '../../decision/catalog.ts';
 import { MOMENT } from '../../decision/catalog.ts';
 import { type ConsentRules, categoryPurpose, consentRules } from '../../decision/consent.ts';
+import { parseQuietHours } from '../../decision/contact-policy.ts';
 import type { DemandInput } from '../../decision/demand-inputs.ts';
 import type { Rule } from '../../decision/rule.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
 import type { CapFile, CatalogFile, DemandInputFile, FatigueFile, PromotionFile } from './catalog-schema.ts';
 import { compileCleaning, compileQuality } from './compile-cleaning.ts';
 import { compileTags, tagsHash } from './compile-tags.ts';
-import { parseCapPeriod, parseDurationMillis, parseInstantMillis, parseQuietHours } from './durations.ts';
+import { parseCapPeriod, parseDurationMillis, parseInstantMillis } from './durations.ts';
 import { type ZoneOf, zoneReader } from './rule-explanation.ts';
 import { compileRule } from './rule-function.ts';
 import type { Expression } from './rule-syntax.ts';
