@@ -17,6 +17,7 @@ import { WITHDRAWN } from './consent-view.ts';
 import { hasWish, keepWishes, readWish, standWishes, type Wish, wishSummary, withoutWishes } from './contact-wishes.ts';
 import { HISTORY_MAX, type KeptStates, keepState, keptConsent, withProof } from './kept-states.ts';
 import { STANDING } from './record-layout.ts';
+import { keepRestriction, PROCESSING, readRestriction, standRestriction } from './restriction.ts';
 import { beginStanding, changeStanding, findStanding } from './standing.ts';
 
 /** Why data may be used, in the words of the GDPR's article 6. */
@@ -51,6 +52,15 @@ interface Change {
   readonly isUnset: boolean;
 }
 
+/** What one request says. */
+interface Told {
+  readonly changes: readonly Change[];
+  readonly wishes: readonly Wish[];
+  readonly restricts: boolean | null;
+  readonly proof: Properties | null;
+  readonly isBySignals: boolean;
+}
+
 /**
  * Reads the strings of a proof: `workers/privacy/consent-strings.ts`.
  * @returns the words, or what is wrong, beginning with the string's name
@@ -77,8 +87,15 @@ export class ConsentTurn {
     const { consent } = runtime.index.catalog;
     const named: Change[] = [];
     const wishes: Wish[] = [];
+    let restricts: boolean | null = null;
     for (const [name, told] of Object.entries(request.purposes ?? {})) {
       let value = told;
+      if (name === PROCESSING) {
+        const read = readRestriction(told);
+        if (typeof read === 'string') return runtime.fail(FAULT.invalidField, read);
+        restricts = read;
+        continue;
+      }
       if (hasWish(told)) {
         const wish = readWish(name, told as Properties, runtime.index.catalog, now, now + DECADE_MILLIS); // a map, says `hasWish`
         if (typeof wish === 'string') return runtime.fail(FAULT.invalidField, wish);
@@ -95,10 +112,8 @@ export class ConsentTurn {
     if (problem !== null) return runtime.fail(FAULT.invalidField, problem);
     const said = this.#saidBy(proof, now);
     if (typeof said === 'string') return runtime.fail(FAULT.invalidConsentString, `consent.proof.${said}`);
-    if (
-      named.length + wishes.length === 0 &&
-      (said === null || consent.signals.every(({ words }) => judgeSignals(said, words) === null))
-    )
+    const isBySignals = named.length + wishes.length === 0 && restricts === null;
+    if (isBySignals && (said === null || consent.signals.every(({ words }) => judgeSignals(said, words) === null)))
       return runtime.fail(
         FAULT.invalidField,
         said === null
@@ -110,7 +125,6 @@ export class ConsentTurn {
     const fault = runtime.open(request, now);
     if (fault !== null) return fault;
     runtime.expireDue(now);
-    const isBySignals = named.length + wishes.length === 0;
     const changes = isBySignals && said !== null ? this.#changesOf(said) : named;
     this.summary = changes
       .map(
@@ -119,11 +133,14 @@ export class ConsentTurn {
       )
       .join(' ');
     if (wishes.length > 0) this.summary = `${this.summary} ${wishSummary(wishes)}`.trim();
-    if (changes.length + wishes.length === 0) return null;
+    if (restricts !== null)
+      this.summary = `${this.summary} ${PROCESSING}=${restricts ? 'restricted' : 'lifted'}`.trim();
+    if (changes.length + wishes.length === 0 && restricts === null) return null;
     const isDone =
       (changes.length === 0 || this.#stand(changes, now)) &&
       standWishes(runtime, wishes, now) &&
-      this.#prove(changes, wishes, proof, isBySignals, now);
+      (restricts === null || standRestriction(runtime, restricts, now)) &&
+      this.#prove({ changes, wishes, restricts, proof, isBySignals }, now);
     return isDone ? null : runtime.fail(FAULT.internal, 'consent: the turn failed and was undone; see the log');
   }
 
@@ -196,15 +213,10 @@ export class ConsentTurn {
     return this.#runtime.commit(now);
   }
 
-  #prove(
-    changes: readonly Change[],
-    wishes: readonly Wish[],
-    proof: Properties | null,
-    isBySignals: boolean,
-    now: number,
-  ): boolean {
+  #prove({ changes, wishes, restricts, proof, isBySignals }: Told, now: number): boolean {
     const kept = this.#kept();
     const entries = keepWishes(kept, wishes, proof, now);
+    if (restricts !== null) Object.assign(entries, keepRestriction(kept, restricts, proof, now));
     const add = (name: string, state: Properties): void => {
       entries[name] = keepState(kept[name], state);
     };

@@ -7,6 +7,7 @@
  * `recompute` does it again for a logged decision: the entry says what was asked and what the shared ledger
  * answered, the rest follows from the person's record, the catalog and the models as they were.
  */
+
 import type { Action, Channel, Product } from '../decision/catalog.ts';
 import { MOMENT } from '../decision/catalog.ts';
 import { PURPOSE } from '../decision/consent.ts';
@@ -38,6 +39,7 @@ import { MapBytes } from './map-bytes.ts';
 import { stockSubject } from './ports.ts';
 import { FIELD, HOLDING_LEASES_MAX, LEASE_FLAG } from './record-layout.ts';
 import { dropSensitive } from './sealed-trait.ts';
+import { isRestricted } from './standing.ts';
 import { settleGivingWay } from './trial-ripening.ts';
 
 const RESERVE_TRIES = 8;
@@ -222,6 +224,7 @@ export class DecideTurn {
     scope.bind(record, runtime.index, request.context, now, runtime.defaultZone);
     const consent = catalog.traitByName.get('consent');
     scope.hasConsent = !(consent?.type === 'boolean' && record.trait(consent.index) === 0);
+    scope.isRestricted = isRestricted(record);
     const personalPrice = catalog.traitByName.get('personalPrice');
     scope.refusesPersonalPrice = personalPrice?.type === 'boolean' && record.trait(personalPrice.index) === 0;
     if (catalog.suspicions.length > 0) scope.suspicion = scope.findSuspicion();

@@ -172,6 +172,8 @@ export const EVENT_FLAG = {
   personalPrice: 32_768,
   /** It came with `Sec-GPC: 1`. */
   optOut: 65_536,
+  /** The person was restricted: it is stored and not used. */
+  restricted: 131_072,
 } as const;
 /** Flags of an event that teaches some model. */
 export const TEACHING =

@@ -176,6 +176,7 @@ function describeEvent(entry: Effect, catalog: Catalog, decoder: PropertyDecoder
         }),
     learnt: learntNames(flags),
     ...(flags & EVENT_FLAG.optOut ? { optOut: true } : {}),
+    ...(flags & EVENT_FLAG.restricted ? { restricted: true } : {}),
     ...(propertyBytes === 0 ? {} : { properties: decoder.decodeProperties(properties) }),
   };
 }

@@ -47,6 +47,7 @@ export class ProfileScope implements ProfileState {
 
   /** Set by the turn that decides. */
   hasConsent = true;
+  isRestricted = false;
   #consent: ConsentView | null = null;
   suspicion = -1;
   wishes: ContactWishes | null = null;

@@ -24,6 +24,7 @@ import { keptConsent } from './kept-states.ts';
 import { newestEntryOf } from './person-chain.ts';
 import { newestTold, qualityOf, traitsToldSince } from './profile-quality.ts';
 import { FIELD, LEASE, LEASE_STATE } from './record-layout.ts';
+import { describeRestriction } from './restriction.ts';
 import { SealedTrait } from './sealed-trait.ts';
 import { isTimekeeping } from './standing.ts';
 
@@ -172,7 +173,10 @@ export class ProfileTurn {
     };
     runtime.consent.bind(record, index.catalog.consent, now);
     out.purposes = describeConsent(runtime, (purpose) => runtime.consent.allows(purpose));
-    const wishes = describeWishes(keptConsent(runtime));
+    const kept = keptConsent(runtime);
+    const restriction = describeRestriction(kept);
+    if (restriction !== null) out.restriction = restriction;
+    const wishes = describeWishes(kept);
     if (wishes !== null) out.wishes = wishes;
     const tags = describeTags(runtime);
     if (tags !== null) out.tags = tags;

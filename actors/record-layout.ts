@@ -80,6 +80,8 @@ export const RECORD_FLAG = {
   consent: 4,
   /** The person has said how they wish to be spoken to: moments `quietHours`, `muted`, `preference`. */
   wishes: 8,
+  /** The moment `restriction` is there. */
+  restricted: 16,
 } as const;
 
 /** Offsets inside one lease. A lease is the record's memory of one chosen action of one decision. */
@@ -140,6 +142,8 @@ export const STANDING = {
   muted: 21,
   /** Place of a channel in the person's own order, from 1. */
   preference: 22,
+  /** The person's data are stored and not used. */
+  restriction: 23,
 } as const;
 export type StandingKind = (typeof STANDING)[keyof typeof STANDING];
 

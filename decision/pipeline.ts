@@ -44,6 +44,8 @@ export interface ProfileState extends RuleScope, LocalNow {
   readonly moments: MomentSource;
   /** False when the person has withdrawn consent to personalisation. */
   readonly hasConsent: boolean;
+  /** True while the person's data are stored and not used. */
+  readonly isRestricted: boolean;
   /** Index of the tag for which the person is suspected of abuse, or -1. */
   readonly suspicion: number;
   /** Whether the person refused contact on this channel. */
@@ -209,7 +211,7 @@ export class Pipeline {
   decide(state: ProfileState, query: DecideQuery, draft: DecideDraft): void {
     const wantsAction = (query.wantMask & WANT.action) !== 0;
     this.#reset(draft);
-    const isWithheld = !state.hasConsent || query.isHeldOut || state.suspicion >= 0;
+    const isWithheld = !state.hasConsent || query.isHeldOut || state.suspicion >= 0 || state.isRestricted;
     if (wantsAction) {
       this.#select(state, query, draft, isWithheld);
       this.phases.mark(STAGE.eligibility);
@@ -705,7 +707,8 @@ function reject(
   return { action: action.key, stage, rule, value, threshold, eligibleAgainAtEpochMillis };
 }
 
-function withheld(action: Action, { hasConsent, suspicion }: ProfileState, catalog: Catalog): Rejection {
+function withheld(action: Action, { hasConsent, suspicion, isRestricted }: ProfileState, catalog: Catalog): Rejection {
+  if (isRestricted) return reject(action, 'consent', 'restriction of processing', true, false, null);
   const tag = catalog.tags[suspicion];
   if (tag !== undefined) return reject(action, 'suspicion', `tag("${tag.key}")`, true, false, null);
   if (!hasConsent) return reject(action, 'consent', 'profile.consent', false, true, null);

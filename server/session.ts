@@ -12,6 +12,7 @@
  */
 import { strict as assert } from 'node:assert';
 import { MailboxLine } from '../actors/mailbox.ts';
+import { asksRestriction } from '../actors/restriction.ts';
 import {
   CLOSE_CODE,
   LIMITS,
@@ -31,6 +32,7 @@ import type { RequestRunner } from '../workers/request-runner.ts';
 import type { Responder } from '../workers/responder.ts';
 import type { Login } from './access/principal.ts';
 import type { TokenBucket } from './access/rate-limit.ts';
+import { OPERATION, permits } from './access/roles.ts';
 import type { LinkHost, ShardLink } from './shard-link.ts';
 import type { Connection } from './transport.ts';
 
@@ -246,6 +248,14 @@ export class Session implements Responder, FrameSink {
     }
     if (((this.#operations >>> request.op) & 1) === 0) {
       this.#refuse(request, FAULT.permissionDenied, 'op: no role of this token permits it');
+      return;
+    }
+    if (
+      request.op === OP.consent &&
+      asksRestriction(request.purposes) &&
+      !permits(this.#operations, OPERATION.restrict)
+    ) {
+      this.#refuse(request, FAULT.permissionDenied, 'consent.purposes.processing: no role of this token permits it');
       return;
     }
     switch (request.op) {

@@ -103,6 +103,17 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import('./consent.ts'),
   },
   {
+    name: 'restrict',
+    usage: '<profile>',
+    summary: 'store what is known of a person and use it no more; --lift ends that',
+    options: [
+      ...ASKING,
+      { flags: '--lift', description: 'use it again' },
+      { flags: '--reason <text>', description: 'why, kept as proof' },
+    ],
+    load: () => import('./restrict.ts'),
+  },
+  {
     name: 'profile',
     usage: '<profile>',
     summary: 'show what is known about a person',

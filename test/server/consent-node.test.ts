@@ -1,6 +1,8 @@
 /** Consent on the running server: binding for the next answer on any connection and after kill -9, kept and audited. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { run as listAudit } from '../../server/commands/audit-list.ts';
 import { tcf } from '../workers/privacy/made-consent-strings.ts';
+import { runCommand } from './run-command.ts';
 import { RunningNode, temporaryFolder } from './running-node.ts';
 import { catalogText, writeCatalog } from './test-catalogs.ts';
 import { WirePeer } from './wire-peer.ts';
@@ -50,6 +52,31 @@ it('consent: withdrawn on one connection, it binds the next answer on another, a
   expect([refused.code, refused.status]).toEqual([1001, 'INVALID_ARGUMENT']);
   expect((await peer.ask({ op: 'consent', profile })).code).toBe(1001);
   for (const each of [peer]) each.close();
+});
+
+it('restricted by HTTP, a person is offered nothing until it is lifted, also after kill -9; both are audited', async () => {
+  const profile = 'carl';
+  const restrict = (restricted: boolean): Promise<Response> =>
+    fetch(`${node.admin}/v1/restrict`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ profile, restricted, proof: { text: 'contested' } }),
+    });
+  expect((await restrict(true)).status).toBe(200);
+  await node.kill();
+  node = await RunningNode.start({ catalog, data });
+  const peer = await WirePeer.connect(node.url);
+  const ask = { op: 'decide', profile, slot: 'home', explain: true };
+  const { actions, explain } = await peer.must(ask);
+  expect([actions, explain.rejected[0].rule]).toEqual([[], 'restriction of processing']);
+  expect((await restrict(false)).status).toBe(200);
+  expect((await peer.must(ask)).actions).toHaveLength(1);
+  const bad = await fetch(`${node.admin}/v1/restrict`, { method: 'POST', body: JSON.stringify({ profile }) });
+  expect([bad.status, await bad.text()]).toEqual([400, expect.stringContaining('restricted: expected a boolean')]);
+  peer.close();
+  const told = await runCommand(listAudit, [], { data, json: true, kind: 'consent' });
+  expect(told.out).toContain('processing=restricted');
+  expect(told.out).toContain('processing=lifted');
 });
 
 it('a TCF string by HTTP binds the next answer on a socket, and an unsound one is refused by its code', async () => {

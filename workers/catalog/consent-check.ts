@@ -31,6 +31,8 @@ export function checkConsent(root: unknown, sink: FindingSink): void {
       });
   }
   for (const name of own) {
+    if (name === 'processing' || name === 'contact')
+      sink.find(['consent', 'purposes', name], `"${name}" is a word of its own and no purpose`);
     const isContact = name.startsWith('contact.');
     if (isContact && !channels.includes(name.slice('contact.'.length)))
       sink.find(['consent', 'purposes', name], 'there is no such channel');
