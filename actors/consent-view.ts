@@ -6,7 +6,7 @@
  * when it is granted: infinity without an end, 0 where it is refused or withdrawn. Its end is seen by the clock of the
  * turn, so "only 30 days" needs no timer and no turn of its own.
  */
-import type { ConsentRules, Purpose } from '../decision/consent.ts';
+import { type ConsentRules, PURPOSE_NAMES, type Purpose } from '../decision/consent.ts';
 import type { ProfileRecord } from './profile-record.ts';
 import { FIELD, RECORD_FLAG, STANDING } from './record-layout.ts';
 
@@ -51,6 +51,14 @@ export class ConsentView {
   /** Of the person bound last. */
   allows(purpose: number): boolean {
     return !this.isLimited || this.allowed[purpose] === 1;
+  }
+
+  /** Of the purposes every catalog has: a bit for each that is not allowed. */
+  refusedBits(): number {
+    let bits = 0;
+    for (let purpose = 0; this.isLimited && purpose < PURPOSE_NAMES.length; purpose++)
+      if (this.allowed[purpose] === 0) bits |= 1 << purpose;
+    return bits;
   }
 
   /** Names of what is not allowed, for explanations. */

@@ -32,6 +32,7 @@ import {
   INPUT_BYTES,
   LEDGER,
   MASKED_BYTES,
+  REFUSED_SHIFT,
   REQUEST_COUNT_SHIFT,
   REQUEST_FLAG,
 } from './effect.ts';
@@ -458,7 +459,8 @@ export class DecideTurn {
         (hasSubset ? REQUEST_FLAG.hasSubset : 0) |
         (this.#lacksBudget ? REQUEST_FLAG.lacksBudget : 0) |
         (this.#runtime.consent.hasOptOut ? REQUEST_FLAG.optOut : 0) |
-        (query.count << REQUEST_COUNT_SHIFT),
+        (query.count << REQUEST_COUNT_SHIFT) |
+        (this.#runtime.consent.refusedBits() << REFUSED_SHIFT),
     );
     effect.setU32(DECISION.channelHash, index.catalog.channels[query.channel]?.hash ?? 0);
     effect.setU32(DECISION.contextBytes, context.length);

@@ -77,6 +77,8 @@ export const REQUEST_FLAG = {
   optOut: 64,
 } as const;
 export const REQUEST_COUNT_SHIFT = 8;
+/** From this bit on one a purpose of `PURPOSE`: it was refused for the decision. */
+export const REFUSED_SHIFT = 16;
 export const DECISION_FLAG = {
   explored: 1,
   heldOut: 2,
