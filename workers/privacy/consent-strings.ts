@@ -25,6 +25,7 @@ const STRING_CHARACTERS_MAX = 4096;
 /** Sections of the states of the USA have twenty or so. */
 const US_SECTION_CHARACTERS_MAX = 256;
 const TCF_SECTION = 2;
+const POLICY_OF_2_3 = 5;
 /** Purposes that may rest on a legitimate interest; the others take consent. */
 const INTEREST_PURPOSES: ReadonlySet<number> = new Set([2, 7, 8, 9, 10, 11]);
 const RESTRICTION = { notAllowed: 0, needsConsent: 1, needsInterest: 2 } as const;
@@ -114,7 +115,8 @@ function readTcf(text: string, vendor: number | null, now: number, said: Map<str
   const has = (field: string): boolean =>
     vendor === null || (section.getFieldValue(field) as number[]).includes(vendor); // vectors of vendors
   // A vendor that was not shown to the person has nothing; before 2.3 the segment that says it could be missing.
-  const isShown = vendor === null || !/\.[I-P]/.test(text) || has('VendorsDisclosed');
+  const saysShown = /\.[I-P]/.test(text) || Number(section.getFieldValue('PolicyVersion')) >= POLICY_OF_2_3;
+  const isShown = vendor === null || !saysShown || has('VendorsDisclosed');
   const byConsent = isShown && has('VendorConsents');
   const byInterest = isShown && has('VendorLegitimateInterests');
   const restrictions = vendor === null ? [] : restrictionsOf(section, vendor);

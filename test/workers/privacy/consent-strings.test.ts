@@ -49,6 +49,8 @@ describe('what TCF strings say', () => {
     ['was consented to', { purposes: [4, 7], vendors: [812], disclosed: [812] }, [4, 7]],
     ['was not consented to', { purposes: [4, 7], vendors: [811], disclosed: [812] }, []],
     ['was not shown to the person', { purposes: [4, 7], vendors: [812], disclosed: [811] }, []],
+    ['may have been shown, before 2.3', { purposes: [4], vendors: [812], policy: 4 }, [4]],
+    ['was not said to be shown, since 2.3', { purposes: [4], vendors: [812], policy: 5 }, []],
     ['has an interest only', { purposes: [4], interests: [7], interestVendors: [812], disclosed: [812] }, [7]],
   ])('of a vendor that %s', (_, agreed, purposes) => {
     expect(yes(read({ tcf: tcf(agreed) }, 812))).toEqual(purposes);
