@@ -4,8 +4,8 @@
  * Tech Lab's own library, and never altered: what came is what is kept as proof.
  *
  * The library is some 3 MB and 50 ms of loading, which only who gets such strings shall pay: it is loaded with the
- * first string, or at the start where the catalog has `consent.signals`. Decoding takes some 0.2 ms; it is done before
- * the turn touches anything. Called by the turn of the operation `consent`.
+ * first string, or at the start where the catalog has `consent.signals`. Decoding takes some 0.2 ms, of the largest
+ * string that is taken 2 ms; it is done before the turn touches anything. Called by the turn of the operation `consent`.
  */
 import { createRequire } from 'node:module';
 import type * as Library from '@iabgpp/cmpapi';

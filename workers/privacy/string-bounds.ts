@@ -11,7 +11,9 @@ const TCF_VERSION = 2;
 /** Of TCF 2.2; 2.3 says 5. What was agreed to before has other purposes under the same numbers. */
 const TCF_POLICY_MIN = 4;
 /** Vendors named in one string; the global list has some 1,500. */
-const VENDORS_MAX = 65_536;
+const VENDORS_MAX = 8192;
+/** One a purpose and kind of restriction. */
+const RESTRICTIONS_MAX = 24 * 3;
 const SECTION_ID_MAX = 4095;
 const FIBONACCI_BITS_MAX = 20;
 const GPP_TYPE = 3;
@@ -88,6 +90,7 @@ export function checkTcfString(text: string, now: number): void {
   // Some write no restrictions at all in place of a count of 0.
   if (bits.left >= 12) {
     const restrictions = bits.take(12);
+    if (restrictions > RESTRICTIONS_MAX) throw new BadString(`has more than ${RESTRICTIONS_MAX} restrictions`);
     for (let i = 0; i < restrictions; i++) {
       bits.skip(6 + 2);
       vendors.walkRanges(bits, 0xffff);

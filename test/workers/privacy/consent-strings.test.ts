@@ -199,10 +199,12 @@ describe('what is no sound string', () => {
     const claims = (count: number): string =>
       forged(`${bitsOf(0xffff, 16)}1${bitsOf(count, 12)}${everyVendor.repeat(count)}`);
     expect(claims(700).length).toBeLessThan(4096);
-    expect(read({ tcf: claims(700) })).toBe('tcf: names more than 65536 vendors');
+    expect(read({ tcf: claims(700) })).toBe('tcf: names more than 8192 vendors');
     expect(read({ tcf: forged(`${bitsOf(10, 16)}1${bitsOf(1, 12)}1${bitsOf(9, 16)}${bitsOf(3, 16)}`) })).toBe(
       'tcf: has a range of vendors that cannot be',
     );
+    const none = `${bitsOf(0, 16)}0${bitsOf(0, 16)}0`;
+    expect(read({ tcf: forged(`${none}${bitsOf(73, 12)}`) })).toBe('tcf: has more than 72 restrictions');
     // A GPP header whose one range is of 9,227,465 sections.
     const wide = `000011000001${'000000000001'}1${'11'}${'0'.repeat(34)}11`;
     const header = wide
