@@ -6,7 +6,7 @@
  * when it is granted: infinity without an end, 0 where it is refused or withdrawn. Its end is seen by the clock of the
  * turn, so "only 30 days" needs no timer and no turn of its own.
  */
-import type { ConsentRules, Purpose } from '../decision/consent.ts';
+import { type ConsentRules, PURPOSE_NAMES, type Purpose } from '../decision/consent.ts';
 import type { ProfileRecord } from './profile-record.ts';
 import { FIELD, RECORD_FLAG, STANDING } from './record-layout.ts';
 
@@ -17,13 +17,15 @@ export class ConsentView {
   allowed = new Uint8Array(0);
   /** Whether any purpose is not allowed. */
   isLimited = false;
+  /** The request of this turn came with `Sec-GPC: 1`. It refuses beside what the person said, and is not kept as theirs. */
+  hasOptOut = false;
   #rules: ConsentRules | null = null;
 
   /** @returns whether anything is not allowed; only then is `allowed` to be looked at */
   bind(record: ProfileRecord, rules: ConsentRules, now: number): boolean {
     const hasSpoken = (record.getU16(FIELD.flags) & RECORD_FLAG.consent) !== 0;
     const isMinor = rules.minorAge !== null && rules.ageTrait >= 0 && record.trait(rules.ageTrait) < rules.minorAge;
-    if (!hasSpoken && !isMinor && !rules.hasDeniedDefault) {
+    if (!hasSpoken && !isMinor && !rules.hasDeniedDefault && !this.hasOptOut) {
       this.isLimited = false;
       return false;
     }
@@ -41,6 +43,7 @@ export class ConsentView {
       const purpose = rules.byHash.get(record.momentSubject(i));
       if (purpose !== undefined) allowed[purpose.index] = record.momentAmount(i) > now ? 1 : 0;
     }
+    if (this.hasOptOut) for (const purpose of rules.ofOptOut) allowed[purpose] = 0;
     this.isLimited = allowed.includes(0);
     return this.isLimited;
   }
@@ -48,6 +51,14 @@ export class ConsentView {
   /** Of the person bound last. */
   allows(purpose: number): boolean {
     return !this.isLimited || this.allowed[purpose] === 1;
+  }
+
+  /** Of the purposes every catalog has: a bit for each that is not allowed. */
+  refusedBits(): number {
+    let bits = 0;
+    for (let purpose = 0; this.isLimited && purpose < PURPOSE_NAMES.length; purpose++)
+      if (this.allowed[purpose] === 0) bits |= 1 << purpose;
+    return bits;
   }
 
   /** Names of what is not allowed, for explanations. */

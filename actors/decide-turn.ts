@@ -7,6 +7,7 @@
  * `recompute` does it again for a logged decision: the entry says what was asked and what the shared ledger
  * answered, the rest follows from the person's record, the catalog and the models as they were.
  */
+
 import type { Action, Channel, Product } from '../decision/catalog.ts';
 import { MOMENT } from '../decision/catalog.ts';
 import { PURPOSE } from '../decision/consent.ts';
@@ -20,6 +21,7 @@ import type { DecidedAction, DecidedPrice, DecidedSendTime, DecideReply, Explana
 import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import type { ActorRuntime } from './actor-runtime.ts';
+import { BoundWishes } from './contact-wishes.ts';
 import { formatDecisionId } from './decision-id.ts';
 import {
   CHOSEN,
@@ -30,6 +32,7 @@ import {
   INPUT_BYTES,
   LEDGER,
   MASKED_BYTES,
+  REFUSED_SHIFT,
   REQUEST_COUNT_SHIFT,
   REQUEST_FLAG,
 } from './effect.ts';
@@ -37,6 +40,7 @@ import { MapBytes } from './map-bytes.ts';
 import { stockSubject } from './ports.ts';
 import { FIELD, HOLDING_LEASES_MAX, LEASE_FLAG } from './record-layout.ts';
 import { dropSensitive } from './sealed-trait.ts';
+import { isRestricted } from './standing.ts';
 import { settleGivingWay } from './trial-ripening.ts';
 
 const RESERVE_TRIES = 8;
@@ -74,6 +78,7 @@ export class DecideTurn {
   readonly #runtime: ActorRuntime;
   readonly #query = new DecideQuery();
   readonly #draft = new DecideDraft();
+  readonly #wishes = new BoundWishes();
   readonly #seeds = new Uint32Array(2);
   readonly #quoteBytes = new Uint8Array(QUOTE_BYTES_MAX);
   readonly #context = new MapBytes();
@@ -220,9 +225,11 @@ export class DecideTurn {
     scope.bind(record, runtime.index, request.context, now, runtime.defaultZone);
     const consent = catalog.traitByName.get('consent');
     scope.hasConsent = !(consent?.type === 'boolean' && record.trait(consent.index) === 0);
+    scope.isRestricted = isRestricted(record);
     const personalPrice = catalog.traitByName.get('personalPrice');
     scope.refusesPersonalPrice = personalPrice?.type === 'boolean' && record.trait(personalPrice.index) === 0;
     if (catalog.suspicions.length > 0) scope.suspicion = scope.findSuspicion();
+    scope.wishes = this.#wishes.bind(record, catalog, now);
     const isLimited = runtime.consent.bind(record, catalog.consent, now);
     if (isLimited) scope.limit(runtime.consent, catalog.consent);
     const isImpersonal = isLimited && !runtime.consent.allows(PURPOSE.personalisation);
@@ -451,7 +458,9 @@ export class DecideTurn {
       query.wantMask |
         (hasSubset ? REQUEST_FLAG.hasSubset : 0) |
         (this.#lacksBudget ? REQUEST_FLAG.lacksBudget : 0) |
-        (query.count << REQUEST_COUNT_SHIFT),
+        (this.#runtime.consent.hasOptOut ? REQUEST_FLAG.optOut : 0) |
+        (query.count << REQUEST_COUNT_SHIFT) |
+        (this.#runtime.consent.refusedBits() << REFUSED_SHIFT),
     );
     effect.setU32(DECISION.channelHash, index.catalog.channels[query.channel]?.hash ?? 0);
     effect.setU32(DECISION.contextBytes, context.length);

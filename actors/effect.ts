@@ -73,8 +73,12 @@ export const REQUEST_FLAG = {
   hasSubset: 16,
   /** Some eligible actions had no budget left: their bitmap follows. */
   lacksBudget: 32,
+  /** The request came with `Sec-GPC: 1`. */
+  optOut: 64,
 } as const;
 export const REQUEST_COUNT_SHIFT = 8;
+/** From this bit on one a purpose of `PURPOSE`: it was refused for the decision. */
+export const REFUSED_SHIFT = 16;
 export const DECISION_FLAG = {
   explored: 1,
   heldOut: 2,
@@ -168,6 +172,10 @@ export const EVENT_FLAG = {
   ripened: 16_384,
   /** The price quoted or paid was the person's own: it teaches how many ask, and nothing about demand. */
   personalPrice: 32_768,
+  /** It came with `Sec-GPC: 1`. */
+  optOut: 65_536,
+  /** The person was restricted: it is stored and not used. */
+  restricted: 131_072,
 } as const;
 /** Flags of an event that teaches some model. */
 export const TEACHING =

@@ -25,7 +25,7 @@ import { MapBytes } from './map-bytes.ts';
 import { stockSubject } from './ports.ts';
 import { FIELD, LEASE, LEASE_FLAG, LEASE_STATE } from './record-layout.ts';
 import { dropSensitive } from './sealed-trait.ts';
-import { addValue, beginStanding, STANDING_CHANGES_MAX } from './standing.ts';
+import { addValue, beginStanding, isRestricted, STANDING_CHANGES_MAX } from './standing.ts';
 import { owedAt, watchRipening } from './trial-ripening.ts';
 
 /** An event dated further ahead than this is a broken clock and is taken as now. */
@@ -329,7 +329,7 @@ export class EventTurn {
     effect.setU32(EVENT.propertyBytes, storedPropertyBytes);
     const eventHash = murmur3Text(name, 0);
     const isPurchase = name === 'purchase';
-    let flags = 0;
+    let flags = runtime.consent.hasOptOut ? EVENT_FLAG.optOut : 0;
     effect.setF64(EVENT.eventAt, at);
     effect.setU32(EVENT.eventHash, eventHash);
     if (hasMessage) {
@@ -339,7 +339,9 @@ export class EventTurn {
     }
     this.#owed = 0;
     runtime.consent.bind(record, index.catalog.consent, now);
-    this.#teaches = runtime.consent.allows(PURPOSE.measurement);
+    const isUnused = isRestricted(record);
+    if (isUnused) flags |= EVENT_FLAG.restricted;
+    this.#teaches = !isUnused && runtime.consent.allows(PURPOSE.measurement);
     if (this.#teaches && index.catalog.suspicions.length > 0) {
       runtime.scope.bind(record, index, null, now, runtime.defaultZone);
       this.#teaches = runtime.scope.findSuspicion() < 0;

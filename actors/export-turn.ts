@@ -4,13 +4,15 @@
  * reaches, a page a request. A page reads a bounded number of entries, so an export of any length delays nobody; it is
  * no snapshot: what happens between two pages is not in it. Not for the hot path.
  */
-import { MOMENT } from '../decision/catalog.ts';
+import { type Catalog, MOMENT } from '../decision/catalog.ts';
+import { PURPOSE, PURPOSE_NAMES, type Purpose } from '../decision/consent.ts';
+import { featureNamer, type NamedFeature } from '../decision/feature-names.ts';
 import type { Plain, Properties } from '../proto/messages.ts';
 import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import type { ActorRuntime } from './actor-runtime.ts';
 import type { EntryPosition } from './apply-effect.ts';
-import { DECISION, EFFECT, type Effect, IDENTIFY } from './effect.ts';
+import { DECISION, DECISION_FLAG, EFFECT, type Effect, IDENTIFY, REFUSED_SHIFT } from './effect.ts';
 import { describeEntry } from './journal-text.ts';
 import { newestEntryOf, PersonChain } from './person-chain.ts';
 import type { ProfileTurn } from './profile-turn.ts';
@@ -79,7 +81,42 @@ export class ExportTurn {
       return { ...row, traits: this.#opened(options.coldCodec.decodeProperties(entry.u8.slice(IDENTIFY.traits, end))) };
     }
     if (entry.type !== EFFECT.decision) return row;
-    return { ...row, ...decisionInputs(entry, (bytes) => options.coldCodec.decodeProperties(bytes)) };
+    const inputs = decisionInputs(entry, (bytes) => options.coldCodec.decodeProperties(bytes));
+    return { ...row, ...inputs, ...this.#used(entry, inputs.context as Properties) }; // a map, written there
+  }
+
+  /** Which groups of data the decision was made of, and the purposes that allowed it. */
+  #used(entry: Effect, context: Properties): Properties {
+    const { catalog } = this.#runtime.index;
+    const cold = this.#runtime.readCold();
+    const nameOf = featureNamer(catalog, {
+      slotHash: entry.getU32(DECISION.slotHash),
+      skuHash: entry.getU32(DECISION.skuHash),
+      context,
+      textOf: (trait) => {
+        const value = cold.traits[trait];
+        return typeof value === 'string' ? value : undefined;
+      },
+    });
+    const refused = entry.getU32(DECISION.requestFlags) >>> REFUSED_SHIFT;
+    const groups: Record<string, string[]> = {};
+    const purposes = new Set<string>();
+    for (let i = 0; i < entry.getU16(DECISION.featureCount); i++) {
+      const found = nameOf(entry.featureHash(i));
+      if (found === null) continue;
+      const purpose = purposeOf(found, catalog);
+      // What was refused is there as if it were not known: counts of nothing, the same for everybody.
+      if (purpose !== undefined && purpose.index < PURPOSE_NAMES.length && (refused >>> purpose.index) & 1) continue;
+      groups[found.group] ??= [];
+      if (groups[found.group]?.includes(found.name) === false) groups[found.group]?.push(found.name);
+      if (purpose !== undefined) purposes.add(purpose.name);
+    }
+    const flags = entry.u8[DECISION.flags] as number; // a byte of the entry
+    if (flags & DECISION_FLAG.personalPrice) purposes.add('personalisedPrice');
+    // Their own hours and buying rhythm, unless that was refused: then everybody's.
+    if (flags & DECISION_FLAG.hasSendTime && ((refused >>> PURPOSE.personalisation) & 1) === 0)
+      purposes.add('personalisation');
+    return { featureGroups: groups, purposes: [...purposes] };
   }
 
   /** What `profile` leaves out. */
@@ -130,6 +167,13 @@ export class ExportTurn {
     }
     return shown;
   }
+}
+
+/** Undefined for what needs none: what the caller asked, the time, and traits the catalog ties to nothing. */
+function purposeOf({ group, trait }: NamedFeature, { consent }: Catalog): Purpose | undefined {
+  if (group === 'traits' || group === 'facts') return consent.purposes[consent.ofTrait[trait] ?? -1];
+  const isPersonal = group === 'tags' || group === 'behaviour' || group === 'unknown';
+  return isPersonal ? consent.purposes[PURPOSE.personalisation] : undefined;
 }
 
 /** What a decision was made of, as its entry has it. Features are told apart by hash: the log keeps no names. */

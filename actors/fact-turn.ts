@@ -6,12 +6,14 @@
  * Traded away: a fact of a person is one journal entry and a write of the cold record, some 20 microseconds; in
  * return a record has them under any later catalog. What has hardly moved (`hasMoved`) writes nothing.
  */
+
 import type { TraitSpec } from '../decision/catalog.ts';
 import { type FactName, hasMoved } from '../decision/facts.ts';
 import type { Plain } from '../proto/messages.ts';
 import type { ActorRuntime } from './actor-runtime.ts';
 import { EFFECT, IDENTIFY } from './effect.ts';
 import { NO_HANDLE } from './slab.ts';
+import { isRestricted } from './standing.ts';
 
 /** Facts of many people: row i of each column is about the person of row i of the keys. */
 export interface FactRows {
@@ -25,7 +27,7 @@ export interface FactRows {
 
 export const FACT_KEY_WORDS = 4;
 
-/** Whether the record was changed, had it all already, or could not be: a person not known here, or set aside. */
+/** Whether the record was changed, had it all already, or could not be: a person not known here, set aside, or restricted. */
 export type FactOutcome = 'changed' | 'same' | 'refused';
 
 /**
@@ -47,6 +49,7 @@ function change(runtime: ActorRuntime, facts: FactRows, row: number, now: number
   runtime.wakes.visitDue(now);
   runtime.tags.refresh(now);
   const { record, effect, options, index } = runtime;
+  if (isRestricted(record)) return 'refused';
   const changes: Record<string, Plain> = {};
   let moved = 0;
   for (const spec of index.catalog.traits) {

@@ -3,6 +3,7 @@
  * timeline. Names are looked up in a catalog; a hash the catalog no longer knows is printed as such.
  */
 import { type Catalog, VALUE_MOMENT } from '../decision/catalog.ts';
+import { PURPOSE_NAMES } from '../decision/consent.ts';
 import type { Plain, Properties } from '../proto/messages.ts';
 import { sectionOf } from './cold-sections.ts';
 import { formatDecisionId } from './decision-id.ts';
@@ -17,6 +18,8 @@ import {
   EVENT_FLAG,
   IDENTIFY,
   LEASE_EFFECT,
+  REFUSED_SHIFT,
+  REQUEST_FLAG,
 } from './effect.ts';
 import { STANDING } from './record-layout.ts';
 import { type StandingChange, standingChanges } from './standing.ts';
@@ -127,6 +130,8 @@ function describeDecision(entry: Effect, catalog: Catalog): Record<string, Plain
     decisionId: idOf(entry, entry.getU32(DECISION.decisionSeq)),
     catalogVersion: entry.getU32(DECISION.catalogVersion).toString(16).padStart(8, '0'),
     modelEpoch: entry.getU32(DECISION.modelEpoch),
+    ...(entry.getU32(DECISION.requestFlags) & REQUEST_FLAG.optOut ? { optOut: true } : {}),
+    ...refusedPurposes(entry),
     slot: slotHash === 0 ? null : (catalog.slots.find((slot) => slot.hash === slotHash)?.key ?? unknown(slotHash)),
     candidates: entry.getU16(DECISION.candidateCount),
     allowed,
@@ -156,6 +161,12 @@ function describeDecision(entry: Effect, catalog: Catalog): Record<string, Plain
   };
 }
 
+/** Of the purposes every catalog has: those that were refused for the decision. */
+function refusedPurposes(entry: Effect): { refusedPurposes?: string[] } {
+  const bits = entry.getU32(DECISION.requestFlags) >>> REFUSED_SHIFT;
+  return bits === 0 ? {} : { refusedPurposes: PURPOSE_NAMES.filter((_, purpose) => (bits >>> purpose) & 1) };
+}
+
 function describeEvent(entry: Effect, catalog: Catalog, decoder: PropertyDecoder): Record<string, Plain> {
   const flags = entry.getU32(EVENT.flags);
   const nameEnd = EVENT.name + entry.getU16(EVENT.nameBytes);
@@ -173,6 +184,8 @@ function describeEvent(entry: Effect, catalog: Catalog, decoder: PropertyDecoder
             catalog.actionByHash.get(entry.getU32(EVENT.actionHash))?.key ?? unknown(entry.getU32(EVENT.actionHash)),
         }),
     learnt: learntNames(flags),
+    ...(flags & EVENT_FLAG.optOut ? { optOut: true } : {}),
+    ...(flags & EVENT_FLAG.restricted ? { restricted: true } : {}),
     ...(propertyBytes === 0 ? {} : { properties: decoder.decodeProperties(properties) }),
   };
 }

@@ -6,6 +6,7 @@
 import { MOMENT } from '../decision/catalog.ts';
 import type { CatalogIndex } from '../decision/catalog-index.ts';
 import { type ConsentRules, PURPOSE } from '../decision/consent.ts';
+import type { ContactWishes } from '../decision/contact-wishes.ts';
 import type { ZoneTable } from '../decision/local-time.ts';
 import type { ProfileState } from '../decision/pipeline.ts';
 import { decayedWeight } from '../decision/tag.ts';
@@ -46,8 +47,10 @@ export class ProfileScope implements ProfileState {
 
   /** Set by the turn that decides. */
   hasConsent = true;
+  isRestricted = false;
   #consent: ConsentView | null = null;
   suspicion = -1;
+  wishes: ContactWishes | null = null;
   refusesPersonalPrice = false;
   isHoldingFull = false;
   atEpochMillis = 0;
@@ -78,6 +81,7 @@ export class ProfileScope implements ProfileState {
     this.#consent = null;
     this.#hasTags = false;
     this.suspicion = -1;
+    this.wishes = null;
     if (index !== this.#index || this.#counts.length < index.catalog.counters.length) {
       this.#index = index;
       const counters = index.catalog.counters.length;

@@ -16,12 +16,15 @@ import type { ActorRuntime } from './actor-runtime.ts';
 import { refusesChannel } from './apply-effect.ts';
 import { refusalOfTrait } from './cleaner.ts';
 import { describeConsent } from './consent-turn.ts';
+import { describeWishes } from './contact-wishes.ts';
 import { formatDecisionId } from './decision-id.ts';
 import { EFFECT, Effect, IDENTIFY } from './effect.ts';
 import { describeEntry } from './journal-text.ts';
+import { keptConsent } from './kept-states.ts';
 import { newestEntryOf } from './person-chain.ts';
 import { newestTold, qualityOf, traitsToldSince } from './profile-quality.ts';
 import { FIELD, LEASE, LEASE_STATE } from './record-layout.ts';
+import { describeRestriction } from './restriction.ts';
 import { SealedTrait } from './sealed-trait.ts';
 import { isTimekeeping } from './standing.ts';
 
@@ -170,6 +173,11 @@ export class ProfileTurn {
     };
     runtime.consent.bind(record, index.catalog.consent, now);
     out.purposes = describeConsent(runtime, (purpose) => runtime.consent.allows(purpose));
+    const kept = keptConsent(runtime);
+    const restriction = describeRestriction(kept);
+    if (restriction !== null) out.restriction = restriction;
+    const wishes = describeWishes(kept);
+    if (wishes !== null) out.wishes = wishes;
     const tags = describeTags(runtime);
     if (tags !== null) out.tags = tags;
     out.counters = index.catalog.counters.map((counter) => ({

@@ -78,6 +78,10 @@ export const RECORD_FLAG = {
   tags: 2,
   /** The person has said something of a purpose: there are moments of the kind `consent`. */
   consent: 4,
+  /** The person has said how they wish to be spoken to: moments `quietHours`, `muted`, `preference`. */
+  wishes: 8,
+  /** The moment `restriction` is there. */
+  restricted: 16,
 } as const;
 
 /** Offsets inside one lease. A lease is the record's memory of one chosen action of one decision. */
@@ -132,6 +136,14 @@ export const STANDING = {
   wake: 12,
   /** Of a tag whose weight decays: the weight at the instant it was last worked out. */
   tagWeight: 13,
+  /** Own quiet hours, of a channel or (subject 0) of all: start times 1,440 plus end, in minutes of the day. */
+  quietHours: 20,
+  /** Silence asked for, likewise: until when. */
+  muted: 21,
+  /** Place of a channel in the person's own order, from 1. */
+  preference: 22,
+  /** The person's data are stored and not used. */
+  restriction: 23,
 } as const;
 export type StandingKind = (typeof STANDING)[keyof typeof STANDING];
 

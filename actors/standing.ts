@@ -17,6 +17,11 @@ const VALUE_KIND = VALUE_MOMENT as StandingKind; // of a change that `addValue` 
 /** Changes of one effect; who has more begins another. */
 export const STANDING_CHANGES_MAX = 64;
 
+/** Whether the person's data are stored and not used, see `restriction.ts`: one look at a flag. */
+export function isRestricted(record: ProfileRecord): boolean {
+  return (record.getU16(FIELD.flags) & RECORD_FLAG.restricted) !== 0;
+}
+
 /** Place of the moment that stands, or -1. */
 export function findStanding(record: ProfileRecord, kind: StandingKind, subject: number): number {
   for (let i = 0; i < record.momentCount; i++) {
@@ -111,6 +116,8 @@ export function applyStanding(record: ProfileRecord, effect: Effect, context: St
     const at = effect.getF64(start);
     const amount = effect.getF64(start + 8);
     if (kind === STANDING.consent) setFlag(record, RECORD_FLAG.consent, true);
+    else if (kind >= STANDING.quietHours && kind <= STANDING.preference) setFlag(record, RECORD_FLAG.wishes, true);
+    else if (kind === STANDING.restriction) setFlag(record, RECORD_FLAG.restricted, effect.u8[start + 21] === 1);
     const found = kind === VALUE_KIND ? -1 : findStanding(record, kind, subject);
     if (effect.u8[start + 21] === 0) {
       if (found >= 0) record.removeMoment(found);

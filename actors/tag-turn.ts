@@ -27,7 +27,7 @@ import {
   type StandingKind,
   storedMomentsStart,
 } from './record-layout.ts';
-import { beginStanding, changeStanding, findStanding, STANDING_CHANGES_MAX } from './standing.ts';
+import { beginStanding, changeStanding, findStanding, isRestricted, STANDING_CHANGES_MAX } from './standing.ts';
 import { ValueMoments } from './value-moments.ts';
 import { type WakeTimers, wakeAskedAt } from './wake-timers.ts';
 
@@ -73,7 +73,7 @@ export class TagTurn {
   refresh(now: number): void {
     const { record, index } = this.#runtime;
     const isLooked = (record.getU16(FIELD.flags) & RECORD_FLAG.tags) !== 0;
-    if ((index.tags.tags.length === 0 && !isLooked) || record.stateSeq === 0) return;
+    if ((index.tags.tags.length === 0 && !isLooked) || record.stateSeq === 0 || isRestricted(record)) return;
     if (!isLooked || !this.#isCurrent(now)) this.lookAnew(now);
   }
 
@@ -104,6 +104,7 @@ export class TagTurn {
 
   #lookAt(list: Uint16Array, now: number, isOccasion: boolean): void {
     const { record, wakes } = this.#runtime;
+    if (isRestricted(record)) return;
     if ((record.getU16(FIELD.flags) & RECORD_FLAG.tags) === 0) {
       this.lookAnew(now);
       return;
@@ -128,6 +129,8 @@ export class TagTurn {
   /** The wake's visit: every instant up to now at which something may have changed, then when that is next. */
   #visit(now: number): number {
     const { record, index } = this.#runtime;
+    // Lifting it looks at all of them anew.
+    if (isRestricted(record)) return Number.POSITIVE_INFINITY;
     if (index.tags.tags.length === 0 || (record.getU16(FIELD.flags) & RECORD_FLAG.tags) === 0)
       return Number.POSITIVE_INFINITY;
     if (!this.#isCurrent(now)) {

@@ -9,11 +9,13 @@
  * recovery and replay see what was learnt. The wheel holds one hint of 12 bytes a decision; past `RIPENING_MAX` of them,
  * and where a lease must give way, the trial counts in full at once. A channel of fast responses has no hints at all.
  */
+
 import { isStep } from '../decision/response-delay.ts';
 import { murmur3Text } from '../proto/murmur3.ts';
 import { type ActorRuntime, HINT_SEQ_MASK } from './actor-runtime.ts';
 import { EFFECT, EVENT, EVENT_FLAG, OWED_UNITS } from './effect.ts';
 import { ENDED_LEASES_MAX, LEASE, LEASE_FLAG, LEASE_STATE } from './record-layout.ts';
+import { isRestricted } from './standing.ts';
 
 /** Decisions of a shard that wait for a step: 12 MB. */
 const RIPENING_MAX = 1_000_000;
@@ -43,6 +45,7 @@ export function watchRipening(runtime: ActorRuntime, lease: number, now: number)
 export function advanceRipening(runtime: ActorRuntime, now: number, limit: number): void {
   runtime.visitRipening(now, limit, (decisionSeq: number) => {
     const { record } = runtime;
+    if (isRestricted(record)) return;
     let waiting = -1;
     for (let lease = 0; lease < record.leaseCount; lease++) {
       const owed = record.leaseU8(lease, LEASE.owed);
@@ -62,7 +65,7 @@ export function advanceRipening(runtime: ActorRuntime, now: number, limit: numbe
 /** Before a decision of `count` actions: leases that may give way to it are learnt in full, for they are forgotten. */
 export function settleGivingWay(runtime: ActorRuntime, count: number, now: number): void {
   const { record } = runtime;
-  if (record.leaseCount < ENDED_LEASES_MAX) return;
+  if (record.leaseCount < ENDED_LEASES_MAX || isRestricted(record)) return;
   let ended = 0;
   for (let lease = 0; lease < record.leaseCount; lease++) if (isEnded(runtime, lease)) ended++;
   let left = Math.min(count, ended - ENDED_LEASES_MAX + 1);

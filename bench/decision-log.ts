@@ -172,6 +172,7 @@ class Asker {
     this.#responder = {
       writer,
       actor: 'asker',
+      hasOptOut: false,
       line: new MailboxLine(),
       decoder: new FrameDecoder(encoding),
       send: () => this.#answered(writer.finish()),

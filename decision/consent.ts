@@ -7,6 +7,8 @@
  * The names are fixed, so that every catalog, client and proof means the same; a catalog may add its own. Whether a
  * purpose nobody was asked about is allowed is the catalog's to say.
  */
+import { DEFAULT_SIGNALS, GPC_WORD } from './consent-signals.ts';
+
 /** Position of each purpose that every catalog has; those of its channels, categories and its own follow. */
 export const PURPOSE = {
   /** What the person did and told shapes what is offered, and when. */
@@ -64,6 +66,14 @@ export interface ConsentRules {
   readonly minorAge: number | null;
   /** Index of the trait that says the age, or -1. */
   readonly ageTrait: number;
+  /** Which words of TCF and GPP strings stand for which purposes, see `consent-signals.ts`. */
+  readonly signals: readonly { readonly purpose: Purpose; readonly words: readonly string[] }[];
+  /** Whether the catalog says so itself: then strings are expected. */
+  readonly expectsSignals: boolean;
+  /** The operator's number in IAB's Global Vendor List, or null for one who is no vendor. */
+  readonly tcfVendor: number | null;
+  /** Indices of the purposes that `Sec-GPC: 1` refuses. */
+  readonly ofOptOut: Uint8Array;
 }
 
 /** What is looked at of a trait; a channel has a key. */
@@ -80,6 +90,9 @@ export interface ConsentDeclaration {
   readonly defaults: ReadonlyMap<string, boolean>;
   /** Of traits that name a purpose or a sensitive category: the purpose. */
   readonly ofTrait: ReadonlyMap<string, string>;
+  /** Of purposes whose signals the catalog names: the words; null where it names none. */
+  readonly signals: ReadonlyMap<string, readonly string[]> | null;
+  readonly tcfVendor: number | null;
 }
 
 export function contactPurpose(channel: string): string {
@@ -91,7 +104,7 @@ export function categoryPurpose(category: SensitiveCategory): string {
 
 /** @param hashOf the hash under which a purpose stands in records */
 export function consentRules(
-  { minorAge, ageTrait, defaults, ofTrait }: ConsentDeclaration,
+  { minorAge, ageTrait, defaults, ofTrait, signals, tcfVendor }: ConsentDeclaration,
   traits: readonly NamedTrait[],
   channels: readonly { readonly key: string }[],
   hashOf: (text: string) => number,
@@ -109,6 +122,10 @@ export function consentRules(
   });
   const byName = new Map(purposes.map((purpose) => [purpose.name, purpose]));
   const indexOf = (name: string): number => byName.get(name)?.index ?? -1;
+  const mapped = purposes.map((purpose) => ({
+    purpose,
+    words: signals?.get(purpose.name) ?? DEFAULT_SIGNALS[purpose.name] ?? [],
+  }));
   return {
     purposes,
     byName,
@@ -119,6 +136,13 @@ export function consentRules(
     hasDeniedDefault: purposes.some(({ isGrantedByDefault }) => !isGrantedByDefault),
     minorAge,
     ageTrait,
+    signals: mapped.filter(({ words }) => words.length > 0),
+    expectsSignals: signals !== null,
+    tcfVendor,
+    ofOptOut: Uint8Array.from(
+      mapped.filter(({ words }) => words.includes(GPC_WORD)),
+      ({ purpose }) => purpose.index,
+    ),
   };
 }
 

@@ -166,3 +166,13 @@ export function quietEndsAt(quiet: QuietHours, local: LocalNow, from: number): n
   }
   return at;
 }
+
+export const QUIET_HOURS_PATTERN = /^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$/;
+
+/** `HH:MM-HH:MM` in local time, start inclusive, end exclusive; null when malformed or when both are equal. */
+export function parseQuietHours(text: string): QuietHours | null {
+  if (!QUIET_HOURS_PATTERN.test(text)) return null;
+  const startMinute = Number(text.slice(0, 2)) * 60 + Number(text.slice(3, 5));
+  const endMinute = Number(text.slice(6, 8)) * 60 + Number(text.slice(9, 11));
+  return startMinute === endMinute ? null : { startMinute, endMinute };
+}

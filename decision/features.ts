@@ -26,7 +26,7 @@ const BUCKET_COUNT = 8;
 const DAYS = ['Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday', 'Sunday'] as const;
 
 /** Keeps apart what would hash alike: a trait and a context key of the same name, a bucket and a value. */
-const KIND = {
+export const FEATURE_KIND = {
   bias: 0x5851f42d,
   trait: 0x3c6ef372,
   linear: 0x1f83d9ab,
@@ -53,7 +53,7 @@ export function mixHash(a: number, b: number): number {
 }
 
 /** Of feature 0, which every person has. */
-export const BIAS_HASH = mixHash(KIND.bias, 0);
+export const BIAS_HASH = mixHash(FEATURE_KIND.bias, 0);
 
 /**
  * A reusable list of features; feature 0 is always the bias (value 1).
@@ -89,7 +89,7 @@ export class FeatureVector {
   }
 }
 
-interface TraitFeature {
+export interface TraitFeature {
   readonly spec: TraitSpec;
   readonly hash: number;
   readonly linearHash: number;
@@ -132,13 +132,13 @@ function compile(catalog: Catalog): FeaturePlan {
       continue;
     }
     if (spec.isFact && spec.name === NO_FEATURE) continue;
-    const hash = mixHash(KIND.trait, spec.hash);
+    const hash = mixHash(FEATURE_KIND.trait, spec.hash);
     // An enum's value is hashed by its text: reordering the declaration must not swap what was learnt.
     const valueHashes =
       spec.type === 'enum'
         ? Uint32Array.from(spec.values, (value) => mixHash(hash, murmur3Text(value, 0)))
         : Uint32Array.from({ length: BUCKET_COUNT }, (_, bucket) => mixHash(hash, bucket));
-    traits.push({ spec, hash, linearHash: mixHash(KIND.linear, spec.hash), valueHashes });
+    traits.push({ spec, hash, linearHash: mixHash(FEATURE_KIND.linear, spec.hash), valueHashes });
   }
   const seen = new Set<number>();
   const counters: CounterFeature[] = [];
@@ -146,18 +146,19 @@ function compile(catalog: Catalog): FeaturePlan {
     const window = murmur3Text(`${spec.property ?? ''}/${spec.windowMillis}`, 0);
     counters.push({
       spec,
-      countHash: spec.windowMillis === Infinity ? 0 : mixHash(mixHash(KIND.count, spec.eventHash), window),
-      recencyHash: seen.has(spec.eventHash) ? 0 : mixHash(KIND.recency, spec.eventHash),
+      countHash: spec.windowMillis === Infinity ? 0 : mixHash(mixHash(FEATURE_KIND.count, spec.eventHash), window),
+      recencyHash: seen.has(spec.eventHash) ? 0 : mixHash(FEATURE_KIND.recency, spec.eventHash),
     });
     seen.add(spec.eventHash);
   }
   const tags = catalog.tags
     .filter(({ isFeature }) => isFeature)
-    .map(({ index, key, hash }) => ({ tag: index, key, hash: mixHash(KIND.tag, hash) }));
+    .map(({ index, key, hash }) => ({ tag: index, key, hash: mixHash(FEATURE_KIND.tag, hash) }));
   return { traits, counters, tags, withheld };
 }
 
-function planOf(catalog: Catalog): FeaturePlan {
+/** What features a catalog can give. */
+export function featurePlan(catalog: Catalog): FeaturePlan {
   if (catalog === lastCatalog && lastPlan !== null) return lastPlan;
   let plan = plans.get(catalog);
   if (plan === undefined) {
@@ -193,6 +194,18 @@ export function octaveBucket(x: number): number {
   return x < 0 ? -(octave + 200) : octave + 200;
 }
 
+/** Every value of `octaveBucket`. */
+export function octaveBuckets(): number[] {
+  const buckets = [0];
+  for (let octave = -64; octave <= 64; octave++) buckets.push(octave + 200, -(octave + 200));
+  return buckets;
+}
+
+/** Of a string trait: hash of the feature that says its text. @param text its `textHash` */
+export function textFeature(traitHash: number, text: number): number {
+  return mixHash(traitHash, mixHash(text >>> 0, Math.floor(text / 4294967296)));
+}
+
 /** log2 bucket of a count: 0, 1, 2-3, 4-7, ... up to 15 for 16,383 and more. */
 export function countBucket(count: number): number {
   if (!(count > 0)) return 0;
@@ -222,7 +235,7 @@ function addTrait(trait: TraitFeature, scope: RuleScope, out: FeatureVector, nam
   if (spec.type === 'string' || spec.type === 'timeZone') {
     const text = scope.traitHash(index);
     if (!(text >= 0)) return;
-    const added = out.add(mixHash(trait.hash, mixHash(text >>> 0, Math.floor(text / 4294967296))), 1);
+    const added = out.add(textFeature(trait.hash, text), 1);
     if (added && names !== null) names.push(`profile.${name} = ${scope.traitText(index)}`);
     return;
   }
@@ -308,14 +321,15 @@ function addContext(
 ): void {
   const kind = typeof value;
   if (kind !== 'string' && kind !== 'boolean' && kind !== 'number') return;
-  const hash = mixHash(KIND.context, recurringHash(keyHashes, key, 0));
+  const hash = mixHash(FEATURE_KIND.context, recurringHash(keyHashes, key, 0));
   let valueHash: number;
   if (kind === 'number') {
     const x = value as number; // typeof says so
     if (!(x > -Infinity && x < Infinity)) return;
     const bucket = octaveBucket(x);
     if (out.add(mixHash(hash, bucket), 1) && names !== null) names.push(`context.${key} ${octaveText(bucket)}`);
-    if (out.add(mixHash(KIND.contextLinear, hash), logScaled(x)) && names !== null) names.push(`context.${key} (log)`);
+    if (out.add(mixHash(FEATURE_KIND.contextLinear, hash), logScaled(x)) && names !== null)
+      names.push(`context.${key} (log)`);
     return;
   }
   if (kind === 'boolean') valueHash = value === true ? 0xa0000001 : 0xa0000000;
@@ -344,22 +358,23 @@ export function buildFeatures(
   out: FeatureVector,
   names: string[] | null,
 ): void {
-  const plan = planOf(catalog);
+  const plan = featurePlan(catalog);
   out.reset();
   if (names !== null) {
     names.length = 0;
     names.push('bias');
   }
-  if (slotHash !== 0 && out.add(mixHash(KIND.slot, slotHash), 1) && names !== null) {
+  if (slotHash !== 0 && out.add(mixHash(FEATURE_KIND.slot, slotHash), 1) && names !== null) {
     names.push(`slot = ${catalog.slots.find((slot) => slot.hash === slotHash)?.key ?? slotHash}`);
   }
-  if (skuHash !== 0 && out.add(mixHash(KIND.sku, skuHash), 1) && names !== null) {
+  if (skuHash !== 0 && out.add(mixHash(FEATURE_KIND.sku, skuHash), 1) && names !== null) {
     names.push(`sku = ${catalog.productByHash.get(skuHash)?.sku ?? skuHash}`);
   }
   const hour = scope.nowHour();
-  if (out.add(mixHash(KIND.hour, hour), 1) && names !== null) names.push(`now.hour = ${hour}`);
+  if (out.add(mixHash(FEATURE_KIND.hour, hour), 1) && names !== null) names.push(`now.hour = ${hour}`);
   const weekday = scope.nowWeekday();
-  if (out.add(mixHash(KIND.weekday, weekday), 1) && names !== null) names.push(`now.weekday = ${DAYS[weekday]}`);
+  if (out.add(mixHash(FEATURE_KIND.weekday, weekday), 1) && names !== null)
+    names.push(`now.weekday = ${DAYS[weekday]}`);
   for (let index = 0; index < plan.traits.length; index += 1) {
     addTrait(plan.traits[index] as TraitFeature, scope, out, names); // index < length
   }
@@ -375,5 +390,21 @@ export function buildFeatures(
     if (out.count >= FEATURES_MAX) return;
     if (plan.withheld.has(key)) continue;
     addContext(key, context[key], out, names);
+  }
+}
+
+/** The features of a request's context, each with its key: for naming them. */
+export function contextFeatures(
+  catalog: Catalog,
+  context: Properties | null,
+  visit: (hash: number, key: string) => void,
+): void {
+  const { withheld } = featurePlan(catalog);
+  const out = new FeatureVector();
+  for (const [key, value] of Object.entries(context ?? {})) {
+    if (withheld.has(key)) continue;
+    out.reset();
+    addContext(key, value, out, null);
+    for (let i = 1; i < out.count; i++) visit(out.hashes[i] as number, key); // i < count
   }
 }

@@ -14,6 +14,7 @@ import { type Action, type Cap, type Catalog, type Channel, MOMENT, type Product
 import type { CatalogIndex } from './catalog-index.ts';
 import { allPropensities, ChoiceInput, ChoiceResult, chooseActions } from './choice.ts';
 import { CapTally, capOpensAt, isQuiet, type LocalNow, type MomentSource, quietEndsAt } from './contact-policy.ts';
+import { allQuietEndsAt, type ContactWishes, NO_QUIET_HOURS, quietMinutesAt } from './contact-wishes.ts';
 import { DEMAND_INPUTS_MAX, fillDemandInputs } from './demand-inputs.ts';
 import { countBits, setBit } from './eligibility-index.ts';
 import { FatigueTally } from './fatigue.ts';
@@ -28,7 +29,13 @@ import { drawUniform, PURPOSE } from './random.ts';
 import { featureEffects } from './response-learning.ts';
 import { positivesLearnt, predictAll, type ResponseModel, responseMoments, trialsLearnt } from './response-model.ts';
 import type { RuleScope } from './rule.ts';
-import { chooseSendTime, createSendTimeResult, type SendTimeInput, type SendTimeResult } from './send-time.ts';
+import {
+  chooseSendTime,
+  createSendTimeResult,
+  SEND_HORIZON_MILLIS_MAX,
+  type SendTimeInput,
+  type SendTimeResult,
+} from './send-time.ts';
 
 export const WANT = { action: 1, price: 2, sendTime: 4 } as const;
 
@@ -37,10 +44,14 @@ export interface ProfileState extends RuleScope, LocalNow {
   readonly moments: MomentSource;
   /** False when the person has withdrawn consent to personalisation. */
   readonly hasConsent: boolean;
+  /** True while the person's data are stored and not used. */
+  readonly isRestricted: boolean;
   /** Index of the tag for which the person is suspected of abuse, or -1. */
   readonly suspicion: number;
   /** Whether the person refused contact on this channel. */
   refusesChannel(channelHash: number): boolean;
+  /** How the person wishes to be spoken to; null for somebody who wishes nothing. */
+  readonly wishes: ContactWishes | null;
   /** Whether the person said no to prices of their own. */
   readonly refusesPersonalPrice: boolean;
   /** No room for one more lease that holds something. */
@@ -200,7 +211,7 @@ export class Pipeline {
   decide(state: ProfileState, query: DecideQuery, draft: DecideDraft): void {
     const wantsAction = (query.wantMask & WANT.action) !== 0;
     this.#reset(draft);
-    const isWithheld = !state.hasConsent || query.isHeldOut || state.suspicion >= 0;
+    const isWithheld = !state.hasConsent || query.isHeldOut || state.suspicion >= 0 || state.isRestricted;
     if (wantsAction) {
       this.#select(state, query, draft, isWithheld);
       this.phases.mark(STAGE.eligibility);
@@ -369,6 +380,7 @@ export class Pipeline {
         !this.#fits(c, query) ||
         state.refusesChannel(channel.hash) ||
         (respectsQuiet(channel, query) && isQuiet(channel.quietHours, state.minuteOfDay)) ||
+        (state.wishes !== null && isUnwished(state.wishes, c, state, query)) ||
         this.#tally.fullChannelCap(c) >= 0;
       this.#isOpen[c] = isClosed ? 0 : 1;
     }
@@ -396,12 +408,18 @@ export class Pipeline {
       return -1;
     }
     const { channels } = action;
+    const ranks = state.wishes?.hasRanks === true ? state.wishes.ranks : null;
+    let best = -1;
     for (let c = 0; c < channels.length; c++) {
       const channelIndex = channels[c] as number;
       if (this.#isOpen[channelIndex] !== 1) continue;
-      if (this.#catalog.channels[channelIndex]?.maturity === null || this.#reaches(action, channelIndex, query))
-        return channelIndex;
+      if (best >= 0 && (ranks === null || (ranks[channelIndex] as number) >= (ranks[best] as number))) continue; // one a channel
+      if (this.#catalog.channels[channelIndex]?.maturity === null || this.#reaches(action, channelIndex, query)) {
+        best = channelIndex;
+        if (ranks === null) break;
+      }
     }
+    if (best >= 0) return best;
     if (isExplain && !this.#rejectUnreached(action, query, draft)) this.#rejectClosed(action, state, query, draft);
     return -1;
   }
@@ -440,6 +458,8 @@ export class Pipeline {
         reason = reject(action, 'consent', `contact on ${channel.key}`, 'refused', 'granted', null);
       } else if (respectsQuiet(channel, query) && isQuiet(channel.quietHours, state.minuteOfDay)) {
         reason = quiet(action, channel, state);
+      } else if (state.wishes !== null && isUnwished(state.wishes, channelIndex, state, query)) {
+        reason = unwished(action, channel, state.wishes, state, query);
       } else {
         const starts = this.index.channelCapStart;
         reason = this.#capped(action, starts, channelIndex, state, channel.hash, true).rejection;
@@ -473,7 +493,9 @@ export class Pipeline {
         const capped = this.#capped(action, this.index.channelCapStart, channelIndex, state, channel.hash, true);
         opensAt = Math.max(opensAt, capped.opensAt);
       }
-      if (respectsQuiet(channel, query)) opensAt = quietEndsAt(channel.quietHours, state, opensAt);
+      if (state.wishes !== null) opensAt = wishesOpenAt(state.wishes, channel, state, query, opensAt);
+      else if (respectsQuiet(channel, query)) opensAt = quietEndsAt(channel.quietHours, state, opensAt);
+      if (opensAt === Number.POSITIVE_INFINITY) continue;
       if (earliest === null || opensAt < earliest) earliest = opensAt;
     }
     draft.rejected.push({ ...reason, eligibleAgainAtEpochMillis: earliest });
@@ -628,8 +650,10 @@ export class Pipeline {
 
   #chooseTime(state: ProfileState, query: DecideQuery, draft: DecideDraft): void {
     let channelIndex = draft.chosenCount > 0 ? (draft.chosenChannel[0] as number) : query.channel;
-    if (channelIndex < 0 && query.slot >= 0) channelIndex = this.#catalog.slots[query.slot]?.channels[0] ?? -1;
-    if (channelIndex < 0 && (query.wantMask & WANT.action) === 0) channelIndex = 0;
+    if (channelIndex < 0 && query.slot >= 0)
+      channelIndex = preferredOf(this.#catalog.slots[query.slot]?.channels ?? [], state.wishes);
+    if (channelIndex < 0 && (query.wantMask & WANT.action) === 0)
+      channelIndex = state.wishes === null ? 0 : preferredOf([...this.#catalog.channels.keys()], state.wishes);
     const channel = this.#catalog.channels[channelIndex];
     if (channel === undefined || state.refusesChannel(channel.hash)) return;
     const input = this.#sendInput;
@@ -637,8 +661,9 @@ export class Pipeline {
     input.zone = state.zone;
     this.#models.fillSendTime(input, channel);
     input.nowEpochMillis = state.atEpochMillis;
-    input.earliestEpochMillis = 0;
+    input.earliestEpochMillis = state.wishes?.mutedUntil[channelIndex] ?? 0;
     input.quietHours = channel.quietHours;
+    input.ownQuietHours = state.wishes?.quietHours[channelIndex] ?? NO_QUIET_HOURS;
     input.tilt = query.tilt;
     input.tiltOffset = query.tiltOffset;
     input.horizonMillis = channel.sendWithinMillis;
@@ -682,7 +707,8 @@ function reject(
   return { action: action.key, stage, rule, value, threshold, eligibleAgainAtEpochMillis };
 }
 
-function withheld(action: Action, { hasConsent, suspicion }: ProfileState, catalog: Catalog): Rejection {
+function withheld(action: Action, { hasConsent, suspicion, isRestricted }: ProfileState, catalog: Catalog): Rejection {
+  if (isRestricted) return reject(action, 'consent', 'restriction of processing', true, false, null);
   const tag = catalog.tags[suspicion];
   if (tag !== undefined) return reject(action, 'suspicion', `tag("${tag.key}")`, true, false, null);
   if (!hasConsent) return reject(action, 'consent', 'profile.consent', false, true, null);
@@ -709,7 +735,61 @@ function ineligible(action: Action, state: ProfileState): Rejection {
 
 /** Asked for a send-time as well, quiet hours move the message instead of forbidding it. */
 function respectsQuiet(channel: Channel, query: DecideQuery): channel is Channel & { readonly quietHours: QuietHours } {
-  return channel.quietHours !== null && (query.wantMask & WANT.sendTime) === 0;
+  return channel.quietHours !== null && !movesMessages(query);
+}
+
+function movesMessages(query: DecideQuery): boolean {
+  return (query.wantMask & WANT.sendTime) !== 0;
+}
+
+/** Whether the person does not wish to be spoken to on the channel; where a send-time is asked for, within its horizon. */
+function isUnwished(wishes: ContactWishes, channel: number, state: ProfileState, query: DecideQuery): boolean {
+  const until = wishes.mutedUntil[channel] as number; // one a channel
+  if (until > state.atEpochMillis + (movesMessages(query) ? SEND_HORIZON_MILLIS_MAX : 0)) return true;
+  const own = wishes.quietHours[channel] as readonly QuietHours[]; // likewise
+  return !movesMessages(query) && own.length > 0 && quietMinutesAt(null, own, state.minuteOfDay) > 0;
+}
+
+function unwished(
+  action: Action,
+  channel: Channel,
+  wishes: ContactWishes,
+  state: ProfileState,
+  query: DecideQuery,
+): Rejection {
+  const until = wishes.mutedUntil[channel.index] as number; // one a channel
+  const opensAt = wishesOpenAt(wishes, channel, state, query, state.atEpochMillis);
+  const opens = opensAt === Number.POSITIVE_INFINITY ? null : opensAt;
+  if (until > state.atEpochMillis)
+    return reject(action, 'contactPolicy', `muted by the person on ${channel.key}`, state.atEpochMillis, until, opens);
+  const own = wishes.quietHours[channel.index] as readonly QuietHours[]; // likewise
+  const texts = own.map(({ startMinute, endMinute }) => `${clock(startMinute)}-${clock(endMinute)}`);
+  const rule = `the person's quiet hours on ${channel.key} ${texts.join(', ')}`;
+  return reject(action, 'contactPolicy', rule, clock(state.minuteOfDay), false, opens);
+}
+
+/** When neither the person's wishes nor the channel's quiet hours stand against it, from `from` on; infinity for never. */
+function wishesOpenAt(
+  wishes: ContactWishes,
+  channel: Channel,
+  state: ProfileState,
+  query: DecideQuery,
+  from: number,
+): number {
+  const at = Math.max(from, wishes.mutedUntil[channel.index] as number); // one a channel
+  if (movesMessages(query)) return at;
+  const own = wishes.quietHours[channel.index] as readonly QuietHours[]; // likewise
+  return allQuietEndsAt(channel.quietHours === null ? own : [channel.quietHours, ...own], state, at);
+}
+
+/** The channel the person likes best, the first of equals; -1 of none. */
+function preferredOf(channels: readonly number[], wishes: ContactWishes | null): number {
+  let best = channels[0] ?? -1;
+  if (wishes === null || !wishes.hasRanks) return best;
+  for (const channel of channels) {
+    if ((wishes.ranks[channel] as number) < (wishes.ranks[best] as number)) best = channel; // one a channel
+  }
+  return best;
 }
 
 function quiet(action: Action, channel: Channel & { readonly quietHours: QuietHours }, state: ProfileState): Rejection {

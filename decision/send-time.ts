@@ -13,7 +13,7 @@
  * hours are the finest grain, and a person's habits do not differ by weekday.
  */
 import type { QuietHours } from './catalog.ts';
-import { isQuiet } from './contact-policy.ts';
+import { minutesToQuiet, NO_QUIET_HOURS, quietMinutesAt } from './contact-wishes.ts';
 import { TILT_SLOTS, tiltFactors } from './hour-tilt.ts';
 import type { ZoneTable } from './local-time.ts';
 import { dueFactor, expectedLogGap, GAP_SLOTS, logGapDeviation } from './purchase-due.ts';
@@ -73,6 +73,8 @@ export interface SendTimeInput {
   earliestEpochMillis: number;
   /** The channel's quiet hours, or null. Start included, end not; equal ends mean none. */
   quietHours: QuietHours | null;
+  /** The person's own, which hold beside them. */
+  ownQuietHours: readonly QuietHours[];
   /** The channel's curve: `WEEK_SLOTS` non-negative counts from `weekOffset`. */
   week: Float64Array;
   weekOffset: number;
@@ -135,6 +137,7 @@ export function createSendTimeInput(zones: ZoneTable): SendTimeInput {
     horizonMillis: DAY_MILLIS,
     earliestEpochMillis: 0,
     quietHours: null,
+    ownQuietHours: NO_QUIET_HOURS,
     week: new Float64Array(WEEK_SLOTS),
     weekOffset: 0,
     zoneTilt: new Float64Array(TILT_SLOTS),
@@ -319,6 +322,8 @@ function overAverage(value: number): number {
  */
 function collectCandidates(input: SendTimeInput, horizonMillis: number): number {
   const { zones, zone, nowEpochMillis: now, earliestEpochMillis, quietHours, week, weekOffset } = input;
+  const { ownQuietHours } = input;
+  const hasQuiet = quietHours !== null || ownQuietHours.length > 0;
   const end = now + daysCut(horizonMillis) * DAY_MILLIS;
   dayIntegral.fill(0);
   let offsetMillis = zones.offsetSecondsAt(zone, now) * 1000;
@@ -335,13 +340,12 @@ function collectCandidates(input: SendTimeInput, horizonMillis: number): number 
     const intensity = (week[weekOffset + hourOfWeek] as number) * (factorByHour[hourOfDay] as number); // casts: hourOfWeek < 168
 
     let at = Math.max(from, earliestEpochMillis);
-    if (at < to && quietHours !== null) {
+    if (at < to && hasQuiet) {
       const minuteOfHour = Math.floor((at - hourStart) / MINUTE_MILLIS);
       const minuteOfDay = hourOfDay * 60 + minuteOfHour;
-      if (isQuiet(quietHours, minuteOfDay)) {
-        // Quiet hours end on a full local minute; earlier instants of the minute before are still quiet.
-        at = hourStart + (minuteOfHour + ((quietHours.endMinute - minuteOfDay + 1440) % 1440)) * MINUTE_MILLIS;
-      }
+      const waitMinutes = quietMinutesAt(quietHours, ownQuietHours, minuteOfDay);
+      // Quiet hours end on a full local minute; earlier instants of the minute before are still quiet.
+      if (waitMinutes > 0) at = hourStart + (minuteOfHour + waitMinutes) * MINUTE_MILLIS;
     }
     if (at < to && count < CANDIDATES_MAX) {
       candidateAt[count] = at;
@@ -399,8 +403,8 @@ function daysCut(horizonMillis: number): number {
 }
 
 function windowMinutesAt(input: SendTimeInput, at: number): number {
-  const quiet = input.quietHours;
-  if (quiet === null || quiet.startMinute === quiet.endMinute) return SEND_WINDOW_MINUTES;
+  const { quietHours, ownQuietHours } = input;
+  if (quietHours === null && ownQuietHours.length === 0) return SEND_WINDOW_MINUTES;
   const minute = input.zones.localMinuteOfDay(input.zone, at);
-  return Math.min(SEND_WINDOW_MINUTES, (quiet.startMinute - minute + 1440) % 1440);
+  return Math.min(SEND_WINDOW_MINUTES, minutesToQuiet(quietHours, ownQuietHours, minute));
 }

@@ -62,13 +62,20 @@ export interface IdentifyRequest extends Envelope<'identify'> {
   readonly atEpochMillis?: number;
 }
 export interface ConsentChange {
-  readonly granted: boolean;
+  /** Needed unless the entry only says how somebody wishes to be spoken to. */
+  readonly granted?: boolean;
   readonly expiresAtEpochMillis?: number;
   readonly basis?: string;
+  /** Of `contact` (all channels) and `contact.CHANNEL`; null takes one back. */
+  readonly quietHours?: string | null;
+  readonly mutedUntilEpochMillis?: number | null;
+  /** Of one channel: 1 for the one liked best. */
+  readonly preference?: number | null;
 }
 export interface ConsentRequest extends Envelope<'consent'> {
   readonly profile: string;
-  readonly purposes: { readonly [purpose: string]: ConsentChange };
+  /** Absent: what the proof's strings say. */
+  readonly purposes?: { readonly [purpose: string]: ConsentChange };
   /** How it is known: `source`, `version`, `text`, `language`, `tcf`, `gpp`, `gpc`, `atEpochMillis`. */
   readonly proof?: Properties;
 }

@@ -139,7 +139,7 @@ const NEEDED_BY_OP: Partial<Readonly<Record<OpName, readonly FieldName[]>>> = {
   confirm: ['decisionId'],
   release: ['decisionId'],
   profile: ['profile'],
-  consent: ['profile', 'purposes'],
+  consent: ['profile'],
   export: ['profile'],
   erase: ['profile'],
 };

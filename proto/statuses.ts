@@ -44,6 +44,8 @@ export const FAULT = {
   forbiddenValue: fault(1006, 'INVALID_ARGUMENT', 'never'),
   /** A property of an event is not what the catalog declares, or one that it requires is missing. */
   invalidProperty: fault(1007, 'INVALID_ARGUMENT', 'never'),
+  /** A TCF or GPP string is truncated, forged, of another version, or too large. */
+  invalidConsentString: fault(1008, 'INVALID_ARGUMENT', 'never'),
   unauthenticated: fault(1101, 'UNAUTHENTICATED', 'never'),
   /** No role of the connection's token permits the operation. */
   permissionDenied: fault(1201, 'PERMISSION_DENIED', 'never'),

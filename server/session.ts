@@ -12,6 +12,7 @@
  */
 import { strict as assert } from 'node:assert';
 import { MailboxLine } from '../actors/mailbox.ts';
+import { asksRestriction } from '../actors/restriction.ts';
 import {
   CLOSE_CODE,
   LIMITS,
@@ -31,6 +32,7 @@ import type { RequestRunner } from '../workers/request-runner.ts';
 import type { Responder } from '../workers/responder.ts';
 import type { Login } from './access/principal.ts';
 import type { TokenBucket } from './access/rate-limit.ts';
+import { OPERATION, permits } from './access/roles.ts';
 import type { LinkHost, ShardLink } from './shard-link.ts';
 import type { Connection } from './transport.ts';
 
@@ -50,6 +52,8 @@ export interface Admission {
   readonly login: Login;
   /** The address as limits count it. */
   readonly address: string;
+  /** The handshake had `Sec-GPC: 1`: it holds for all requests of the connection. */
+  readonly hasOptOut: boolean;
 }
 
 /** The limits a connection keeps to, shared with others of the same token or address; null: none. */
@@ -171,6 +175,7 @@ export class Session implements Responder, FrameSink {
   readonly login: Login;
   readonly limits: SessionLimits;
   readonly actor: string;
+  readonly hasOptOut: boolean;
   readonly #operations: number;
   readonly #requests: RequestRunner;
   /** The tenant's. */
@@ -185,11 +190,17 @@ export class Session implements Responder, FrameSink {
   /** Where the answers kept in a burst begin and end, in pairs. */
   readonly #kept: number[] = [];
 
-  constructor(host: SessionHost, connection: Connection, login: Login, limits: SessionLimits) {
+  constructor(
+    host: SessionHost,
+    connection: Connection,
+    { login, hasOptOut }: Pick<Admission, 'login' | 'hasOptOut'>,
+    limits: SessionLimits,
+  ) {
     this.#host = host;
     this.login = login;
     this.limits = limits;
     this.actor = login.principal.id;
+    this.hasOptOut = hasOptOut;
     this.#operations = login.operations;
     this.tenant = host.tenants.findIndex(({ name }) => name === login.principal.tenant);
     const tenant = host.tenants[this.tenant];
@@ -237,6 +248,14 @@ export class Session implements Responder, FrameSink {
     }
     if (((this.#operations >>> request.op) & 1) === 0) {
       this.#refuse(request, FAULT.permissionDenied, 'op: no role of this token permits it');
+      return;
+    }
+    if (
+      request.op === OP.consent &&
+      asksRestriction(request.purposes) &&
+      !permits(this.#operations, OPERATION.restrict)
+    ) {
+      this.#refuse(request, FAULT.permissionDenied, 'consent.purposes.processing: no role of this token permits it');
       return;
     }
     switch (request.op) {

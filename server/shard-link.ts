@@ -30,7 +30,8 @@ const FORWARDED_MAX = 16_384;
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder();
 
-/** Tag of a record: the slot, the tenant, whether it is an answer or an actor's name, and which encoding it has. */
+/** Tag of a record: the slot, the tenant, an opt-out, whether it is an answer or an actor's name, and which encoding it has. */
+const TAG_OPT_OUT = 1 << 27;
 const TAG_ACTOR = 1 << 28;
 const TAG_JSON = 1 << 29;
 const TAG_ANSWER = 1 << 30;
@@ -39,7 +40,7 @@ const TENANT_SHIFT = 14;
 const TENANT_MASK = 0xff;
 assert(FORWARDED_MAX === 1 << TENANT_SHIFT && TENANTS_MAX < TENANT_MASK, 'a tenant is the bits between slot and flags');
 assert(FORWARDED_MAX <= TAG_JSON && (FORWARDED_MAX & SLOT_MASK) === 0, 'a slot is the low bits of a tag');
-assert(TENANT_MASK << TENANT_SHIFT < TAG_ACTOR, 'flags are above the tenant');
+assert(TENANT_MASK << TENANT_SHIFT < TAG_OPT_OUT, 'flags are above the tenant');
 /** Actors with a responder of their own on a link; beyond it they are all forgotten, and met anew. */
 const ACTORS_MAX = 256;
 assert(LIMITS.frameBytesMax <= RING_RECORD_BYTES_MAX, 'a request always fits into a ring');
@@ -73,6 +74,8 @@ export interface ForwardOrigin {
   readonly tenant: number;
   /** Who asks, as the audit log names it. */
   readonly actor: string;
+  /** It came with `Sec-GPC: 1`. */
+  readonly hasOptOut: boolean;
   sendBytes(id: number, bytes: Uint8Array): void;
   failForwarded(id: number, fault: Fault, message: string): void;
 }
@@ -141,7 +144,7 @@ export class ShardLink {
   constructor(port: LinkPort, host: LinkHost) {
     this.#port = port;
     this.#host = host;
-    this.#responders = host.tenants.map(() => this.#respondersOf(ANONYMOUS.principal.id));
+    this.#responders = host.tenants.map(() => this.#respondersOf(ANONYMOUS.principal.id, false));
     const [first] = host.tenants;
     const [responders] = this.#responders;
     assert(first !== undefined && responders !== undefined, 'there is always the default tenant');
@@ -165,7 +168,8 @@ export class ShardLink {
     this.#origins[slot] = origin;
     this.#ids[slot] = request.id;
     this.#sentMicros[slot] = monotonicMicros();
-    const tag = slot | (origin.tenant << TENANT_SHIFT) | (origin.encoding === 'json' ? TAG_JSON : 0);
+    const flags = (origin.encoding === 'json' ? TAG_JSON : 0) | (origin.hasOptOut ? TAG_OPT_OUT : 0);
+    const tag = slot | (origin.tenant << TENANT_SHIFT) | flags;
     // A decision is recorded nowhere by who asked for it; the little else that is, says so first.
     if (request.op !== OP.decide && origin.actor !== ANONYMOUS.principal.id) {
       const name = ENCODER.encode(origin.actor);
@@ -225,7 +229,9 @@ export class ShardLink {
     this.#takenSlot = tag & SLOT_MASK;
     this.#takenMicros = monotonicMicrosOf(number);
     const tenant = (tag >>> TENANT_SHIFT) & TENANT_MASK;
-    const responders = this.#takenActor === '' ? this.#unnamed(tenant) : this.#namedResponders(tenant);
+    const hasOptOut = (tag & TAG_OPT_OUT) !== 0;
+    const responders =
+      this.#takenActor === '' && !hasOptOut ? this.#unnamed(tenant) : this.#namedResponders(tenant, hasOptOut);
     this.#takenRequests = (this.#host.tenants[tenant] as { requests: LinkRequests }).requests; // likewise
     this.#takenResponder = tag & TAG_JSON ? responders.json : responders.msgpack;
     this.#takenResponder.decoder.decode(bytes, this.#sink);
@@ -246,26 +252,31 @@ export class ShardLink {
     return this.#responders[tenant] as Record<Encoding, Responder>; // every worker has every tenant
   }
 
-  #namedResponders(tenant: number): Record<Encoding, Responder> {
-    const key = `${tenant} ${this.#takenActor}`;
+  #namedResponders(tenant: number, hasOptOut: boolean): Record<Encoding, Responder> {
+    const key = `${tenant} ${hasOptOut} ${this.#takenActor}`;
     let responders = this.#named.get(key);
     if (responders === undefined) {
       if (this.#named.size >= ACTORS_MAX) this.#named.clear();
-      responders = this.#respondersOf(this.#takenActor);
+      const actor = this.#takenActor === '' ? ANONYMOUS.principal.id : this.#takenActor;
+      responders = this.#respondersOf(actor, hasOptOut);
       this.#named.set(key, responders);
     }
     this.#takenActor = '';
     return responders;
   }
 
-  #respondersOf(actor: string): Record<Encoding, Responder> {
-    return { msgpack: this.#responder('msgpack', actor), json: this.#responder('json', actor) };
+  #respondersOf(actor: string, hasOptOut: boolean): Record<Encoding, Responder> {
+    return {
+      msgpack: this.#responder('msgpack', actor, hasOptOut),
+      json: this.#responder('json', actor, hasOptOut),
+    };
   }
 
-  #responder(encoding: Encoding, actor: string): Responder {
+  #responder(encoding: Encoding, actor: string, hasOptOut: boolean): Responder {
     const writer: DocumentWriter = this.#host.writer(encoding);
     return {
       actor,
+      hasOptOut,
       writer,
       line: new MailboxLine(),
       decoder: this.#host.decoder(encoding),

@@ -165,7 +165,7 @@ const handler: TransportHandler = {
       connection.close(CLOSE_CODE.overloaded, 'too many connections');
       return;
     }
-    const session = new Session(host, connection, admission.login, limits);
+    const session = new Session(host, connection, admission, limits);
     connection.session = session;
     session.metrics.add(COUNTER.connectionsOpened, 1);
     session.metrics.addToGauge(GAUGE.connections, 1);

@@ -17,6 +17,8 @@ export interface UpgradeRequest {
   readonly authorization: string;
   /** The `token` query parameter; empty when absent. */
   readonly queryToken: string;
+  /** The browser asks that the person's data be neither sold nor shared: `Sec-GPC: 1`. */
+  readonly hasOptOut: boolean;
   /** The peer's address as the kernel names it; empty when it is gone already. */
   readonly address: string;
 }

@@ -256,6 +256,7 @@ class UwsTransport implements Transport, ConnectionOwner {
           protocols: request.getHeader('sec-websocket-protocol'),
           origin: request.getHeader('origin'),
           authorization: request.getHeader('authorization'),
+          gpc: request.getHeader('sec-gpc'),
           address: Buffer.from(response.getRemoteAddressAsText()).toString('latin1'),
         };
         const verdict = judgeUpgrade(fields, handler, limits, this.#connections.size);

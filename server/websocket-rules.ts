@@ -25,6 +25,8 @@ export interface HandshakeFields {
   readonly protocols: string;
   readonly origin: string;
   readonly authorization: string;
+  /** The `Sec-GPC` header. */
+  readonly gpc: string;
   readonly address: string;
 }
 
@@ -71,6 +73,7 @@ export function judgeUpgrade(
     origin: fields.origin.toLowerCase(),
     authorization: fields.authorization,
     queryToken: fields.query === '' ? '' : (new URLSearchParams(fields.query).get('token') ?? ''),
+    hasOptOut: isOptOut(fields.gpc),
     address: fields.address,
   });
   return verdict instanceof Promise
@@ -107,6 +110,11 @@ export function refusePlainRequest(path: string, upgrade: string): Refusal {
     return { httpStatus: 400, reason: 'not a complete WebSocket handshake (RFC 6455 section 4.1)' };
   }
   return { httpStatus: 426, reason: `only WebSocket is spoken here, at ${WEBSOCKET_PATH}` };
+}
+
+/** Whether a header `Sec-GPC` asks that data be neither sold nor shared: 1 does, and nothing else (W3C, Global Privacy Control). */
+export function isOptOut(header: string | readonly string[] | undefined): boolean {
+  return header === '1';
 }
 
 /** True for the codes an endpoint may put into a close frame (RFC 6455 section 7.4 and the IANA list). */

@@ -210,6 +210,7 @@ class WsTransport implements Transport, ConnectionOwner {
       protocols: headers['sec-websocket-protocol'] ?? '',
       origin: headers.origin ?? '',
       authorization: headers.authorization ?? '',
+      gpc: String(headers['sec-gpc'] ?? ''),
       address: socket.remoteAddress ?? '',
     };
     const verdict = judgeUpgrade(fields, this.#handler, this.#limits, this.#connections.size);

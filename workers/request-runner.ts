@@ -36,6 +36,7 @@ import { fallbackReply, hasFallback } from './fallback-answer.ts';
 import { HeldAnswer, type HeldAnswerOwner } from './held-answer.ts';
 import { COUNTER, HISTOGRAM, type MetricsWriter, STATUS_INDEX } from './metrics-layout.ts';
 import { PassBudget } from './pass-budget.ts';
+import { loadConsentStrings, readConsentStrings } from './privacy/consent-strings.ts';
 import type { Erasures } from './privacy/erasures.ts';
 import { QueueDelay } from './queue-delay.ts';
 import type { Responder } from './responder.ts';
@@ -131,7 +132,8 @@ export class RequestRunner implements HeldAnswerOwner {
     this.#metrics = options.metrics;
     this.#decideTurn = options.decideTurn;
     this.#eventTurn = options.eventTurn;
-    this.#consentTurn = new ConsentTurn(options.runtime);
+    this.#consentTurn = new ConsentTurn(options.runtime, readConsentStrings);
+    if (options.runtime.index.catalog.consent.expectsSignals) loadConsentStrings();
     this.#profileTurn = options.profileTurn;
     this.#exportTurn = options.exportTurn;
     this.#erasures = options.erasures;
@@ -285,6 +287,7 @@ export class RequestRunner implements HeldAnswerOwner {
       this.#answerFault(request, responder, slot, arrivedMicros, FAULT.auditUnavailable, text, isForwarded);
       return;
     }
+    this.#runtime.consent.hasOptOut = responder.hasOptOut;
     let fault: Fault | null;
     try {
       fault = this.#turn(request, now, phases);

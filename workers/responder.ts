@@ -10,6 +10,8 @@ import type { FrameDecoder } from '../proto/request.ts';
 export interface Responder {
   /** Who asks, as the audit log names it. */
   readonly actor: string;
+  /** Its browser sent `Sec-GPC: 1`, which binds what it asks for. */
+  readonly hasOptOut: boolean;
   /** Writer of the encoding the answer must have; shared, so fill and send it in one go. */
   readonly writer: DocumentWriter;
   /** Sends what the writer holds; `slot` is what the caller of `handle` gave. */

@@ -30,6 +30,7 @@ export const SEND_TIME_CASES: readonly MicroCase[] = [
         horizonMillis: 24 * HOUR_MILLIS,
         earliestEpochMillis: 0,
         quietHours: { startMinute: 22 * 60, endMinute: 8 * 60 },
+        ownQuietHours: [],
         week,
         weekOffset: 0,
         zoneTilt: new Float64Array(TILT_SLOTS).fill(3),

@@ -74,10 +74,10 @@ export class Doorkeeper {
     const refusal = this.#refusalBefore(request, subprotocol, address);
     if (refusal !== null) return this.#refuse(refusal);
     const name = subprotocol as string; // refused just above when there is none
-    if (this.#judge === null) return this.#verdict({ login: ANONYMOUS }, name, address);
+    if (this.#judge === null) return this.#verdict({ login: ANONYMOUS }, name, request, address);
     const verdict = this.#judge.login(request);
-    if (!(verdict instanceof Promise)) return this.#verdict(verdict, name, address);
-    return verdict.then((late) => this.#verdict(late, name, address));
+    if (!(verdict instanceof Promise)) return this.#verdict(verdict, name, request, address);
+    return verdict.then((late) => this.#verdict(late, name, request, address));
   }
 
   #refusalBefore(request: UpgradeRequest, subprotocol: string | null, address: string): Refused | null {
@@ -90,7 +90,7 @@ export class Doorkeeper {
     return this.#hasRoom(address) ? null : [429, 'too many connections from this address'];
   }
 
-  #verdict(verdict: LoginVerdict, subprotocol: string, address: string): UpgradeVerdict {
+  #verdict(verdict: LoginVerdict, subprotocol: string, { hasOptOut }: UpgradeRequest, address: string): UpgradeVerdict {
     if ('refusal' in verdict) {
       this.#metrics.add(REFUSAL_COUNTER[verdict.refusal], 1);
       // The one refusal that is not the caller's doing: its token may be good, and trying again helps.
@@ -100,7 +100,7 @@ export class Doorkeeper {
     // Asked again: judging a token may have taken a moment.
     const closed = this.#closedBecause();
     if (closed !== null) return this.#refuse([503, closed]);
-    return { accept: true, subprotocol, admission: { login: verdict.login, address } satisfies Admission };
+    return { accept: true, subprotocol, admission: { login: verdict.login, address, hasOptOut } satisfies Admission };
   }
 
   #refuse([httpStatus, reason]: Refused): UpgradeVerdict {

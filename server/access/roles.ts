@@ -21,6 +21,8 @@ const HTTP_OPERATION = {
   drill: 20,
   /** What goes with a product. */
   related: 21,
+  /** Data of a person stored and not used, and the end of it; also asked for by the wire's `consent`. */
+  restrict: 30,
 } as const;
 
 export const OPERATION = { ...OP, ...HTTP_OPERATION } as const;
@@ -52,6 +54,7 @@ export const PERMISSIONS: { readonly [Name in Operation]: readonly Role[] } = {
   routes: EVERY_ROLE,
   drill: ['operator'],
   related: ['app', 'marketer'],
+  restrict: ['privacy'],
 };
 
 /** Of the node as a whole, all its tenants together: permitted to the default tenant's principals only. */

@@ -95,10 +95,26 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: 'consent',
-    usage: '<profile> <purposes...>',
+    usage: '<profile> [purposes...]',
     summary: 'what a person allows: opportune consent c-1042 personalisation=granted contact.push=withdrawn',
-    options: [...ASKING, { flags: '--source <text>', description: 'where they said so, kept as proof (this command)' }],
+    options: [
+      ...ASKING,
+      { flags: '--source <text>', description: 'where they said so, kept as proof (this command)' },
+      { flags: '--tcf <string>', description: 'TCF 2.2 or 2.3 string: proof, and without purposes what it says' },
+      { flags: '--gpp <string>', description: 'GPP string, likewise' },
+    ],
     load: () => import('./consent.ts'),
+  },
+  {
+    name: 'restrict',
+    usage: '<profile>',
+    summary: 'store what is known of a person and use it no more; --lift ends that',
+    options: [
+      ...ASKING,
+      { flags: '--lift', description: 'use it again' },
+      { flags: '--reason <text>', description: 'why, kept as proof' },
+    ],
+    load: () => import('./restrict.ts'),
   },
   {
     name: 'profile',

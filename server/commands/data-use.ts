@@ -1,6 +1,7 @@
 /**
  * `opportune data-use PROFILE`: which of a person's data was used for which decision, for the person: when, in which
- * place, by which catalog and model, of which features and context, and what came of it. Read from the log by way of
+ * place, by which catalog and model, for which purposes, of which groups of data, features and context, and what came of
+ * it. Read from the log by way of
  * an export, so the node's audit log has it as an access. The log does not hold who asked for a decision.
  */
 import type { Plain, Properties } from '../../proto/messages.ts';
@@ -36,5 +37,5 @@ function useOf(row: Properties): Properties {
 
 const USED = [
   ...['decisionId', 'atEpochMillis', 'slot', 'catalogVersion', 'modelEpoch', 'heldOut', 'explored'],
-  ...['features', 'context', 'chosen', 'price', 'sendTime'],
+  ...['purposes', 'refusedPurposes', 'featureGroups', 'features', 'context', 'chosen', 'price', 'sendTime'],
 ] as const;

@@ -7,11 +7,13 @@
  * it again. docs/INGESTION.md says what each door expects.
  */
 import { gunzipSync } from 'node:zlib';
+import { asksRestriction, PROCESSING } from '../../actors/restriction.ts';
 import type { Plain, Properties } from '../../proto/messages.ts';
 import type { Status } from '../../proto/statuses.ts';
 import { epochMillis } from '../../workers/clock.ts';
 import { type HttpCall, type Problem, type Route, sendJson, sendProblem } from '../http-route.ts';
 import { readUtcInstant } from '../instant-text.ts';
+import { isOptOut } from '../websocket-rules.ts';
 import { readBinaryCloudEvent, readCloudEvent } from './cloud-events.ts';
 import type { EventIntake, Fate, Unreadable } from './incoming-event.ts';
 import { readSegmentCall, SEGMENT_LIMITS, SEGMENT_TYPES, type SegmentType } from './segment-calls.ts';
@@ -84,6 +86,13 @@ export function ingestRoutes(gateway: ShardGateway, intake: EventIntake): Readon
       answer: (call) => doors.plain(operation, call),
     });
   }
+  routes.set('/v1/restrict', {
+    method: 'POST',
+    bodyBytesMax: SEGMENT_LIMITS.eventBytesMax,
+    about: "store a person's data and use them no more, or lift that: {profile, restricted, proof}",
+    operation: 'restrict',
+    answer: (call) => doors.restrict(call),
+  });
   return routes;
 }
 
@@ -182,7 +191,23 @@ class Doors {
     const content = readJson(call.headers, call.body);
     if ('problem' in content) return refuse(call, content);
     if (!isMap(content.value)) return refuse(call, { problem: 'body: expected a map' });
+    if (op === 'consent' && asksRestriction(content.value.purposes))
+      return refuse(call, { problem: 'purposes.processing: ask POST /v1/restrict' });
     answerReply(call, await this.#gateway.ask(askerOf(call), { ...content.value, op }));
+  }
+
+  /** As the entry `processing` of a consent, which is how it travels. */
+  async restrict(call: HttpCall): Promise<void> {
+    const content = readJson(call.headers, call.body);
+    if ('problem' in content) return refuse(call, content);
+    if (!isMap(content.value)) return refuse(call, { problem: 'body: expected a map' });
+    const { restricted, ...message } = content.value;
+    if (typeof restricted !== 'boolean') return refuse(call, { problem: 'restricted: expected a boolean' });
+    const [other] = Object.keys(message).filter((name) => !['profile', 'proof', 'durability'].includes(name));
+    if (other !== undefined)
+      return refuse(call, { problem: `${other.slice(0, 64)}: not known here; expected profile, restricted, proof` });
+    const purposes = { [PROCESSING]: { granted: !restricted } };
+    answerReply(call, await this.#gateway.ask(askerOf(call), { ...message, purposes, op: 'consent' }));
   }
 
   /** The wire protocol's own shape, one or an array. */
@@ -199,8 +224,9 @@ class Doors {
   }
 }
 
-function askerOf({ login }: HttpCall): Asker {
-  return { tenant: login.principal.tenant, actor: login.principal.id };
+function askerOf({ login, headers }: HttpCall): Asker {
+  const hasOptOut = isOptOut(headers['sec-gpc']);
+  return { tenant: login.principal.tenant, actor: login.principal.id, hasOptOut };
 }
 
 /** In the order of the items, some at a time. */

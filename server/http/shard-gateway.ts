@@ -44,6 +44,8 @@ export type GatewayReply =
 export interface Asker {
   readonly tenant: string;
   readonly actor: string;
+  /** The request came with `Sec-GPC: 1`. */
+  readonly hasOptOut: boolean;
 }
 
 type Resolve = (reply: GatewayReply) => void;
@@ -63,7 +65,7 @@ export class ShardGateway {
   isClosed = false;
   #whenIdle: (() => void)[] = [];
   // The request being decoded: decoding and forwarding are one uninterrupted run.
-  #asker: Asker = { tenant: '', actor: '' };
+  #asker: Asker = { tenant: '', actor: '', hasOptOut: false };
   #resolve: Resolve = () => {};
   readonly #sink: FrameSink = {
     onRequest: (request) => this.#forward(request),
@@ -107,7 +109,7 @@ export class ShardGateway {
   }
 
   #forward(request: Request): void {
-    const { tenant, actor } = this.#asker;
+    const { tenant, actor, hasOptOut } = this.#asker;
     const resolve = this.#resolve;
     const { id } = request;
     if (this.#waiting.size >= (this.#options.waitingMax ?? WAITING_MAX)) {
@@ -125,6 +127,7 @@ export class ShardGateway {
       encoding: 'json' as const,
       tenant: this.#options.tenants.indexOf(tenant),
       actor,
+      hasOptOut,
       sendBytes: (answered: number, bytes: Uint8Array) =>
         this.#settle(answered, JSON.parse(textDecoder.decode(bytes)) as GatewayReply), // written by our own writer
       failForwarded: (failed: number, fault: Fault, message: string) =>

@@ -161,13 +161,13 @@ describe('proof, recovery, bad input', () => {
   it('the newest proof is kept with those before it, as they came', () => {
     set({ location: yes });
     expect(
-      shard.consent('ann', { location: no }, NOON + 1, { source: 'settings page', tcf: 'CPokAsAPokAsA', gpc: true }),
+      shard.consent('ann', { location: no }, NOON + 1, { source: 'settings page', version: '7', gpc: true }),
     ).toBeNull();
     const { location } = shard.describe('ann', NOON + 2).purposes as { location: Properties };
     expect(location).toMatchObject({
       allowed: false,
       granted: false,
-      proof: { source: 'settings page', tcf: 'CPokAsAPokAsA', gpc: true },
+      proof: { source: 'settings page', version: '7', gpc: true },
     });
     expect(location.history).toMatchObject([{ granted: true, atEpochMillis: NOON }]);
   });

@@ -22,6 +22,7 @@ import { compileCatalog } from '../../workers/catalog/compile-catalog.ts';
 import { coldCodec } from '../../workers/cold-codec.ts';
 import { deriveSecret } from '../../workers/node-secret.ts';
 import { createPriceMemory, type PriceMemory, PriceTable } from '../../workers/price-table.ts';
+import { readConsentStrings } from '../../workers/privacy/consent-strings.ts';
 import {
   basePositions,
   inheritedLedger,
@@ -130,7 +131,7 @@ export class OneShard {
     this.decideTurn = new DecideTurn(this.runtime);
     this.eventTurn = new EventTurn(this.runtime);
     this.profileTurn = new ProfileTurn(this.runtime);
-    this.consentTurn = new ConsentTurn(this.runtime);
+    this.consentTurn = new ConsentTurn(this.runtime, readConsentStrings);
   }
 
   /** Takes another catalog, as a reload does. */
@@ -169,12 +170,7 @@ export class OneShard {
     this.#land();
     return fault;
   }
-  consent(
-    profile: string,
-    purposes: NonNullable<Request['purposes']>,
-    now: number,
-    proof: Request['proof'] = null,
-  ): Fault | null {
+  consent(profile: string, purposes: Request['purposes'], now: number, proof: Request['proof'] = null): Fault | null {
     return this.consentTurn.run(requestOf({ profile, purposes, proof }), now);
   }
   identify(profile: string, traits: NonNullable<Request['traits']>, now: number): Fault | null {

@@ -81,7 +81,7 @@ function catalogOf(traits: readonly TraitSpec[], counters: readonly EventCounter
     counters,
     retentions: new Map(),
     consent: consentRules(
-      { minorAge: null, ageTrait: -1, defaults: new Map(), ofTrait: new Map() },
+      { minorAge: null, ageTrait: -1, defaults: new Map(), ofTrait: new Map(), signals: null, tcfVendor: null },
       traits,
       [],
       () => 0,

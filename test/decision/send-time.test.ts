@@ -43,6 +43,7 @@ function inputOf(overrides: Partial<SendTimeInput> = {}): SendTimeInput {
     horizonMillis: DAY,
     earliestEpochMillis: 0,
     quietHours: null,
+    ownQuietHours: [],
     week,
     weekOffset: 0,
     zoneTilt: new Float64Array(TILT_SLOTS),
@@ -260,14 +261,21 @@ describe('chooseSendTime', () => {
         ),
         fc.integer({ min: 0, max: 1440 }),
         fc.option(fc.record({ startMinute: minute, endMinute: minute })),
+        fc.array(fc.record({ startMinute: minute, endMinute: minute }), { maxLength: 2 }),
         fc.integer({ min: 0, max: 720 }),
         fc.array(fc.integer({ min: 0, max: 50 }), { minLength: TILT_SLOTS, maxLength: TILT_SLOTS }),
-        (name, from, shiftMinutes, quietHours, delayMinutes, tilt) => {
+        (name, from, shiftMinutes, quietHours, ownQuietHours, delayMinutes, tilt) => {
           const zone = zones.zoneIndexByName(name);
           // Whole minutes, so that trying each minute misses no instant that is allowed.
           const now = from + shiftMinutes * 60_000;
           const delay = delayMinutes * 60_000;
-          const input = inputOf({ zone, nowEpochMillis: now, quietHours, tilt: Uint16Array.from(tilt) });
+          const input = inputOf({
+            zone,
+            nowEpochMillis: now,
+            quietHours,
+            ownQuietHours,
+            tilt: Uint16Array.from(tilt),
+          });
           input.earliestEpochMillis = now + delay;
           const { week, zoneTilt } = input;
           tiltFactors(week, 0, zoneTilt, 0, input.tilt, 0, factors);
@@ -280,7 +288,8 @@ describe('chooseSendTime', () => {
           for (let at = now; at < now + DAY; at += 60_000) {
             integral += intensity(at) / 60;
             const local = zones.localMinuteOfDay(zone, at);
-            const isAllowed = at >= now + delay && (quietHours === null || !isQuiet(quietHours, local));
+            const all = quietHours === null ? ownQuietHours : [quietHours, ...ownQuietHours];
+            const isAllowed = at >= now + delay && all.every((hours) => !isQuiet(hours, local));
             if (isAllowed) best = Math.max(best, intensity(at));
           }
           if (best < 0) return;

@@ -1,5 +1,8 @@
 /** Consent on the running server: binding for the next answer on any connection and after kill -9, kept and audited. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { run as listAudit } from '../../server/commands/audit-list.ts';
+import { tcf } from '../workers/privacy/made-consent-strings.ts';
+import { runCommand } from './run-command.ts';
 import { RunningNode, temporaryFolder } from './running-node.ts';
 import { catalogText, writeCatalog } from './test-catalogs.ts';
 import { WirePeer } from './wire-peer.ts';
@@ -49,4 +52,57 @@ it('consent: withdrawn on one connection, it binds the next answer on another, a
   expect([refused.code, refused.status]).toEqual([1001, 'INVALID_ARGUMENT']);
   expect((await peer.ask({ op: 'consent', profile })).code).toBe(1001);
   for (const each of [peer]) each.close();
+});
+
+it('restricted by HTTP, a person is offered nothing until it is lifted, also after kill -9; both are audited', async () => {
+  const profile = 'carl';
+  const restrict = (restricted: boolean): Promise<Response> =>
+    fetch(`${node.admin}/v1/restrict`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ profile, restricted, proof: { text: 'contested' } }),
+    });
+  expect((await restrict(true)).status).toBe(200);
+  await node.kill();
+  node = await RunningNode.start({ catalog, data });
+  const peer = await WirePeer.connect(node.url);
+  const ask = { op: 'decide', profile, slot: 'home', explain: true };
+  const { actions, explain } = await peer.must(ask);
+  expect([actions, explain.rejected[0].rule]).toEqual([[], 'restriction of processing']);
+  expect((await restrict(false)).status).toBe(200);
+  expect((await peer.must(ask)).actions).toHaveLength(1);
+  const bad = await fetch(`${node.admin}/v1/restrict`, { method: 'POST', body: JSON.stringify({ profile }) });
+  expect([bad.status, await bad.text()]).toEqual([400, expect.stringContaining('restricted: expected a boolean')]);
+  peer.close();
+  const told = await runCommand(listAudit, [], { data, json: true, kind: 'consent' });
+  expect(told.out).toContain('processing=restricted');
+  expect(told.out).toContain('processing=lifted');
+});
+
+it('a TCF string by HTTP binds the next answer on a socket, and an unsound one is refused by its code', async () => {
+  const peer = await WirePeer.connect(node.url);
+  const profile = 'bob';
+  await peer.must({ op: 'identify', profile, traits: { loyalty: 'gold' } });
+  const consent = async (proof: object): Promise<{ status: number; body: { code?: number; detail?: string } }> => {
+    const headers = { 'content-type': 'application/json' };
+    const response = await fetch(`${node.admin}/v1/consent`, {
+      method: 'POST',
+      headers,
+      body: JSON.stringify({ profile, proof }),
+    });
+    return { status: response.status, body: (await response.json()) as { code?: number } };
+  };
+  const string = tcf({ purposes: [1, 2, 7, 8, 10], disclosed: [1, 2, 3] });
+  expect((await consent({ tcf: string })).status).toBe(200);
+  expect((await peer.must({ op: 'decide', profile, slot: 'golden' })).actions).toEqual([]);
+  const { record } = await peer.must({ op: 'profile', profile });
+  expect(record.purposes).toMatchObject({
+    personalisation: { granted: false, proof: { tcf: string } },
+    measurement: { granted: true },
+  });
+  const refused = await consent({ tcf: string.slice(0, 25) });
+  expect(refused).toMatchObject({ status: 400, body: { code: 1008, detail: 'consent.proof.tcf: is truncated' } });
+  expect((await consent({ tcf: tcf({ purposes: [3, 4, 5, 6, 7, 8, 10] }) })).status).toBe(200);
+  expect((await peer.must({ op: 'decide', profile, slot: 'golden' })).actions).toHaveLength(1);
+  peer.close();
 });

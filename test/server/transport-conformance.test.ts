@@ -152,7 +152,7 @@ describe.each(adapters)('transport %s', (adapter) => {
 
     it('hands over path, origin, authorization and token', async () => {
       const server = await start(adapter);
-      const headers = { Origin: 'https://Shop.Example', Authorization: 'Bearer AbC' };
+      const headers = { Origin: 'https://Shop.Example', Authorization: 'Bearer AbC', 'Sec-GPC': '1' };
       await ask(server, handshake(headers, `${WEBSOCKET_PATH}?a=1&token=t%20%2B%C3%A9&b`));
       expect(server.upgrades).toEqual([
         {
@@ -161,6 +161,7 @@ describe.each(adapters)('transport %s', (adapter) => {
           origin: 'https://shop.example',
           authorization: 'Bearer AbC',
           queryToken: 't +é',
+          hasOptOut: true,
           address: '127.0.0.1',
         },
       ]);
@@ -169,7 +170,7 @@ describe.each(adapters)('transport %s', (adapter) => {
     it('hands over empty strings when origin, authorization and token are absent', async () => {
       const server = await start(adapter);
       await ask(server, handshake());
-      expect(server.upgrades[0]).toMatchObject({ origin: '', authorization: '', queryToken: '' });
+      expect(server.upgrades[0]).toMatchObject({ origin: '', authorization: '', queryToken: '', hasOptOut: false });
     });
 
     it.each([400, 401, 403, 404, 429, 503] as const)(

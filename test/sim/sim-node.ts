@@ -176,7 +176,7 @@ export class SimNode {
       listener: {
         onOpen: (connection) => {
           connections.add(connection);
-          connection.session = new Session(host, connection, ANONYMOUS, NO_LIMITS);
+          connection.session = new Session(host, connection, { login: ANONYMOUS, hasOptOut: false }, NO_LIMITS);
         },
         // The session was made when the connection was opened.
         onMessage: (connection, bytes, isBinary) => (connection.session as Session).onFrame(bytes, isBinary),

@@ -54,6 +54,7 @@ class Asker {
     this.#responder = {
       writer,
       actor: 'asker',
+      hasOptOut: false,
       line: new MailboxLine(),
       decoder: new FrameDecoder('json'),
       send: () => keep(writer.finish()),

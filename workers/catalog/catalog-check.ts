@@ -3,19 +3,14 @@
  * rules compile. Works on the raw values and looks only at those of the right type, so that a file with
  * a wrong shape in one place is still checked everywhere else and all problems come out at once.
  */
+
 import type { TraitType } from '../../decision/catalog.ts';
+import { parseQuietHours, QUIET_HOURS_PATTERN } from '../../decision/contact-policy.ts';
 import { SEND_HORIZON_MILLIS_MAX } from '../../decision/send-time.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
 import { CATALOG_LIMITS } from './catalog-limits.ts';
 import type { CounterRegistry } from './counter-registry.ts';
-import {
-  DURATION_PATTERN,
-  INSTANT_PATTERN,
-  parseDurationMillis,
-  parseInstantMillis,
-  parseQuietHours,
-  QUIET_HOURS_PATTERN,
-} from './durations.ts';
+import { DURATION_PATTERN, INSTANT_PATTERN, parseDurationMillis, parseInstantMillis } from './durations.ts';
 import { isTimeZone } from './local-hour.ts';
 import { nearestMatch } from './nearest-match.ts';
 import { type FindingSink, listOf, mapOf, numberOf, type RawMap, textOf } from './raw-values.ts';

@@ -4,13 +4,16 @@
  * numbers agree with one another is `catalog-check.ts`. Unknown keys are refused everywhere, because a
  * misspelt cap that is silently ignored costs money.
  */
+
 import * as z from 'zod';
 import { SENSITIVE_CATEGORIES } from '../../decision/consent.ts';
+import { SIGNAL_WORDS } from '../../decision/consent-signals.ts';
+import { QUIET_HOURS_PATTERN } from '../../decision/contact-policy.ts';
 import { FACT_NAMES, type FactName } from '../../decision/facts.ts';
 import { TAG_FAMILIES } from '../../decision/tag.ts';
 import { CATALOG_LIMITS } from './catalog-limits.ts';
 import { cleaningFields, eventSchema } from './cleaning-schema.ts';
-import { DURATION_PATTERN, INSTANT_PATTERN, QUIET_HOURS_PATTERN } from './durations.ts';
+import { DURATION_PATTERN, INSTANT_PATTERN } from './durations.ts';
 
 /** Channels, slots, actions, skus, traits and names: what fits in a URL, a metric label and a log line. */
 const KEY_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
@@ -253,6 +256,11 @@ export const catalogSchema = z.strictObject({
         .record(key, z.strictObject({ default: z.enum(['granted', 'denied']) }))
         .optional()
         .describe('What holds for somebody who was never asked; further names are purposes of your own'),
+      signals: z
+        .record(key, z.array(z.string().max(32)).max(SIGNAL_WORDS.size))
+        .optional()
+        .describe('Which words of TCF and GPP strings and Sec-GPC stand for a purpose: docs/CONSENT.md has them'),
+      tcfVendor: z.int().min(1).max(65_535).optional().describe("Your number in IAB's Global Vendor List"),
     })
     .optional(),
   channels: z.record(key, channel),

@@ -8,6 +8,7 @@
  * Rules are in it as checked trees, so that this file needs no YAML, no schema and no CEL: loading those
  * took a worker longer than everything else between its start and its first decision.
  */
+
 import type {
   Action,
   Cap,
@@ -25,13 +26,14 @@ import type {
 } from '../../decision/catalog.ts';
 import { MOMENT } from '../../decision/catalog.ts';
 import { type ConsentRules, categoryPurpose, consentRules } from '../../decision/consent.ts';
+import { parseQuietHours } from '../../decision/contact-policy.ts';
 import type { DemandInput } from '../../decision/demand-inputs.ts';
 import type { Rule } from '../../decision/rule.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
 import type { CapFile, CatalogFile, DemandInputFile, FatigueFile, PromotionFile } from './catalog-schema.ts';
 import { compileCleaning, compileQuality } from './compile-cleaning.ts';
 import { compileTags, tagsHash } from './compile-tags.ts';
-import { parseCapPeriod, parseDurationMillis, parseInstantMillis, parseQuietHours } from './durations.ts';
+import { parseCapPeriod, parseDurationMillis, parseInstantMillis } from './durations.ts';
 import { type ZoneOf, zoneReader } from './rule-explanation.ts';
 import { compileRule } from './rule-function.ts';
 import type { Expression } from './rule-syntax.ts';
@@ -155,7 +157,7 @@ function compileChannel(key: string, channel: CatalogFile['channels'][string], i
 
 /** What the check has made sure of: names that exist, and an age that is a number. */
 function compileConsent(file: CatalogFile, traits: readonly TraitSpec[], channels: readonly Channel[]): ConsentRules {
-  const { minorAge = null, ageTrait = 'age', purposes = {} } = file.consent ?? {};
+  const { minorAge = null, ageTrait = 'age', purposes = {}, signals, tcfVendor = null } = file.consent ?? {};
   const ofTrait = new Map<string, string>();
   for (const [name, { purpose, category }] of Object.entries(file.profile?.traits ?? {})) {
     if (category !== undefined) ofTrait.set(name, categoryPurpose(category));
@@ -166,6 +168,8 @@ function compileConsent(file: CatalogFile, traits: readonly TraitSpec[], channel
     ageTrait: traits.find(({ name }) => name === ageTrait)?.index ?? -1,
     defaults: new Map(Object.entries(purposes).map(([name, purpose]) => [name, purpose.default === 'granted'])),
     ofTrait,
+    signals: signals === undefined ? null : new Map(Object.entries(signals)),
+    tcfVendor,
   };
   return consentRules(declaration, traits, channels, hashOf);
 }

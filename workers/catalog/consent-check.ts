@@ -2,7 +2,9 @@
  * What the shape check cannot see of a catalog's purposes: a trait's must be one of them, a contact purpose must have its channel,
  * and an age that is asked for must be a number. Called beside `catalog-check.ts`.
  */
+
 import { contactPurpose, PURPOSE_NAMES, PURPOSES_MAX, SENSITIVE_CATEGORIES } from '../../decision/consent.ts';
+import { SIGNAL_WORDS } from '../../decision/consent-signals.ts';
 import { checkCount, checkHashes } from './catalog-check.ts';
 import { nearestMatch } from './nearest-match.ts';
 import { type FindingSink, mapOf, textOf } from './raw-values.ts';
@@ -29,6 +31,8 @@ export function checkConsent(root: unknown, sink: FindingSink): void {
       });
   }
   for (const name of own) {
+    if (name === 'processing' || name === 'contact')
+      sink.find(['consent', 'purposes', name], `"${name}" is a word of its own and no purpose`);
     const isContact = name.startsWith('contact.');
     if (isContact && !channels.includes(name.slice('contact.'.length)))
       sink.find(['consent', 'purposes', name], 'there is no such channel');
@@ -38,6 +42,7 @@ export function checkConsent(root: unknown, sink: FindingSink): void {
     )
       sink.find(['consent', 'purposes', name], 'there is no such category of sensitive data');
   }
+  checkSignals(mapOf(consent.signals), new Set([...known, ...[...categories].map((name) => `category.${name}`)]), sink);
   checkCount(['consent', 'purposes'], known.size + categories.size, PURPOSES_MAX, sink);
   const ageTrait = textOf(consent.ageTrait) ?? 'age';
   const { type } = mapOf(traits[ageTrait]);
@@ -45,4 +50,19 @@ export function checkConsent(root: unknown, sink: FindingSink): void {
     sink.find(['consent', 'minorAge'], `needs a trait "${ageTrait}" that is an integer or a number`);
   const purposes = [...known];
   checkHashes('purpose', purposes, () => ['consent', 'purposes'], sink);
+}
+
+function checkSignals(signals: Record<string, unknown>, purposes: ReadonlySet<string>, sink: FindingSink): void {
+  for (const [name, raw] of Object.entries(signals)) {
+    if (!purposes.has(name))
+      sink.find(['consent', 'signals', name], `"${name}" is no purpose`, {
+        nearest: nearestMatch(name, [...purposes]),
+      });
+    for (const [i, word] of (Array.isArray(raw) ? raw : []).entries()) {
+      if (typeof word === 'string' && !SIGNAL_WORDS.has(word))
+        sink.find(['consent', 'signals', name, i], `"${word}" is no word of a consent string`, {
+          nearest: nearestMatch(word, [...SIGNAL_WORDS]),
+        });
+    }
+  }
 }

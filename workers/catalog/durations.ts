@@ -1,15 +1,14 @@
 /**
- * Lengths of time and times of day as a catalog writes them: `90s 15m 24h 7d 8w`, `22:00-08:00`, and
+ * Lengths of time as a catalog writes them: `90s 15m 24h 7d 8w`, and
  * instants such as `2026-12-24T18:00+01:00`, and the period of a cap, where a duration is a window rolling with the clock while `day` and `week` are
  * the person's own calendar. `24h` and `day` therefore differ, and `7d` and `week` too.
  */
-import type { CapPeriod, QuietHours } from '../../decision/catalog.ts';
+import type { CapPeriod } from '../../decision/catalog.ts';
 
 export const DURATION_PATTERN = /^[1-9][0-9]{0,8}[smhdw]$/;
 /** An instant of RFC 3339; the seconds may be left out, the offset may not. */
 export const INSTANT_PATTERN =
   /^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])T([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9])?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$/;
-export const QUIET_HOURS_PATTERN = /^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$/;
 
 /** Longest duration a catalog may name: ten years of 366 days. Records are not kept longer for a rule. */
 export const DURATION_MILLIS_MAX = 3_660 * 86_400_000;
@@ -43,12 +42,4 @@ export function parseInstantMillis(text: string): number | null {
   const day = text.slice(0, 10);
   if (new Date(`${day}T00:00Z`).toISOString().slice(0, 10) !== day) return null;
   return Date.parse(text);
-}
-
-/** `HH:MM-HH:MM` in local time, start inclusive, end exclusive; null when malformed or when both are equal. */
-export function parseQuietHours(text: string): QuietHours | null {
-  if (!QUIET_HOURS_PATTERN.test(text)) return null;
-  const startMinute = Number(text.slice(0, 2)) * 60 + Number(text.slice(3, 5));
-  const endMinute = Number(text.slice(6, 8)) * 60 + Number(text.slice(9, 11));
-  return startMinute === endMinute ? null : { startMinute, endMinute };
 }

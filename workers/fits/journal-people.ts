@@ -9,7 +9,7 @@
  * outside the JavaScript heap. People beyond it are left out; of product lines the newest stay.
  * Traded away: an event told late, before the person's newest purchase, counts as part of that one.
  */
-import { EFFECT, type Effect, EVENT } from '../../actors/effect.ts';
+import { EFFECT, type Effect, EVENT, EVENT_FLAG } from '../../actors/effect.ts';
 import { FACT_KEY_WORDS } from '../../actors/fact-turn.ts';
 import { CATALOG_MARK, MARK, START_MARK } from '../../actors/journal-marks.ts';
 import { ProfileIndex } from '../../actors/profile-index.ts';
@@ -96,7 +96,7 @@ export class JournalPeople {
       this.#catalog = this.#options.catalogOf(entry.getU32(CATALOG_MARK.catalogVersion));
     if (entry.type !== EFFECT.event) return;
     const eventHash = entry.getU32(EVENT.eventHash);
-    if (NO_BEHAVIOUR.has(eventHash)) return;
+    if (NO_BEHAVIOUR.has(eventHash) || entry.getU32(EVENT.flags) & EVENT_FLAG.restricted) return;
     const row = this.#rowOf(entry);
     if (row < 0) return;
     this.events += 1;

@@ -35,6 +35,11 @@ export function readLoggedRequest(entry: Effect, catalog: Catalog, request: Requ
   request.context = bytes === 0 ? null : coldCodec.decodeProperties(request.frame);
 }
 
+/** Whether the request came with `Sec-GPC: 1`, which bound the decision. */
+export function hadOptOut(entry: Effect): boolean {
+  return (entry.getU32(DECISION.requestFlags) & REQUEST_FLAG.optOut) !== 0;
+}
+
 /** The ledger of the node as one decision saw it. */
 export class LoggedLedger implements Ledger {
   readonly #lacking = new Set<number>();

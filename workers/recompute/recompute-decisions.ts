@@ -43,7 +43,7 @@ import type { JournalReader } from '../store/journal-reader.ts';
 import { StreamCursor, streamsOf } from '../store/journal-streams.ts';
 import { describeDifference, type FieldDifference, isSameDecision } from './decision-difference.ts';
 import { catalogName, KeptCatalogs } from './kept-catalogs.ts';
-import { LoggedLedger, readLoggedRequest } from './logged-request.ts';
+import { hadOptOut, LoggedLedger, readLoggedRequest } from './logged-request.ts';
 import { type RecomputeModels, UnknownPriceError } from './recompute-models.ts';
 import { RecomputeStore } from './recompute-store.ts';
 import { type DecisionDifference, newTotals, type RecomputeTotals } from './recompute-totals.ts';
@@ -389,6 +389,7 @@ class Recomputation {
     }
     const { catalog } = runtime.index;
     readLoggedRequest(entry, catalog, this.#request);
+    runtime.consent.hasOptOut = hadOptOut(entry);
     stream.ledger.see(entry, catalog);
     let fault: unknown;
     try {

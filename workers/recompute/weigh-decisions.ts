@@ -25,7 +25,7 @@ import { BATCH_MAX } from '../store/journal-key.ts';
 import type { JournalReader } from '../store/journal-reader.ts';
 import { StreamCursor, streamsOf } from '../store/journal-streams.ts';
 import { catalogName, KeptCatalogs } from './kept-catalogs.ts';
-import { LoggedLedger, readLoggedRequest } from './logged-request.ts';
+import { hadOptOut, LoggedLedger, readLoggedRequest } from './logged-request.ts';
 import { RecomputeModels } from './recompute-models.ts';
 import { RecomputeStore } from './recompute-store.ts';
 
@@ -120,7 +120,9 @@ class Weighing {
 
   #weigh(entry: Effect, position: JournalPosition): void {
     const { onDecision, models } = this.#options;
-    const { catalog } = (this.#runtime as ActorRuntime).index; // a catalog is in use
+    const { index, consent } = this.#runtime as ActorRuntime; // a catalog is in use
+    const { catalog } = index;
+    consent.hasOptOut = hadOptOut(entry);
     const request = this.#request;
     readLoggedRequest(entry, catalog, request);
     request.isDryRun = true;

@@ -44,6 +44,16 @@ const FIELD_WORDS = [
   'purposes',
   'decide',
   'events',
+  'proof',
+  'granted',
+  'quietHours',
+  'mutedUntilEpochMillis',
+  'preference',
+  'contact',
+  'contact.app',
+  'processing',
+  'tcf',
+  'gpp',
 ];
 const VALUE_WORDS = [
   'hello',

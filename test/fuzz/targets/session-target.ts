@@ -160,7 +160,12 @@ class SessionSubject implements FuzzSubject {
     const ids = new IdReader();
     if (!isOtherKind) decoder.decode(bytes, ids);
     for (const id of ids.ids) connection.owed.set(id, (connection.owed.get(id) ?? 0) + 1);
-    const session = new Session(this.#host ?? this.#begin(), connection, ANONYMOUS, NO_LIMITS);
+    const session = new Session(
+      this.#host ?? this.#begin(),
+      connection,
+      { login: ANONYMOUS, hasOptOut: false },
+      NO_LIMITS,
+    );
     session.onFrame(bytes, (subprotocol === SUBPROTOCOL_MSGPACK) !== isOtherKind);
     if (this.#failure !== undefined) throw this.#failure;
     this.#waiting.push(connection);

@@ -195,7 +195,17 @@ class CsvSubject implements FuzzSubject {
   }
 }
 
-const UPGRADE_FIELDS = ['path', 'query', 'key', 'version', 'protocols', 'origin', 'authorization', 'address'] as const;
+const UPGRADE_FIELDS = [
+  'path',
+  'query',
+  'key',
+  'version',
+  'protocols',
+  'origin',
+  'authorization',
+  'address',
+  'gpc',
+] as const;
 const UPGRADE_LIMITS = { frameBytesMax: 1, sendBufferBytesMax: 1, idleTimeoutSeconds: 60, connectionsMax: 10 };
 
 /** A line a field of the handshake, as a transport hands them over. */

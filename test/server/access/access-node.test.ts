@@ -227,6 +227,24 @@ describe.each(['uws', 'ws'] as const)('access over %s', (transport) => {
     }
   });
 
+  it('restriction: whoever may consent may not restrict or lift it, over the socket or HTTP', async () => {
+    const purposes = { processing: { granted: false } };
+    const ask = async (role: Role): Promise<unknown[]> => {
+      const bearer = perRole.get(role) ?? '';
+      const peer = await connect(bearer);
+      const { code = 0 } = await peer.ask({ op: 'consent', profile: 'restricted', purposes });
+      peer.close();
+      const headers = { authorization: `Bearer ${bearer}`, 'content-type': 'application/json' };
+      const post = (path: string, body: object): Promise<Response> =>
+        fetch(`${node.admin}${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
+      const consent = await post('/v1/consent', { profile: 'restricted', purposes });
+      const restrict = await post('/v1/restrict', { profile: 'restricted', restricted: false });
+      return [code, consent.status, restrict.status];
+    };
+    expect(await ask('app')).toEqual([1201, 400, 403]);
+    expect(await ask('privacy')).toEqual([0, 400, 200]);
+  });
+
   const ROUTES: Readonly<Record<HttpOperation, readonly [method: string, path: string, answer: number]>> = {
     health: ['GET', '/healthz', 200],
     metrics: ['GET', '/metrics', 200],
@@ -235,6 +253,8 @@ describe.each(['uws', 'ws'] as const)('access over %s', (transport) => {
     // There is no such worker: permitted, and harmless.
     drill: ['POST', '/v1/drill/worker-error?worker=99', 404],
     related: ['GET', '/v1/related?sku=camera', 200],
+    // Without a body: permitted, and harmless.
+    restrict: ['POST', '/v1/restrict', 400],
   };
   it.each(ROLES)('roles: %s may do what its column of the table says, over HTTP', async (role) => {
     for (const [operation, [method, path, good]] of Object.entries(ROUTES)) {

@@ -19,9 +19,10 @@ const REQUEST: UpgradeRequest = {
   origin: '',
   authorization: '',
   queryToken: '',
+  hasOptOut: false,
   address: '10.0.0.1',
 };
-const admission: Admission = { login: ANONYMOUS, address: '10.0.0.1' };
+const admission: Admission = { login: ANONYMOUS, address: '10.0.0.1', hasOptOut: false };
 
 function door(
   verdict: LoginVerdict | Promise<LoginVerdict> | null,
@@ -56,6 +57,7 @@ describe('doorkeeper', () => {
   it('door: without keys everybody is let in at once, as anonymous', () => {
     const { door: open } = door(null);
     expect(open.judge(REQUEST)).toEqual({ accept: true, subprotocol: 'opportune.v1.json', admission });
+    expect(open.judge({ ...REQUEST, hasOptOut: true })).toMatchObject({ admission: { hasOptOut: true } });
   });
   it.each([
     ['a page of elsewhere', { origin: 'https://evil.example' }, {}, 403],

@@ -1,11 +1,7 @@
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  DURATION_MILLIS_MAX,
-  parseCapPeriod,
-  parseDurationMillis,
-  parseQuietHours,
-} from '../../../workers/catalog/durations.ts';
+import { parseQuietHours } from '../../../decision/contact-policy.ts';
+import { DURATION_MILLIS_MAX, parseCapPeriod, parseDurationMillis } from '../../../workers/catalog/durations.ts';
 import { isTimeZone, localHourAt } from '../../../workers/catalog/local-hour.ts';
 import { editDistance, nearestMatch } from '../../../workers/catalog/nearest-match.ts';
 

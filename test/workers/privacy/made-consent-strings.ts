@@ -1,0 +1,53 @@
+/** TCF and GPP strings for tests, by the encoders of IAB Europe and IAB Tech Lab. */
+import { GppModel } from '@iabgpp/cmpapi';
+import { Segment, SegmentEncoder, TCModel } from '@iabtcf/core';
+
+const MADE = new Date(Date.UTC(2024, 3, 1));
+
+export interface Agreed {
+  readonly purposes?: readonly number[];
+  readonly interests?: readonly number[];
+  readonly features?: readonly number[];
+  readonly vendors?: readonly number[];
+  readonly interestVendors?: readonly number[];
+  readonly disclosed?: readonly number[];
+  readonly policy?: number;
+}
+
+/** A TC string by IAB Europe's own encoder, which is not the library that reads it here. */
+export function tcf({
+  purposes = [],
+  interests = [],
+  features = [],
+  vendors = [],
+  policy = 5,
+  ...more
+}: Agreed = {}): string {
+  const model = new TCModel();
+  model.cmpId = 31;
+  model.cmpVersion = 2;
+  model.consentScreen = 1;
+  model.consentLanguage = 'DE';
+  model.vendorListVersion = 126;
+  model.policyVersion = policy;
+  model.publisherCountryCode = 'DE';
+  model.isServiceSpecific = true;
+  model.created = MADE;
+  model.lastUpdated = MADE;
+  model.purposeConsents.set([...purposes]);
+  model.purposeLegitimateInterests.set([...interests]);
+  model.specialFeatureOptins.set([...features]);
+  model.vendorConsents.set([...vendors]);
+  model.vendorLegitimateInterests.set([...(more.interestVendors ?? [])]);
+  model.vendorsDisclosed.set([...(more.disclosed ?? [])]);
+  const segments = [Segment.CORE, ...(more.disclosed === undefined ? [] : [Segment.VENDORS_DISCLOSED])];
+  // Not `TCString.encode`, which mends what a test wants wrong, by a list of vendors from the net.
+  return segments.map((segment) => SegmentEncoder.encode(model, segment)).join('.');
+}
+
+export function gpp(sections: Readonly<Record<string, Readonly<Record<string, unknown>>>>): string {
+  const model = new GppModel();
+  for (const [section, fields] of Object.entries(sections))
+    for (const [field, value] of Object.entries(fields)) model.setFieldValue(section, field, value);
+  return model.encode();
+}
