@@ -73,7 +73,8 @@ async function recordsOf(peer: WirePeer, profiles: readonly string[]): Promise<W
   const replies: WireReply[] = [];
   for (const profile of profiles) {
     const { record, stateSeq } = await peer.must({ op: 'profile', profile });
-    const timeless = (name: string, value: unknown): unknown => (/^local$|Seconds$/.test(name) ? undefined : value);
+    const timeless = (name: string, value: unknown): unknown =>
+      /^local$|Seconds$|^freshness$|^score$/.test(name) ? undefined : value;
     replies.push({ profile, stateSeq, record: JSON.parse(JSON.stringify(record, timeless)) });
   }
   return replies;

@@ -206,7 +206,9 @@ export class Erasures {
   #eraseKeys(partition: number, note: Note): void {
     const { runtime, sealer } = this.#options;
     try {
-      note.counts.keys += sealer?.eraseKeys(note.keyIds) ?? 0;
+      sealer?.eraseKeys(note.keyIds);
+      // Not those erased just now: after a crash in between there are none left, and yet they were the person's.
+      note.counts.keys = sealer === undefined ? 0 : note.keyIds.length;
     } catch (error) {
       // Tried again with every tick; said once, because it is the disk's and stays until somebody looks.
       if (!this.#hasComplained) runtime.onTurnFailure(error, EFFECT.erase, note.id);
