@@ -119,6 +119,7 @@ const PORTS: readonly PortRule[] = [
       'workers/vault/data-keys.ts', // keys of persons, and nonces
       'workers/vault/trait-vault.ts', // nonces
       'workers/store/folder-lock.ts', // tells two lock files apart
+      'workers/store/store-opening.ts', // tells two readers' files apart
       'server/access/api-keys.ts', // keys, once each
       'server/doctor-checks.ts', // name of a file that is tried out
       'bench/load-socket.ts', // WebSocket's handshake key

@@ -134,6 +134,8 @@ export class OpeningKeeper {
   #timer: NodeJS.Timeout | undefined;
   #round: Promise<void> | null = null;
   #isClosed = false;
+  /** Told once. */
+  #problem = '';
 
   /** Before the first write: resolves when nobody is opening the store who knew of no writer. */
   static async open(options: KeeperOptions): Promise<OpeningKeeper> {
@@ -175,15 +177,25 @@ export class OpeningKeeper {
     return this.#round;
   }
 
+  /** Never rejects: what fails for a while, as with no descriptor left, is tried again at the next look. */
   async #serveAll(): Promise<void> {
-    for (let asking = this.#asking(); asking.length > 0; asking = this.#asking()) {
-      if (!(await this.#serve(asking))) return;
-      await sleep(REST_MILLIS);
+    try {
+      for (let asking = this.#asking(); asking.length > 0; asking = this.#asking()) {
+        if (!(await this.#serve(asking))) return;
+        await sleep(REST_MILLIS);
+      }
+    } catch (error) {
+      const problem = messageOf(error);
+      if (problem !== this.#problem) this.#options.onTrouble(`nobody is given leave to open the store: ${problem}`);
+      this.#problem = problem;
+      return;
     }
+    this.#problem = '';
   }
 
   /** Whether the writers stood still for it; otherwise it is tried again at the next look. */
   async #serve(asking: readonly string[]): Promise<boolean> {
+    const given: string[] = [];
     this.#hold.hold();
     try {
       const stillUntil = monotonicMillis() + STILL_MILLIS_MAX;
@@ -191,15 +203,20 @@ export class OpeningKeeper {
         if (monotonicMillis() > stillUntil) return false;
         await sleep(POLL_MILLIS);
       }
-      for (const nonce of asking) writeFileSync(join(this.#folder, nonce + MAY), '', { mode: 0o600 });
-      await this.#waitFor(asking);
+      for (const nonce of asking) {
+        writeFileSync(join(this.#folder, nonce + MAY), '', { mode: 0o600 });
+        given.push(nonce);
+      }
       return true;
     } finally {
-      for (const nonce of asking) rmSync(join(this.#folder, nonce + MAY), { force: true });
+      // Whoever has leave is waited for, also where another could not be given it.
+      await this.#waitFor(given);
       this.#hold.release();
+      for (const nonce of given) rmSync(join(this.#folder, nonce + MAY), { force: true });
     }
   }
 
+  /** Never rejects. */
   async #waitFor(asking: readonly string[]): Promise<void> {
     const millisMax = this.#options.holdMillisMax ?? HOLD_MILLIS_MAX;
     let until = monotonicMillis() + millisMax;
@@ -208,14 +225,23 @@ export class OpeningKeeper {
       const left = asking.filter((nonce) => existsSync(join(this.#folder, nonce + ASKS)));
       if (left.length === 0) return;
       if (monotonicMillis() >= aliveAt) {
-        for (const nonce of left) this.#dropIfDead(nonce);
+        for (const nonce of left) this.#try(() => this.#dropIfDead(nonce));
         aliveAt = monotonicMillis() + ALIVE_MILLIS;
       }
       if (monotonicMillis() > until) {
-        for (const nonce of left) this.#end(nonce, millisMax);
+        for (const nonce of left) this.#try(() => this.#end(nonce, millisMax));
         until = monotonicMillis() + millisMax;
       }
       await sleep(POLL_MILLIS);
+    }
+  }
+
+  /** With no descriptor left nothing can be read for a while. */
+  #try(look: () => void): void {
+    try {
+      look();
+    } catch {
+      // Looked at again.
     }
   }
 
