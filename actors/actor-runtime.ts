@@ -19,12 +19,14 @@ import { murmur3Text, textHash } from '../proto/murmur3.ts';
 import { partitionOf } from '../proto/partition.ts';
 import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
-import { applyEffect, type EffectContext, type EntryPosition, HOLDING } from './apply-effect.ts';
+import { applyEffect, type EffectContext, type EntryPosition } from './apply-effect.ts';
 import { Cleaner } from './cleaner.ts';
 import { mergeSection, type SectionEntries, type SectionName, writeSection } from './cold-sections.ts';
 import { ConsentView } from './consent-view.ts';
 import { DirtyRecords } from './dirty-records.ts';
-import { DECISION, EFFECT, Effect, EVENT, IDENTIFY, LEDGER, MARK_TYPE_MIN } from './effect.ts';
+import { DECISION, EFFECT, Effect, EVENT, IDENTIFY, JOIN, LEDGER, MARK_TYPE_MIN, stateSeqAfter } from './effect.ts';
+import { isMoved } from './identity.ts';
+import { applyColdChanges, type ColdChanges } from './join-cold.ts';
 import { MARK } from './journal-marks.ts';
 import { keyHash } from './key-hash.ts';
 import { LeaseWheel } from './lease-wheel.ts';
@@ -35,6 +37,7 @@ import { ProfileRecord } from './profile-record.ts';
 import { ProfileScope } from './profile-scope.ts';
 import {
   FIELD,
+  HOLDING,
   LEASE,
   LEASE_BYTES,
   LEASE_FLAG,
@@ -47,7 +50,7 @@ import {
   storedLeasesStart,
   storedMomentsStart,
 } from './record-layout.ts';
-import { SealedTrait, type TraitSealer } from './sealed-trait.ts';
+import { type PersonHash, SealedTrait, type TraitSealer } from './sealed-trait.ts';
 import { type Chunk, NO_HANDLE, RECORD_BYTES_MAX, Slab } from './slab.ts';
 import { type JournalBatch, type JournalPosition, STORE_KEY_BYTES, type Store } from './store.ts';
 import { TagTurn } from './tag-turn.ts';
@@ -97,6 +100,7 @@ export class RuntimeStats {
   learnUpdates = 0;
 }
 
+const ENCODER = new TextEncoder();
 const QUARANTINE_FAULTS = 2;
 const SWEEP_SLOTS = 512;
 /** Slots in use, as a share of the memory limit: full, and swept for what was not used lately. The rest is room in chunks. */
@@ -176,11 +180,41 @@ export class ActorRuntime implements EffectContext {
 
   /** Binds `record` to the request's profile, loading or creating it. Returns a fault, or null. */
   open(request: Request, now: number): Fault | null {
+    const fault = request.asPartition < 0 ? this.#openKey(request, now) : this.#openNamed(request);
+    return fault !== null || !isMoved(this.record) ? fault : this.failMoved();
+  }
+
+  /** The bound profile is a signpost: who runs requests sends this one on, and who cannot answers so. */
+  failMoved(): Fault {
+    return this.fail(FAULT.joining, 'profile: its key is being joined with another; ask again');
+  }
+
+  #openKey(request: Request, now: number): Fault | null {
     const { keyBytes, keyStart, keyLength } = request;
     keyHash(keyBytes, keyStart, keyLength, this.options.hashSeeds, this.#hash);
     const low = this.#hash[0] as number;
     const high = this.#hash[1] as number;
     return this.#openHash(partitionOf(keyBytes, keyStart, keyLength), low, high, this.#hash[2] as number, now);
+  }
+
+  /** Of a request that a signpost sent on: the profile it names. */
+  #openNamed({ asPartition, asLow, asHigh }: Request): Fault | null {
+    if (this.openKnown(asPartition, asLow, asHigh)) return null;
+    if (this.isQuarantined) return this.failQuarantined();
+    return this.fail(FAULT.internal, 'profile: the one its keys were joined into is not there');
+  }
+
+  /** The hash of a profile's key; the same words each time. */
+  hashOf(key: string): PersonHash {
+    const bytes = ENCODER.encode(key);
+    keyHash(bytes, 0, bytes.length, this.options.hashSeeds, this.#hash);
+    const [hashLow = 0, hashHigh = 0, hashCheck = 0] = this.#hash;
+    return { partition: partitionOf(bytes, 0, bytes.length), hashLow, hashHigh, hashCheck };
+  }
+
+  /** Binds a profile by its hash, loading or creating it. Returns a fault, or null. */
+  openHashed({ partition, hashLow, hashHigh, hashCheck }: PersonHash, now: number): Fault | null {
+    return this.#openHash(partition, hashLow, hashHigh, hashCheck, now);
   }
 
   /** Binds `record` to a known profile, named by its hash; false when it was never heard of or is set aside. */
@@ -314,6 +348,17 @@ export class ActorRuntime implements EffectContext {
     this.store.putCold(this.boundStoreKey(), this.options.coldCodec.encode(cold));
   }
 
+  applyColdChanges(record: ProfileRecord, effect: Effect): void {
+    const { coldCodec } = this.options;
+    const start = JOIN.content + effect.getU32(JOIN.recordBytes);
+    const bytes = effect.u8.slice(start, start + effect.getU32(JOIN.coldBytes));
+    const cold = this.readCold();
+    applyColdChanges(cold, coldCodec.decodeProperties(bytes) as unknown as ColdChanges); // written by `identity-turn.ts`
+    this.store.putCold(this.boundStoreKey(), coldCodec.encode(cold));
+    record.setU16(FIELD.zone, 0);
+    this.#fillTraits(cold);
+  }
+
   /** The key's name outlives the trait: an erasure must find every key the journal may still hold values under. */
   #keepSealed(cold: ColdRecord, name: string, sealed: SealedTrait): void {
     cold.traits[name] = sealed;
@@ -358,7 +403,7 @@ export class ActorRuntime implements EffectContext {
     effect.u32[2] = record.hashLow;
     effect.u32[3] = record.hashHigh;
     effect.u32[4] = record.hashCheck;
-    effect.u32[5] = record.stateSeq + 1;
+    effect.u32[5] = stateSeqAfter(effect, record.stateSeq);
     effect.f64[3] = now;
     effect.u32[8] = record.getU32(FIELD.journalEpoch);
     effect.u32[9] = record.getU32(FIELD.journalStream);
@@ -368,7 +413,9 @@ export class ActorRuntime implements EffectContext {
     this.#position.offset = store.openBatchBytes;
     const before = record.usedBytes;
     this.#undo.set(record.u8.subarray(record.base, record.base + before));
-    const changesCold = effect.type === EFFECT.identify || effect.type === EFFECT.section;
+    const { type } = effect;
+    const changesCold =
+      type === EFFECT.identify || type === EFFECT.section || type === EFFECT.join || type === EFFECT.unjoin;
     const coldBefore = changesCold ? store.getCold(this.boundStoreKey()) : undefined;
     try {
       applyEffect(record, effect, this.#position, this);
@@ -471,7 +518,7 @@ export class ActorRuntime implements EffectContext {
   visitRipening(now: number, limit: number, visit: (decisionSeq: number) => void): void {
     this.ripening.advance(now, limit, (packed, low, high) => {
       try {
-        if (this.openKnown(packed & 0xff, low, high)) visit(packed >>> 8);
+        if (this.openKnown(packed & 0xff, low, high) && !isMoved(this.record)) visit(packed >>> 8);
       } catch (error) {
         this.reportTurnFailure(error);
       }
@@ -499,7 +546,9 @@ export class ActorRuntime implements EffectContext {
     const { record, effect } = this;
     effect.begin(EFFECT.erase, 0);
     let released = 0;
-    for (let i = 0; i < record.leaseCount; i++) {
+    // What a signpost's leases held is the other profile's.
+    const leases = isMoved(record) ? 0 : record.leaseCount;
+    for (let i = 0; i < leases; i++) {
       const flags = record.leaseU8(i, LEASE.flags);
       if (record.leaseU8(i, LEASE.state) === LEASE_STATE.open) {
         released++;
@@ -749,6 +798,16 @@ export class ActorRuntime implements EffectContext {
   /** Enters the bound record's lease into the wheel, so that it ends even if nobody asks for the profile again. */
   watchLease(expiresAt: number): void {
     this.wheel.add(expiresAt, this.record.partition, this.record.hashLow, this.record.hashHigh);
+  }
+
+  /** The bound record's leases end by this shard's timers, and their trials ripen by them. */
+  leasesCame(): void {
+    const { record } = this;
+    for (let i = 0; i < record.leaseCount; i++) {
+      const holding = record.leaseU8(i, LEASE.state) === LEASE_STATE.open ? HOLDING : LEASE_FLAG.holdsStock;
+      if ((record.leaseU8(i, LEASE.flags) & holding) !== 0) this.watchLease(record.leaseF64(i, LEASE.expiresAt));
+    }
+    this.#watchOwed();
   }
 
   /** Leases and wakes of stored records that are not in memory, after a start: `bytes` is one stored record. */

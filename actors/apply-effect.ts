@@ -15,13 +15,23 @@ import {
   type Effect,
   EVENT,
   EVENT_FLAG,
+  JOIN,
   LEASE_EFFECT,
 } from './effect.ts';
+import { joinRecord, unjoinRecord } from './join-records.ts';
 import type { ProfileRecord } from './profile-record.ts';
-import { ENDED_LEASES_MAX, FIELD, IDLE_LEASES_MAX, LEASE, LEASE_FLAG, LEASE_STATE, STANDING } from './record-layout.ts';
+import {
+  ENDED_LEASES_MAX,
+  FIELD,
+  HOLDING,
+  IDLE_LEASES_MAX,
+  LEASE,
+  LEASE_FLAG,
+  LEASE_STATE,
+  STANDING,
+} from './record-layout.ts';
 import { applyStanding, type StandingContext } from './standing.ts';
 
-export const HOLDING = LEASE_FLAG.holdsCap | LEASE_FLAG.holdsBudget | LEASE_FLAG.holdsStock;
 const TILT_COUNT_MAX = 65_535;
 const PURCHASES_MAX = 65_535;
 
@@ -34,6 +44,8 @@ export interface EffectContext extends StandingContext {
   applyTraits(record: ProfileRecord, effect: Effect): void;
   /** Merges a section's entries into the cold record. */
   applySection(effect: Effect): void;
+  /** Merges what a joining or an unjoining changes in the cold record, and derives the trait slots anew. */
+  applyColdChanges(record: ProfileRecord, effect: Effect): void;
 }
 
 /** Where in the journal the effect stands. */
@@ -72,6 +84,13 @@ export function applyEffect(
     case EFFECT.section:
       context.applySection(effect);
       break;
+    case EFFECT.join:
+      applyJoin(record, effect, context);
+      break;
+    case EFFECT.unjoin:
+      unjoinRecord(record, otherRecord(effect));
+      context.applyColdChanges(record, effect);
+      break;
     case EFFECT.erase:
       // The record as a whole goes, when the entry is in the journal: see `ActorRuntime.eraseBound`.
       break;
@@ -79,7 +98,7 @@ export function applyEffect(
       throw new RangeError(`journal entry of unknown type ${effect.type}`);
   }
   // A person begins with the first entry: what only looked (a dry run, a bad request) leaves no trace on disk.
-  if (record.stateSeq === 0) {
+  if (record.stateSeq === 0 && effect.type !== EFFECT.join) {
     record.setF64(FIELD.createdAt, effect.at);
     record.setF64(FIELD.lastTurnAt, effect.at);
   }
@@ -204,6 +223,18 @@ function applyEvent(record: ProfileRecord, effect: Effect, context: EffectContex
   if (flags & EVENT_FLAG.occasion) stepCycle(record, at, effect.f32[EVENT.logGap >>> 2] as number);
   if (flags & EVENT_FLAG.contactRefused) refuseContact(record, effect.getU32(EVENT.channelHash), now, context);
   if (flags & EVENT_FLAG.contactAllowed) allowContact(record, effect.getU32(EVENT.channelHash));
+}
+
+function applyJoin(record: ProfileRecord, effect: Effect, context: EffectContext): void {
+  joinRecord(record, otherRecord(effect), effect.getU32(JOIN.raisedBy), effect.at, context, () =>
+    context.leaseGaveWay(),
+  );
+  context.applyColdChanges(record, effect);
+}
+
+/** The other profile's record as a joining or an unjoining has it. */
+function otherRecord(effect: Effect): Uint8Array {
+  return effect.u8.slice(JOIN.content, JOIN.content + effect.getU32(JOIN.recordBytes));
 }
 
 /** Drops the event's moments that no window reaches any more, now that a newer one is about to be kept. */

@@ -36,6 +36,7 @@ import {
   REQUEST_COUNT_SHIFT,
   REQUEST_FLAG,
 } from './effect.ts';
+import { assignmentOf } from './identity.ts';
 import { MapBytes } from './map-bytes.ts';
 import { stockSubject } from './ports.ts';
 import { FIELD, HOLDING_LEASES_MAX, LEASE_FLAG } from './record-layout.ts';
@@ -80,6 +81,8 @@ export class DecideTurn {
   readonly #draft = new DecideDraft();
   readonly #wishes = new BoundWishes();
   readonly #seeds = new Uint32Array(2);
+  /** Whose draws that last are the person's: high and low word. */
+  readonly #assignment = new Uint32Array(2);
   readonly #quoteBytes = new Uint8Array(QUOTE_BYTES_MAX);
   readonly #context = new MapBytes();
   readonly #actionPool: Mutable<DecidedAction>[] = [];
@@ -236,13 +239,14 @@ export class DecideTurn {
     if (isImpersonal || (isLimited && !runtime.consent.allows(PURPOSE.personalisedPrice)))
       scope.refusesPersonalPrice = true;
     scope.isHoldingFull = record.leaseCount >= HOLDING_LEASES_MAX && runtime.holdingLeases() >= HOLDING_LEASES_MAX;
-    query.isHeldOut = isHeldOut(record.hashHigh, record.hashLow, HOLDOUT_SALT, catalog.decision.holdoutProbability);
+    assignmentOf(record, this.#assignment);
+    query.keyHashHigh = this.#assignment[0] as number; // two words
+    query.keyHashLow = this.#assignment[1] as number; // likewise
+    query.isHeldOut = isHeldOut(query.keyHashHigh, query.keyHashLow, HOLDOUT_SALT, catalog.decision.holdoutProbability);
     const decisionSeq = record.decisionSeq + 1;
     seedFrom(options.seedSecret, record.hashHigh, record.hashLow, decisionSeq, this.#seeds);
     query.seed0 = this.#seeds[0] as number;
     query.seed1 = this.#seeds[1] as number;
-    query.keyHashHigh = record.hashHigh;
-    query.keyHashLow = record.hashLow;
     query.context = request.context;
     query.tilt = isImpersonal ? NO_TILT : record.u16;
     query.tiltOffset = isImpersonal ? 0 : (record.base + FIELD.tilt) >>> 1;

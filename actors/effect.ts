@@ -21,6 +21,7 @@
  * are there so that a decision can be computed again from the journal alone.
  */
 import { DEMAND_INPUTS_MAX } from '../decision/demand-inputs.ts';
+import { FIELD } from './record-layout.ts';
 
 export const EFFECT = {
   decision: 1,
@@ -32,6 +33,10 @@ export const EFFECT = {
   section: 8,
   /** The person's last: record and cold record are gone with it, what leases held is free. */
   erase: 9,
+  /** Another profile's record and cold record join this one's, see `identity-turn.ts`. */
+  join: 10,
+  /** What came of that profile goes again. */
+  unjoin: 11,
 } as const;
 /** Types from here on are marks. */
 export const MARK_TYPE_MIN = 16;
@@ -202,6 +207,22 @@ export const STANDING_EFFECT = { count: 48, changes: 56 } as const;
 export const BY_TIME = 1;
 export const SECTION_EFFECT = { contentBytes: 48, content: 56 } as const;
 
+/**
+ * Offsets of join and unjoin: the other profile's hash, the number of its joining, what its decisions' numbers were raised
+ * by, its record as it was, and a MessagePack map of what changes in the cold record.
+ */
+export const JOIN = {
+  low: 48,
+  high: 52,
+  check: 56,
+  partition: 60,
+  seq: 64,
+  raisedBy: 68,
+  recordBytes: 72,
+  coldBytes: 76,
+  content: 80,
+} as const;
+
 /** What a ledger operation does to its budget or stock. */
 export const LEDGER = {
   /** free → held */
@@ -368,6 +389,21 @@ export class Effect {
     this.u32[at] = Math.floor(priceMinor / 0x1_0000_0000);
     this.u32[at + 1] = priceMinor % 0x1_0000_0000;
   }
+}
+
+/**
+ * The state an effect leads to from another. Who waits for a state under either of two keys finds it under both, so that
+ * the numbers of a joined person go on from the higher one.
+ */
+export function stateSeqAfter(effect: Effect, stateSeq: number): number {
+  const other = effect.type === EFFECT.join ? effect.getU32(JOIN.content + FIELD.stateSeq) : 0;
+  return Math.max(stateSeq, other) + 1;
+}
+
+/** Whether an entry is the one that follows a record at `stateSeq`: none of the person's in between is missing. */
+export function follows(entry: Effect, stateSeq: number): boolean {
+  const isFirst = entry.getU32(32) === 0;
+  return isFirst === (stateSeq === 0) && entry.stateSeq === stateSeqAfter(entry, stateSeq);
 }
 
 export function pad8(bytes: number): number {

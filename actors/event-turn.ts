@@ -21,6 +21,7 @@ import { type ActorRuntime, textWords } from './actor-runtime.ts';
 import { EVENT_MOMENT_KIND } from './apply-effect.ts';
 import { type DecisionIdParts, parseDecisionId } from './decision-id.ts';
 import { EFFECT, EVENT, EVENT_FLAG, LEASE_EFFECT, LEDGER } from './effect.ts';
+import { isMoved, joinedKeys, joinedName } from './identity.ts';
 import { MapBytes } from './map-bytes.ts';
 import { stockSubject } from './ports.ts';
 import { FIELD, LEASE, LEASE_FLAG, LEASE_STATE } from './record-layout.ts';
@@ -84,17 +85,17 @@ export class EventTurn {
   track(request: Request, now: number): Fault | null {
     const runtime = this.#runtime;
     this.isDuplicate = false;
-    const decision = this.#decisionOf(request.decisionId, 'track.decisionId');
+    let decision = this.#decisionOf(request.decisionId, 'track.decisionId');
     if (decision < 0) return FAULT.malformedId;
-    const { hashLow, hashHigh } = this.#id;
-    const quote = this.#decisionOf(request.quoteId, 'track.quoteId');
+    const { partition, hashLow, hashHigh } = this.#id;
+    let quote = this.#decisionOf(request.quoteId, 'track.quoteId');
     if (quote < 0) return FAULT.malformedId;
     const fault = runtime.open(request, now);
     if (fault !== null) return fault;
     const { record } = runtime;
-    const isOwnDecision = decision === 0 || (hashLow === record.hashLow && hashHigh === record.hashHigh);
-    const isOwnQuote = quote === 0 || (this.#id.hashLow === record.hashLow && this.#id.hashHigh === record.hashHigh);
-    if (!isOwnDecision || !isOwnQuote) {
+    decision = this.#numberHere(decision, partition, hashLow, hashHigh);
+    quote = this.#numberHere(quote, this.#id.partition, this.#id.hashLow, this.#id.hashHigh);
+    if (decision < 0 || quote < 0) {
       return runtime.fail(FAULT.malformedId, 'track.decisionId: this decision was made for another profile');
     }
     const hasMessage = request.messageId !== '';
@@ -163,7 +164,7 @@ export class EventTurn {
   /** Confirms every open lease of the decision: the offer was made, its cost is spent, a trial begins. */
   confirm(request: Request, now: number): Fault | null {
     const runtime = this.#runtime;
-    const fault = this.#openDecision(request.decisionId, 'confirm.decisionId', now);
+    const fault = this.#openDecision(request, 'confirm.decisionId', now);
     if (fault !== null) return fault;
     const state = this.#leaseState();
     if (state === LEASE_STATE.confirmed) return null;
@@ -177,7 +178,7 @@ export class EventTurn {
   /** Gives back what the decision holds. */
   release(request: Request, now: number): Fault | null {
     const runtime = this.#runtime;
-    const fault = this.#openDecision(request.decisionId, 'release.decisionId', now);
+    const fault = this.#openDecision(request, 'release.decisionId', now);
     if (fault !== null) return fault;
     const state = this.#leaseState();
     if (state === LEASE_STATE.released) return null;
@@ -218,14 +219,35 @@ export class EventTurn {
     return -1;
   }
 
-  #openDecision(decisionId: string, field: string, now: number): Fault | null {
+  /**
+   * The number by which the bound profile knows a decision; -1 for somebody else's. One made under a key that was joined
+   * since has another number here than in its id.
+   */
+  #numberHere(decisionSeq: number, partition: number, hashLow: number, hashHigh: number): number {
+    const { record } = this.#runtime;
+    if (decisionSeq === 0 || (hashLow === record.hashLow && hashHigh === record.hashHigh)) return decisionSeq;
+    const key = joinedKeys(this.#runtime.readCold()).get(joinedName({ partition, hashHigh, hashLow }));
+    return key === undefined ? -1 : decisionSeq + key.raisedBy;
+  }
+
+  #openDecision(request: Request, field: string, now: number): Fault | null {
     const runtime = this.#runtime;
-    if (!parseDecisionId(decisionId, this.#id)) {
+    if (!parseDecisionId(request.decisionId, this.#id)) {
       return runtime.fail(FAULT.malformedId, `${field}: not an id this server issues (20 characters, with a check)`);
     }
-    if (!runtime.openKnown(this.#id.partition, this.#id.hashLow, this.#id.hashHigh)) {
+    const { partition, hashLow, hashHigh } = this.#id;
+    const isSentOn = request.asPartition >= 0;
+    const isKnown = isSentOn
+      ? runtime.openKnown(request.asPartition, request.asLow, request.asHigh)
+      : runtime.openKnown(partition, hashLow, hashHigh);
+    if (!isKnown) {
       if (runtime.isQuarantined) return runtime.failQuarantined();
       return runtime.fail(FAULT.unknownDecision, `${field}: no such decision is kept`);
+    }
+    if (isMoved(runtime.record)) return runtime.failMoved();
+    if (isSentOn) {
+      this.#id.decisionSeq = this.#numberHere(this.#id.decisionSeq, partition, hashLow, hashHigh);
+      if (this.#id.decisionSeq < 0) return runtime.fail(FAULT.unknownDecision, `${field}: no such decision is kept`);
     }
     runtime.expireDue(now);
     if (this.#leaseState() === 0) return runtime.fail(FAULT.unknownDecision, `${field}: no such decision is kept`);

@@ -17,10 +17,12 @@ import {
   EVENT,
   EVENT_FLAG,
   IDENTIFY,
+  JOIN,
   LEASE_EFFECT,
   REFUSED_SHIFT,
   REQUEST_FLAG,
 } from './effect.ts';
+import { joinedName } from './identity.ts';
 import { STANDING } from './record-layout.ts';
 import { type StandingChange, standingChanges } from './standing.ts';
 
@@ -68,6 +70,15 @@ export function describeEntry(entry: Effect, catalog: Catalog, decoder: Property
     case EFFECT.section: {
       const { section, entries } = sectionOf(entry, decoder);
       return { type: 'section', ...common, section, entries: Object.keys(entries) };
+    }
+    case EFFECT.join:
+    case EFFECT.unjoin: {
+      const other = {
+        partition: entry.getU32(JOIN.partition),
+        hashHigh: entry.getU32(JOIN.high),
+        hashLow: entry.getU32(JOIN.low),
+      };
+      return { type: entry.type === EFFECT.join ? 'join' : 'unjoin', ...common, key: joinedName(other) };
     }
     case EFFECT.erase:
       return { type: 'erase', ...common };

@@ -4,7 +4,7 @@
  * Called by the turn of the operation `consent` and by `profile`.
  */
 import type { Properties } from '../proto/messages.ts';
-import type { ActorRuntime } from './actor-runtime.ts';
+import type { ColdRecord } from './ports.ts';
 
 export const HISTORY_MAX = 20;
 
@@ -17,7 +17,7 @@ export interface KeptState {
 export type KeptStates = Readonly<Record<string, KeptState | undefined>>;
 
 /** The cold section `consent` of the person bound. */
-export function keptConsent(runtime: ActorRuntime): KeptStates {
+export function keptConsent(runtime: { readCold(): ColdRecord }): KeptStates {
   const kept: unknown = runtime.readCold().sections?.consent;
   return (kept ?? {}) as KeptStates; // written by the turn of `consent`
 }

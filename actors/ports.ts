@@ -45,6 +45,8 @@ export interface ColdRecord {
   sections?: Record<string, Record<string, Plain | SealedTrait>>;
 }
 
+export type TraitValues = ColdRecord['traits'];
+
 export interface ColdCodec {
   encode(record: ColdRecord): Uint8Array;
   decode(bytes: Uint8Array): ColdRecord;

@@ -19,6 +19,7 @@ import { describeConsent } from './consent-turn.ts';
 import { describeWishes } from './contact-wishes.ts';
 import { formatDecisionId } from './decision-id.ts';
 import { EFFECT, Effect, IDENTIFY } from './effect.ts';
+import { describeIdentity } from './identity.ts';
 import { describeEntry } from './journal-text.ts';
 import { keptConsent } from './kept-states.ts';
 import { newestEntryOf } from './person-chain.ts';
@@ -176,6 +177,8 @@ export class ProfileTurn {
     const kept = keptConsent(runtime);
     const restriction = describeRestriction(kept);
     if (restriction !== null) out.restriction = restriction;
+    const keys = describeIdentity(runtime.readCold());
+    if (keys !== null) out.keys = keys;
     const wishes = describeWishes(kept);
     if (wishes !== null) out.wishes = wishes;
     const tags = describeTags(runtime);

@@ -82,6 +82,10 @@ export const RECORD_FLAG = {
   wishes: 8,
   /** The moment `restriction` is there. */
   restricted: 16,
+  /** Joined into another profile: the moment `moved` says which, see `identity.ts`. */
+  moved: 64,
+  /** Draws that last are another profile's: the moment `assignment` says whose. */
+  assigned: 128,
 } as const;
 
 /** Offsets inside one lease. A lease is the record's memory of one chosen action of one decision. */
@@ -121,6 +125,9 @@ export const LEASE_FLAG = {
   personalPrice: 128,
 } as const;
 
+/** Flags of an open lease that holds something. */
+export const HOLDING = LEASE_FLAG.holdsCap | LEASE_FLAG.holdsBudget | LEASE_FLAG.holdsStock;
+
 /**
  * Moments of these kinds stand until they are ended: no age trims them, and there is one a kind and subject. What the
  * subject and the amount mean is the kind's own: see who sets it.
@@ -144,6 +151,15 @@ export const STANDING = {
   preference: 22,
   /** The person's data are stored and not used. */
   restriction: 23,
+  /** The profile was joined into another: subject and amount are that one's hash, see `identity.ts`. */
+  moved: 26,
+  /**
+   * Beside it while the other has not said yet that it holds everything: the subject is the third word of its hash, the
+   * amount the number of the joining.
+   */
+  joining: 27,
+  /** Whose holdout, arms and maturity the person keeps: low word of the hash as the subject's, high as the amount. */
+  assignment: 28,
 } as const;
 export type StandingKind = (typeof STANDING)[keyof typeof STANDING];
 
@@ -207,6 +223,17 @@ export function storedLeasesStart(bytes: Uint8Array): number {
     u16At(bytes, FIELD.momentCount) * MOMENT_BYTES +
     u16At(bytes, FIELD.quoteCount) * QUOTE_BYTES
   );
+}
+/** How many leases of a stored record of today's layout hold something. */
+export function storedHoldingLeases(bytes: Uint8Array): number {
+  const start = storedLeasesStart(bytes);
+  let count = 0;
+  for (let i = 0; i < u16At(bytes, FIELD.leaseCount); i++) {
+    const lease = start + i * LEASE_BYTES;
+    const isOpen = bytes[lease + LEASE.state] === LEASE_STATE.open;
+    if (((bytes[lease + LEASE.flags] as number) & (isOpen ? HOLDING : LEASE_FLAG.holdsStock)) !== 0) count++;
+  }
+  return count;
 }
 function u16At(bytes: Uint8Array, at: number): number {
   return (bytes[at] as number) | ((bytes[at + 1] as number) << 8);

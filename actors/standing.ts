@@ -17,9 +17,12 @@ const VALUE_KIND = VALUE_MOMENT as StandingKind; // of a change that `addValue` 
 /** Changes of one effect; who has more begins another. */
 export const STANDING_CHANGES_MAX = 64;
 
-/** Whether the person's data are stored and not used, see `restriction.ts`: one look at a flag. */
+/**
+ * Whether the record's data are stored and not used: the person restricted it (`restriction.ts`), or it was joined into
+ * another, which has them now (`identity.ts`). One look at the flags.
+ */
 export function isRestricted(record: ProfileRecord): boolean {
-  return (record.getU16(FIELD.flags) & RECORD_FLAG.restricted) !== 0;
+  return (record.getU16(FIELD.flags) & (RECORD_FLAG.restricted | RECORD_FLAG.moved)) !== 0;
 }
 
 /** Place of the moment that stands, or -1. */
@@ -98,6 +101,8 @@ export interface StandingContext {
   retentionMillis(kind: number, subjectHash: number): number;
   /** The record is to be visited at that instant. */
   wakeSet(at: number): void;
+  /** The record has leases that nobody watches. */
+  leasesCame(): void;
 }
 
 /** Whether an effect changes only what keeps time: when a person is visited, under which tags they were looked at. */
@@ -118,6 +123,8 @@ export function applyStanding(record: ProfileRecord, effect: Effect, context: St
     if (kind === STANDING.consent) setFlag(record, RECORD_FLAG.consent, true);
     else if (kind >= STANDING.quietHours && kind <= STANDING.preference) setFlag(record, RECORD_FLAG.wishes, true);
     else if (kind === STANDING.restriction) setFlag(record, RECORD_FLAG.restricted, effect.u8[start + 21] === 1);
+    else if (kind === STANDING.assignment) setFlag(record, RECORD_FLAG.assigned, effect.u8[start + 21] === 1);
+    else if (kind === STANDING.moved) noteMoved(record, effect.u8[start + 21] === 1, context);
     const found = kind === VALUE_KIND ? -1 : findStanding(record, kind, subject);
     if (effect.u8[start + 21] === 0) {
       if (found >= 0) record.removeMoment(found);
@@ -134,7 +141,28 @@ function noteWake(record: ProfileRecord, isSet: boolean, at: number, context: St
   if (isSet) context.wakeSet(at);
 }
 
-function setFlag(record: ProfileRecord, flag: number, isSet: boolean): void {
+/**
+ * What a signpost's leases hold is the other profile's to end, also when it stands alone again; unless the other never
+ * took them: then the joining was still under way.
+ */
+function noteMoved(record: ProfileRecord, isSet: boolean, context: StandingContext): void {
+  setFlag(record, RECORD_FLAG.moved, isSet);
+  if (isSet) {
+    record.setF64(FIELD.nextLeaseExpiry, Number.POSITIVE_INFINITY);
+    return;
+  }
+  const isTaken = !hasKind(record, STANDING.joining);
+  while (isTaken && record.leaseCount > 0) record.removeLease(record.leaseCount - 1);
+  record.refreshNextLeaseExpiry();
+  context.leasesCame();
+}
+
+function hasKind(record: ProfileRecord, kind: StandingKind): boolean {
+  for (let i = 0; i < record.momentCount; i++) if (record.momentKind(i) === kind) return true;
+  return false;
+}
+
+export function setFlag(record: ProfileRecord, flag: number, isSet: boolean): void {
   const flags = record.getU16(FIELD.flags);
   record.setU16(FIELD.flags, isSet ? flags | flag : flags & ~flag);
 }

@@ -170,6 +170,7 @@ class Asker {
     this.#request = createWriter(encoding);
     const writer = createWriter(encoding);
     this.#responder = {
+      encoding,
       writer,
       actor: 'asker',
       hasOptOut: false,

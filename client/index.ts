@@ -3,6 +3,7 @@
  * without notice. Types of requests and replies come from the protocol's own files.
  */
 export type {
+  AliasReply,
   Contribution,
   DecidedAction,
   DecidedPrice,
@@ -28,6 +29,7 @@ export { partitionOfDecisionId, partitionOfKey } from '../proto/partition.ts';
 export type { Encoding } from '../proto/reply.ts';
 export type { Retry, Status } from '../proto/statuses.ts';
 export {
+  type AliasInput,
   type ClientStatus,
   type ConnectOptions,
   connect,

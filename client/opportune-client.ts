@@ -12,6 +12,8 @@
  */
 import { CLOSE_CODE, LIMITS } from '../proto/limits.ts';
 import type {
+  AliasReply,
+  AliasRequest,
   ConsentRequest,
   DecideReply,
   DecideRequest,
@@ -41,6 +43,7 @@ type Input<Request> = Omit<Request, 'id' | 'op'>;
 export type TrackInput = Input<TrackRequest>;
 export type DecideInput = Input<DecideRequest>;
 export type IdentifyInput = Input<IdentifyRequest>;
+export type AliasInput = Input<AliasRequest>;
 export type ConsentInput = Input<ConsentRequest>;
 /** The part of a decision an application wants to give when the server cannot; the rest is empty. */
 export type DefaultDecision = Partial<Omit<DecideReply, 'id' | 'ok' | 'fallback'>>;
@@ -178,6 +181,11 @@ export class OpportuneClient {
       if (defaultDecision === undefined || !isTransient) throw error;
       return fallbackReply(typeof defaultDecision === 'function' ? defaultDecision(input) : defaultDecision);
     }
+  }
+
+  /** Joins what is known under two keys to one person, who is found under either from then on. */
+  async alias(input: AliasInput): Promise<AliasReply> {
+    return (await this.#ask({ op: 'alias', ...input })) as AliasReply; // the reply to alias
   }
 
   async confirm(decisionId: string): Promise<StateReply> {

@@ -8,6 +8,7 @@
  */
 import { LIMITS } from '../proto/limits.ts';
 import type {
+  AliasReply,
   DecideReply,
   EraseReply,
   ExportReply,
@@ -28,6 +29,7 @@ export type Reply =
   | PingReply
   | TrackReply
   | StateReply
+  | AliasReply
   | DecideReply
   | ProfileReply
   | ExportReply

@@ -8,6 +8,7 @@
 import type { Cleaning, QualityRules } from './cleaning/value-rules.ts';
 import type { ConsentRules } from './consent.ts';
 import type { DemandInput } from './demand-inputs.ts';
+import type { IdentityRules } from './identity-rules.ts';
 import type { Promotion } from './promotion.ts';
 import type { Rule } from './rule.ts';
 import type { Tag } from './tag.ts';
@@ -267,6 +268,8 @@ export interface Catalog {
   /** How traits and events are cleaned; null where nothing is declared. */
   readonly cleaning: Cleaning | null;
   readonly quality: QualityRules;
+  /** Which keys may be one person's. */
+  readonly identity: IdentityRules;
   /** Index of the trait of type timeZone, or -1. */
   readonly timeZoneTrait: number;
   readonly traitByName: ReadonlyMap<string, TraitSpec>;

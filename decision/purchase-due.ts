@@ -55,6 +55,14 @@ export function expectedLogGap(purchases: number, decayedLogGaps: number, totals
   return (decayedLogGaps + GAP_SHRINKAGE * everybodysLogGap(totals)) / (weight + GAP_SHRINKAGE);
 }
 
+/**
+ * The decaying sums of two purchase histories of one person as one: the older one's gaps come before the newer one's.
+ * @param newerPurchases occasions behind the newer sum, >= 1
+ */
+export function decayedTogether(newer: number, newerPurchases: number, older: number): number {
+  return newer + exponential((newerPurchases - 1) * LOG_GAP_DECAY) * older;
+}
+
 function everybodysLogGap(totals: Float64Array): number {
   return ((totals[1] as number) + PRIOR_GAPS * PRIOR_LOG_GAP) / ((totals[0] as number) + PRIOR_GAPS); // GAP_SLOTS long
 }

@@ -67,6 +67,15 @@ export class Request {
   proof: Properties | null = null;
   events: readonly Properties[] | null = null;
   decide: Properties | null = null;
+  /**
+   * Whose request it is, where that is not the key's profile: one that was joined into another sends what it is asked
+   * on. -1: the key's own.
+   */
+  asPartition = -1;
+  asLow = 0;
+  asHigh = 0;
+  /** How often it was sent on. */
+  asHops = 0;
   /** The frame and, in it, this request alone: from its first byte to after its last. */
   frame: Uint8Array = EMPTY_BYTES;
   rawStart = 0;
@@ -109,6 +118,8 @@ export class Request {
     this.proof = null;
     this.events = null;
     this.decide = null;
+    this.asPartition = -1;
+    this.asHops = 0;
     this.frame = frame;
     this.rawStart = rawStart;
     this.rawEnd = rawStart;

@@ -79,6 +79,11 @@ export interface ConsentRequest extends Envelope<'consent'> {
   /** How it is known: `source`, `version`, `text`, `language`, `tcf`, `gpp`, `gpc`, `atEpochMillis`. */
   readonly proof?: Properties;
 }
+export interface AliasRequest extends Envelope<'alias'> {
+  readonly from: string;
+  /** Absent: `from` is to stand alone again, which takes a role that may take keys apart. */
+  readonly to?: string;
+}
 export interface DecideRequest extends Envelope<'decide'> {
   readonly profile: string;
   readonly slot?: string;
@@ -115,6 +120,7 @@ export type RequestMessage =
   | PingRequest
   | TrackRequest
   | IdentifyRequest
+  | AliasRequest
   | ConsentRequest
   | DecideRequest
   | ConfirmRequest
@@ -158,6 +164,12 @@ export interface TrackReply extends OkReply {
   readonly durability: Durability;
   readonly duplicate: boolean;
 }
+/** The reply to `alias`: whether two profiles became one by it, and where the person's state is now. */
+export interface AliasReply extends OkReply {
+  readonly stateSeq: number;
+  readonly merged: boolean;
+}
+
 export interface StateReply extends OkReply {
   readonly stateSeq: number;
 }

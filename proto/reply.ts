@@ -11,6 +11,7 @@ import { JsonWriter } from './json-writer.ts';
 import { MessagePackReader } from './messagepack.ts';
 import { MessagePackWriter } from './messagepack-writer.ts';
 import type {
+  AliasReply,
   DecidedAction,
   DecidedPrice,
   DecidedSendTime,
@@ -117,6 +118,15 @@ function writeStatePlainly(writer: DocumentWriter, reply: StateReply): void {
   beginOk(writer, reply);
   writer.key('stateSeq');
   writer.number(reply.stateSeq);
+  writer.endMap();
+}
+
+export function writeAlias(writer: DocumentWriter, reply: AliasReply): void {
+  beginOk(writer, reply);
+  writer.key('stateSeq');
+  writer.number(reply.stateSeq);
+  writer.key('merged');
+  writer.boolean(reply.merged);
   writer.endMap();
 }
 

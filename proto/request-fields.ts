@@ -139,6 +139,7 @@ const NEEDED_BY_OP: Partial<Readonly<Record<OpName, readonly FieldName[]>>> = {
   confirm: ['decisionId'],
   release: ['decisionId'],
   profile: ['profile'],
+  alias: ['from'],
   consent: ['profile'],
   export: ['profile'],
   erase: ['profile'],

@@ -62,6 +62,16 @@ export const FAULT = {
   staleState: fault(1403, 'FAILED_PRECONDITION', 'later', 50),
   /** This node does not own the partition and could not forward the request. */
   notOwner: fault(1404, 'FAILED_PRECONDITION', 'reconnect'),
+  /** Two keys of one person are being joined this moment, or the person holds too much at once to be. */
+  joining: fault(1405, 'FAILED_PRECONDITION', 'later', 50),
+  /** No key of a person: a placeholder that many share. */
+  blockedKey: fault(1406, 'FAILED_PRECONDITION', 'never'),
+  /** The person has as many keys, or as many of this type, as the catalog allows. */
+  tooManyKeys: fault(1407, 'FAILED_PRECONDITION', 'never'),
+  /** The key is joined with no other. */
+  notJoined: fault(1408, 'FAILED_PRECONDITION', 'never'),
+  /** The time within which keys can be taken apart again has passed. */
+  unjoinTooLate: fault(1409, 'FAILED_PRECONDITION', 'never'),
   tooManyInFlight: fault(1501, 'RESOURCE_EXHAUSTED', 'later', 10),
   mailboxFull: fault(1502, 'RESOURCE_EXHAUSTED', 'later', 50),
   memoryFull: fault(1503, 'RESOURCE_EXHAUSTED', 'later', 1000),
@@ -90,3 +100,10 @@ export const FAULT = {
   /** The profile failed twice and is set aside until an operator looks. */
   quarantined: fault(1902, 'INTERNAL', 'never'),
 } as const satisfies Record<string, Fault>;
+
+const BY_CODE: ReadonlyMap<number, Fault> = new Map(Object.values(FAULT).map((one) => [one.code, one]));
+
+/** The fault of a code, where only that travelled; an internal one for a code that is none. */
+export function faultOf(code: number): Fault {
+  return BY_CODE.get(code) ?? FAULT.internal;
+}

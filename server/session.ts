@@ -22,11 +22,12 @@ import {
   SUBPROTOCOL_MSGPACK,
 } from '../proto/limits.ts';
 import { OP, type ShardAddress } from '../proto/messages.ts';
-import { partitionOf, partitionOfDecisionId } from '../proto/partition.ts';
+import { partitionOf, partitionOfDecisionId, partitionOfKey } from '../proto/partition.ts';
 import { createWriter, type DocumentWriter, type Encoding, writeError, writeHello, writePing } from '../proto/reply.ts';
 import { FrameDecoder, type FrameSink, type Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import { epochMillis, monotonicMicros } from '../workers/clock.ts';
+import type { Joinings } from '../workers/identity/joinings.ts';
 import { COUNTER, GAUGE, type MetricsWriter, STATUS_INDEX } from '../workers/metrics-layout.ts';
 import type { RequestRunner } from '../workers/request-runner.ts';
 import type { Responder } from '../workers/responder.ts';
@@ -44,6 +45,7 @@ const BURST_BYTES_KEPT = 4 * 1024 * 1024;
 export interface TenantHost {
   readonly name: string;
   readonly requests: RequestRunner;
+  readonly joinings: Pick<Joinings, 'take'>;
   readonly metrics: MetricsWriter;
 }
 
@@ -160,6 +162,7 @@ export function chooseSubprotocol(offered: readonly string[]): string | null {
 /** Partition a request is about; requests about no profile, and malformed decision ids, have none (-1). */
 export function partitionOfRequest(request: Request): number {
   if (request.op === OP.confirm || request.op === OP.release) return partitionOfDecisionId(request.decisionId);
+  if (request.op === OP.alias) return partitionOfKey(request.from);
   return request.keyLength === 0 ? -1 : partitionOf(request.keyBytes, request.keyStart, request.keyLength);
 }
 
@@ -258,6 +261,14 @@ export class Session implements Responder, FrameSink {
       this.#refuse(request, FAULT.permissionDenied, 'consent.purposes.processing: no role of this token permits it');
       return;
     }
+    if (request.op === OP.alias && request.to === '' && !permits(this.#operations, OPERATION.identities)) {
+      this.#refuse(
+        request,
+        FAULT.permissionDenied,
+        'alias.to: missing; no role of this token permits to take keys apart',
+      );
+      return;
+    }
     switch (request.op) {
       case OP.hello:
         this.#hello(request);
@@ -265,7 +276,6 @@ export class Session implements Responder, FrameSink {
       case OP.ping:
         this.#ping(request);
         return;
-      case OP.alias:
       case OP.whatIf:
       case OP.subscribe:
       case OP.unsubscribe:

@@ -18,7 +18,8 @@ import { OP } from '../proto/messages.ts';
 import type { DocumentWriter, Encoding } from '../proto/reply.ts';
 import type { FrameDecoder, FrameSink, Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
-import { epochMicrosOf, monotonicMicros, monotonicMicrosOf } from '../workers/clock.ts';
+import { epochMicrosOf, epochMillis, monotonicMicros, monotonicMicrosOf } from '../workers/clock.ts';
+import type { PersonMessage } from '../workers/identity/person-message.ts';
 import { COUNTER, HISTOGRAM, type MetricsWriter } from '../workers/metrics-layout.ts';
 import type { RequestRunner } from '../workers/request-runner.ts';
 import type { Responder } from '../workers/responder.ts';
@@ -30,7 +31,11 @@ const FORWARDED_MAX = 16_384;
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder();
 
-/** Tag of a record: the slot, the tenant, an opt-out, whether it is an answer or an actor's name, and which encoding it has. */
+/**
+ * Tag of a record: the slot, the tenant, whether it names the profile the next request is about, an opt-out, whether it is
+ * an answer or an actor's name, and which encoding it has.
+ */
+const TAG_NAMED = 1 << 26;
 const TAG_OPT_OUT = 1 << 27;
 const TAG_ACTOR = 1 << 28;
 const TAG_JSON = 1 << 29;
@@ -40,7 +45,9 @@ const TENANT_SHIFT = 14;
 const TENANT_MASK = 0xff;
 assert(FORWARDED_MAX === 1 << TENANT_SHIFT && TENANTS_MAX < TENANT_MASK, 'a tenant is the bits between slot and flags');
 assert(FORWARDED_MAX <= TAG_JSON && (FORWARDED_MAX & SLOT_MASK) === 0, 'a slot is the low bits of a tag');
-assert(TENANT_MASK << TENANT_SHIFT < TAG_OPT_OUT, 'flags are above the tenant');
+assert(TENANT_MASK << TENANT_SHIFT < TAG_NAMED, 'flags are above the tenant');
+/** Partition, low and high word of a profile's hash, and how often the request was sent on. */
+const NAME_BYTES = 10;
 /** Actors with a responder of their own on a link; beyond it they are all forgotten, and met anew. */
 const ACTORS_MAX = 256;
 assert(LIMITS.frameBytesMax <= RING_RECORD_BYTES_MAX, 'a request always fits into a ring');
@@ -58,7 +65,13 @@ interface Large {
   readonly tag: number;
   readonly bytes: Uint8Array;
 }
-export type LinkMessage = typeof WAKE | Ring | Large;
+/** What two people's shards say to each other, of one tenant. */
+interface OfPerson {
+  readonly kind: 'person';
+  readonly tenant: number;
+  readonly message: PersonMessage;
+}
+export type LinkMessage = typeof WAKE | Ring | Large | OfPerson;
 
 /** The port between two workers, as a link uses it: a `MessagePort`, or the simulation's. */
 export interface LinkPort {
@@ -86,7 +99,10 @@ export type LinkRequests = Pick<RequestRunner, 'markDecoded' | 'handle'>;
 /** What a link needs of its own thread. */
 export interface LinkHost {
   /** By tenant number. */
-  readonly tenants: readonly { readonly requests: LinkRequests }[];
+  readonly tenants: readonly {
+    readonly requests: LinkRequests;
+    readonly joinings: { take(message: PersonMessage, now: number): void };
+  }[];
   /** All requests of a batch have been handed over. */
   endFrame(): void;
   readonly metrics: MetricsWriter;
@@ -121,6 +137,12 @@ export class ShardLink {
   readonly #named = new Map<string, Record<Encoding, Responder>>();
   /** Who the next request is from; '' when it was not said. */
   #takenActor = '';
+  /** The profile the next request is about, where that is not its key's. */
+  readonly #takenName = new Uint8Array(NAME_BYTES);
+  readonly #takenNameView = new DataView(this.#takenName.buffer);
+  #takenHops = 0;
+  readonly #sentName = new Uint8Array(NAME_BYTES);
+  readonly #sentNameView = new DataView(this.#sentName.buffer);
   /** The forwarded request being decoded; for one at a time. */
   #takenSlot = 0;
   #takenMicros = 0;
@@ -129,6 +151,7 @@ export class ShardLink {
   readonly #sink: FrameSink = {
     onRequest: (request) => {
       const requests = this.#takenRequests;
+      if (this.#takenHops > 0) this.#takeName(request);
       requests.markDecoded(this.#takenMicros);
       requests.handle(request, this.#takenResponder, this.#takenSlot, this.#takenMicros, true);
     },
@@ -155,6 +178,7 @@ export class ShardLink {
     port.on('message', (message: LinkMessage) => {
       if (message === WAKE) this.#take();
       else if (message.kind === 'ring') this.#reader = new RingReader(message.memory);
+      else if (message.kind === 'person') host.tenants[message.tenant]?.joinings.take(message.message, epochMillis());
       else this.#takeAnswer(message.tag & SLOT_MASK, message.bytes);
     });
     port.postMessage({ kind: 'ring', memory } satisfies Ring);
@@ -174,6 +198,13 @@ export class ShardLink {
     if (request.op !== OP.decide && origin.actor !== ANONYMOUS.principal.id) {
       const name = ENCODER.encode(origin.actor);
       this.#put(TAG_ACTOR, 0, name, 0, name.length);
+    }
+    if (request.asPartition >= 0) {
+      this.#sentName[0] = request.asPartition;
+      this.#sentNameView.setUint32(1, request.asLow);
+      this.#sentNameView.setUint32(5, request.asHigh);
+      this.#sentName[9] = request.asHops;
+      this.#put(TAG_NAMED, 0, this.#sentName, 0, NAME_BYTES);
     }
     // The instant is the wall clock's: deadlines and durations count from there, and each thread has its own.
     this.#put(tag, epochMicrosOf(arrivedMicros), request.frame, request.rawStart, request.rawEnd);
@@ -225,6 +256,11 @@ export class ShardLink {
       this.#takenActor = DECODER.decode(bytes);
       return;
     }
+    if (tag & TAG_NAMED) {
+      this.#takenName.set(bytes);
+      this.#takenHops = this.#takenName[9] as number; // NAME_BYTES long
+      return;
+    }
     this.#host.metrics.add(COUNTER.forwardsReceived, 1);
     this.#takenSlot = tag & SLOT_MASK;
     this.#takenMicros = monotonicMicrosOf(number);
@@ -236,6 +272,19 @@ export class ShardLink {
     this.#takenResponder = tag & TAG_JSON ? responders.json : responders.msgpack;
     this.#takenResponder.decoder.decode(bytes, this.#sink);
   };
+
+  #takeName(request: Request): void {
+    request.asPartition = this.#takenName[0] as number; // NAME_BYTES long
+    request.asLow = this.#takenNameView.getUint32(1);
+    request.asHigh = this.#takenNameView.getUint32(5);
+    request.asHops = this.#takenHops;
+    this.#takenHops = 0;
+  }
+
+  /** Tells a tenant's shard there what concerns a person of its own. Lost where that worker is away. */
+  sendPerson(tenant: number, message: PersonMessage): void {
+    if (!this.#isClosed) this.#port.postMessage({ kind: 'person', tenant, message } satisfies OfPerson);
+  }
 
   #takeAnswer(slot: number, bytes: Uint8Array): void {
     const origin = this.#origins[slot] ?? null;
@@ -275,6 +324,7 @@ export class ShardLink {
   #responder(encoding: Encoding, actor: string, hasOptOut: boolean): Responder {
     const writer: DocumentWriter = this.#host.writer(encoding);
     return {
+      encoding,
       actor,
       hasOptOut,
       writer,

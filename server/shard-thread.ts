@@ -33,6 +33,7 @@ import { type Admission, Session, SessionHost, type TenantHost } from './session
 import { ShardLink } from './shard-link.ts';
 import { ownersOf } from './shard-map.ts';
 import type { FromShard, ShardThreadStart, TenantData, ToShard } from './shard-messages.ts';
+import { peersOf } from './shard-peers.ts';
 import type { Connection, Transport, TransportHandler } from './transport.ts';
 
 const SEND_BUFFER_BYTES_MAX = 4 * 1024 * 1024;
@@ -129,6 +130,7 @@ function createTenant(tenant: TenantData, index: number): Tenant {
     traces: { ...data.traces, slowMicros: data.slowMicros },
     snapshot: tenant.snapshot,
     ownsPartition: (partition) => owners[partition] === data.shard,
+    peers: peersOf(() => host, index),
     events: {
       readOnlyChanged: (isReadOnly, problem) => tell({ kind: 'readOnly', tenant: index, isReadOnly, problem }),
       turnFailed: (error, effectType, profileHash) =>
@@ -145,7 +147,8 @@ function createTenant(tenant: TenantData, index: number): Tenant {
       factsTaken: (counts) => tell({ kind: 'factsTaken', tenant: index, counts }),
     },
   });
-  return { name: tenant.name, requests: shard.requests, metrics, shard, vault };
+  const { requests, joinings } = shard;
+  return { name: tenant.name, requests, joinings, metrics, shard, vault };
 }
 
 const tenants = data.tenants.map(createTenant);

@@ -12,6 +12,7 @@ import { ConsentTurn } from '../actors/consent-turn.ts';
 import type { DecideTurn } from '../actors/decide-turn.ts';
 import type { EventTurn } from '../actors/event-turn.ts';
 import type { ExportTurn } from '../actors/export-turn.ts';
+import { isMoved, signpostOf } from '../actors/identity.ts';
 import { Mailboxes } from '../actors/mailbox.ts';
 import type { ProfileTurn } from '../actors/profile-turn.ts';
 import { REFUSAL } from '../decision/cleaning/value-rules.ts';
@@ -19,6 +20,7 @@ import type { PhaseClock } from '../decision/pipeline.ts';
 import { OP, type OpNumber, type Plain } from '../proto/messages.ts';
 import {
   type DocumentWriter,
+  writeAlias,
   writeDecide,
   writeErase,
   writeError,
@@ -34,6 +36,7 @@ import { type AuditDetail, personName } from './audit/audit-record.ts';
 import { epochMicrosOf, epochMillis, monotonicMicros } from './clock.ts';
 import { fallbackReply, hasFallback } from './fallback-answer.ts';
 import { HeldAnswer, type HeldAnswerOwner } from './held-answer.ts';
+import type { Joinings } from './identity/joinings.ts';
 import { COUNTER, HISTOGRAM, type MetricsWriter, STATUS_INDEX } from './metrics-layout.ts';
 import { PassBudget } from './pass-budget.ts';
 import { loadConsentStrings, readConsentStrings } from './privacy/consent-strings.ts';
@@ -49,6 +52,10 @@ const MAILBOX_DEPTH_MAX = 32_768;
 const MAILBOX_DEPTH_PER_PROFILE_MAX = 1_024;
 const MAILBOX_BYTES_MAX = 64 * 1024 * 1024;
 const TRACES_PENDING_MAX = 1_000;
+/** Signposts a request may follow; there is never a ring of them, and this would show one. */
+const HOPS_MAX = 64;
+/** In place of a fault: the answer is given elsewhere. */
+const ANSWERED: Fault = { ...FAULT.internal };
 
 /** By class of a refusal, see `REFUSAL`. */
 const REFUSED_COUNTERS: ReadonlyMap<number, number> = new Map([
@@ -69,8 +76,17 @@ export interface TraceSettings {
   readonly slowMicros: number;
 }
 
+/** The profile a request was sent on to, where that is not its key's. */
+interface SentTo {
+  readonly partition: number;
+  readonly hashLow: number;
+  readonly hashHigh: number;
+  readonly hops: number;
+}
+
 interface Message {
   readonly bytes: Uint8Array;
+  readonly to: SentTo | null;
   readonly responder: Responder;
   readonly slot: number;
   readonly arrivedMicros: number;
@@ -91,6 +107,13 @@ export interface RequestRunnerOptions {
   readonly erasures: Erasures;
   /** Where accesses to a person's data and changes of consent are told; absent where nobody keeps a log. */
   readonly audit?: AuditOutlet;
+  readonly joinings: Joinings;
+  ownsPartition(partition: number): boolean;
+  /**
+   * Hands a request about another shard's profile, `request.asPartition`, to it. Null, or why not.
+   * Its answer goes to the responder as if it came from here.
+   */
+  sendOn(request: Request, responder: Responder, slot: number, arrivedMicros: number): Fault | null;
   /** Many answers follow until `false`. */
   burst(isOn: boolean): void;
 }
@@ -169,7 +192,7 @@ export class RequestRunner implements HeldAnswerOwner {
       return;
     }
     const owner = this.#mailboxOwner(request);
-    const message = { bytes: request.copyRaw(), responder, slot, arrivedMicros, isForwarded };
+    const message = { bytes: request.copyRaw(), to: sentTo(request), responder, slot, arrivedMicros, isForwarded };
     if (!this.#mailboxes.push(responder.line, owner, message)) {
       this.#metrics.add(COUNTER.shedMailbox, 1);
       this.#answerFault(
@@ -229,7 +252,8 @@ export class RequestRunner implements HeldAnswerOwner {
 
   #runLate(request: Request): void {
     if (this.#late === null) return;
-    const { responder, slot, arrivedMicros, isForwarded } = this.#late;
+    const { responder, slot, arrivedMicros, isForwarded, to } = this.#late;
+    if (to !== null) sendTo(request, to);
     const nowMicros = monotonicMicros();
     const waitedMicros = nowMicros - arrivedMicros;
     responder.line.waitedMicros = responder.line.first < 0 ? 0 : waitedMicros;
@@ -290,7 +314,17 @@ export class RequestRunner implements HeldAnswerOwner {
     this.#runtime.consent.hasOptOut = responder.hasOptOut;
     let fault: Fault | null;
     try {
-      fault = this.#turn(request, now, phases);
+      fault =
+        request.op === OP.alias
+          ? this.#alias(request, responder, slot, arrivedMicros, now, isForwarded)
+          : this.#turn(request, now, phases);
+      if (fault === FAULT.joining && isMoved(this.#runtime.record))
+        fault = this.#follow(request, responder, slot, arrivedMicros, isForwarded);
+      else if (fault === null && request.op === OP.alias) fault = ANSWERED;
+      if (fault === ANSWERED) {
+        this.#runtime.cleaner.flagged = 0;
+        return;
+      }
     } catch (error) {
       this.#runtime.reportTurnFailure(error);
       this.#runtime.message = `${request.op}: the turn failed; see the log`;
@@ -311,6 +345,69 @@ export class RequestRunner implements HeldAnswerOwner {
     const waits = this.#waitsForDisk(request);
     if (waits >= 0) this.#hold(request, responder, slot, arrivedMicros, waits, isForwarded);
     else this.#answer(request, responder, slot, arrivedMicros, isForwarded);
+  }
+
+  /** Joins two keys, or takes them apart: answered when both their shards have it on disk. */
+  #alias(
+    request: Request,
+    responder: Responder,
+    slot: number,
+    arrivedMicros: number,
+    now: number,
+    isForwarded: boolean,
+  ): Fault | null {
+    const { joinings } = this.#options;
+    if (request.asPartition < 0) {
+      const leaving = joinings.leaving(request);
+      if (!this.#options.ownsPartition(leaving.partition)) {
+        sendTo(request, { ...leaving, hops: request.asHops + 1 });
+        return this.#sendOn(request, responder, slot, arrivedMicros);
+      }
+    }
+    const { id, traceparent } = request;
+    return joinings.ask(request, now, ({ fault, message, merged, stateSeq }) => {
+      const micros = monotonicMicros() - arrivedMicros;
+      if (fault === null) {
+        responder.writer.reset();
+        writeAlias(responder.writer, { id, ok: true, serverMicros: Math.round(micros), stateSeq, merged });
+        responder.send(slot);
+      } else this.#send(responder, slot, id, fault, message);
+      this.#finish(OP.alias, fault?.code ?? 0, fault, micros, arrivedMicros, traceparent, isForwarded);
+    });
+  }
+
+  /** The bound profile is a signpost: the request goes where it points, or waits until that is certain. */
+  #follow(
+    request: Request,
+    responder: Responder,
+    slot: number,
+    arrivedMicros: number,
+    isForwarded: boolean,
+  ): Fault | null {
+    const { joinings, ownsPartition } = this.#options;
+    const runtime = this.#runtime;
+    if (!joinings.isSettled) {
+      const message = { bytes: request.copyRaw(), to: sentTo(request), responder, slot, arrivedMicros, isForwarded };
+      const { id } = request;
+      const isKept = joinings.keep({
+        arrivedMicros,
+        again: () => this.#runQueued(message),
+        fail: (fault, text) => this.#send(responder, slot, id, fault, text),
+      });
+      return isKept ? ANSWERED : FAULT.joining;
+    }
+    if (request.asHops >= HOPS_MAX) return runtime.fail(FAULT.internal, 'profile: its keys lead to one another');
+    const { partition, hashLow, hashHigh } = signpostOf(runtime.record);
+    sendTo(request, { partition, hashLow, hashHigh, hops: request.asHops + 1 });
+    if (!ownsPartition(partition)) return this.#sendOn(request, responder, slot, arrivedMicros);
+    this.#run(request, responder, slot, arrivedMicros, isForwarded);
+    return ANSWERED;
+  }
+
+  #sendOn(request: Request, responder: Responder, slot: number, arrivedMicros: number): Fault {
+    const fault = this.#options.sendOn(request, responder, slot, arrivedMicros);
+    if (fault === null) return ANSWERED;
+    return this.#runtime.fail(fault, "shard: the worker of the person's partition is restarting or has too much to do");
   }
 
   #countRefused(): void {
@@ -625,6 +722,17 @@ export class RequestRunner implements HeldAnswerOwner {
   markDecoded(arrivedMicros: number): void {
     this.#phases.decoded(arrivedMicros);
   }
+}
+
+function sentTo({ asPartition, asLow, asHigh, asHops }: Request): SentTo | null {
+  return asPartition < 0 ? null : { partition: asPartition, hashLow: asLow, hashHigh: asHigh, hops: asHops };
+}
+
+function sendTo(request: Request, { partition, hashLow, hashHigh, hops }: SentTo): void {
+  request.asPartition = partition;
+  request.asLow = hashLow;
+  request.asHigh = hashHigh;
+  request.asHops = hops;
 }
 
 function isRead(op: OpNumber): boolean {

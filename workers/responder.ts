@@ -3,11 +3,12 @@
  * runner of requests knows no more of them than this.
  */
 import type { MailboxLine } from '../actors/mailbox.ts';
-import type { DocumentWriter } from '../proto/reply.ts';
+import type { DocumentWriter, Encoding } from '../proto/reply.ts';
 import type { FrameDecoder } from '../proto/request.ts';
 
 /** Somebody to answer. Lives as long as the connection (or the forwarding link) it stands for. */
 export interface Responder {
+  readonly encoding: Encoding;
   /** Who asks, as the audit log names it. */
   readonly actor: string;
   /** Its browser sent `Sec-GPC: 1`, which binds what it asks for. */

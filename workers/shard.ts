@@ -22,10 +22,14 @@ import type { Catalog } from '../decision/catalog.ts';
 import { CatalogIndex } from '../decision/catalog-index.ts';
 import type { ZoneTable } from '../decision/local-time.ts';
 import type { PartKeys } from '../decision/part-register.ts';
+import type { Request } from '../proto/request.ts';
+import type { Fault } from '../proto/statuses.ts';
 import type { AuditOutlet } from './audit/audit-gate.ts';
-import { epochMillis, eventLoopUtilisation } from './clock.ts';
+import { epochMillis, eventLoopUtilisation, monotonicMicros } from './clock.ts';
 import { coldCodec } from './cold-codec.ts';
 import { type FactCounts, FactFeed } from './fact-feed.ts';
+import { Joinings } from './identity/joinings.ts';
+import type { PersonMessage } from './identity/person-message.ts';
 import type { ModelSnapshot } from './jobs/model-snapshot-file.ts';
 import { LearningExchange, type LearningMemory } from './learning-exchange.ts';
 import { COUNTER, type CounterName, GAUGE, type MetricsWriter } from './metrics-layout.ts';
@@ -43,6 +47,7 @@ import {
   writeCatalogText,
 } from './recovery.ts';
 import { RequestRunner, type TraceSettings } from './request-runner.ts';
+import type { Responder } from './responder.ts';
 import { ShardModels } from './shard-models.ts';
 import { ShardWriter } from './shard-writer.ts';
 import { type LedgerSubject, moveOwn, type SharedLedger } from './shared-ledger.ts';
@@ -92,7 +97,16 @@ export interface ShardOptions {
   /** Models as of a snapshot, and where in the journal it stands. */
   readonly snapshot: ModelSnapshot | null;
   ownsPartition(partition: number): boolean;
+  /** The other shards; absent where one has all partitions. */
+  readonly peers?: ShardPeers;
   readonly events: ShardEvents;
+}
+
+/** The shards that own the partitions which this one does not. */
+export interface ShardPeers {
+  send(partition: number, message: PersonMessage): void;
+  /** As `RequestRunnerOptions.sendOn`. */
+  sendOn(request: Request, responder: Responder, slot: number, arrivedMicros: number): Fault | null;
 }
 
 /** What a shard tells its thread. */
@@ -115,6 +129,7 @@ export class Shard {
   readonly models: ShardModels;
   readonly writer: ShardWriter;
   readonly requests: RequestRunner;
+  readonly joinings: Joinings;
   readonly #options: ShardOptions;
   readonly #store: ShardStore;
   readonly #metrics: MetricsWriter;
@@ -203,7 +218,20 @@ export class Shard {
       signer: options.secret.signer,
       sealer: options.sealer,
       writer: this.writer,
+      eraseKey: (key, root) => this.joinings.eraseKey(key, root),
       askSnapshot: options.events.snapshotWanted,
+    });
+    const { peers } = options;
+    this.joinings = new Joinings({
+      runtime: this.runtime,
+      writer: this.writer,
+      send: (partition, message) => {
+        // Its own as well in a turn of its own: this may be the middle of another's.
+        if (options.ownsPartition(partition)) setImmediate(() => this.joinings.take(message, epochMillis()));
+        else peers?.send(partition, message);
+      },
+      eraseSignpost: (key, now) => this.#erasures.eraseSignpost(key, now),
+      erased: (root, key) => this.#erasures.keyErased(root, key),
     });
     const profileTurn = new ProfileTurn(this.runtime);
     this.requests = new RequestRunner({
@@ -218,6 +246,10 @@ export class Shard {
       profileTurn,
       exportTurn: new ExportTurn(this.runtime, profileTurn),
       erasures: this.#erasures,
+      joinings: this.joinings,
+      ownsPartition: options.ownsPartition,
+      sendOn: (request, responder, slot, arrivedMicros) =>
+        peers?.sendOn(request, responder, slot, arrivedMicros) ?? null,
       ...(options.audit === undefined ? {} : { audit: options.audit }),
       burst: options.events.burst,
     });
@@ -405,6 +437,7 @@ export class Shard {
     this.recover();
     // The wheel was emptied too, and the journal names the leases since the last checkpoint only.
     this.#watchStoredLeases();
+    this.joinings.forget();
   }
 
   // ── time ───────────────────────────────────────────────────────────────────────────────────────
@@ -416,6 +449,7 @@ export class Shard {
       advanceRipening(this.runtime, now, RIPENING_A_TICK);
       this.runtime.sweep(now);
       this.#erasures.tick(now);
+      this.joinings.tick(monotonicMicros());
     }
     this.#wakePass();
     this.#options.ledger.refreshHints();

@@ -21,6 +21,8 @@ const HTTP_OPERATION = {
   drill: 20,
   /** What goes with a product. */
   related: 21,
+  /** To take keys that were joined apart: the wire's `alias` without `to`. */
+  identities: 28,
   /** Data of a person stored and not used, and the end of it; also asked for by the wire's `consent`. */
   restrict: 30,
 } as const;
@@ -55,6 +57,7 @@ export const PERMISSIONS: { readonly [Name in Operation]: readonly Role[] } = {
   drill: ['operator'],
   related: ['app', 'marketer'],
   restrict: ['privacy'],
+  identities: ['privacy', 'operator'],
 };
 
 /** Of the node as a whole, all its tenants together: permitted to the default tenant's principals only. */

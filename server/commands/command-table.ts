@@ -106,6 +106,13 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import('./consent.ts'),
   },
   {
+    name: 'alias',
+    usage: '<from> [to]',
+    summary: 'join what is known under two keys to one person; --undo takes a key out again',
+    options: [...ASKING, { flags: '--undo', description: 'let <from> stand alone again' }],
+    load: () => import('./alias.ts'),
+  },
+  {
     name: 'restrict',
     usage: '<profile>',
     summary: 'store what is known of a person and use it no more; --lift ends that',

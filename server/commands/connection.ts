@@ -3,6 +3,8 @@
  * that say what to do. The SDK is behind a narrow interface, so the commands are tested without sockets.
  */
 import type {
+  AliasReply,
+  AliasRequest,
   ConsentRequest,
   DecideReply,
   DecideRequest,
@@ -30,6 +32,7 @@ export interface ServerConnection {
   decide(request: Body<DecideRequest>): Promise<DecideReply>;
   track(request: Body<TrackRequest>): Promise<TrackReply>;
   identify(request: Body<IdentifyRequest>): Promise<StateReply>;
+  alias(request: Body<AliasRequest>): Promise<AliasReply>;
   consent(request: Body<ConsentRequest>): Promise<StateReply>;
   profile(request: Body<ProfileRequest>): Promise<ProfileReply>;
   export(profile: string, cursor?: string): Promise<ExportReply>;

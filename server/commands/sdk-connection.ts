@@ -12,6 +12,7 @@ export async function connectToServer(url: string, timeoutMillis: number, token:
     decide: (request) => client.decide(request),
     track: (request) => client.track(request),
     identify: (request) => client.identify(request),
+    alias: (request) => client.alias(request),
     consent: (request) => client.consent(request),
     profile: (request) => client.profile(request.profile),
     export: (profile, cursor) => client.export(profile, cursor),

@@ -93,6 +93,13 @@ export function ingestRoutes(gateway: ShardGateway, intake: EventIntake): Readon
     operation: 'restrict',
     answer: (call) => doors.restrict(call),
   });
+  routes.set('/v1/unjoin', {
+    method: 'POST',
+    bodyBytesMax: SEGMENT_LIMITS.eventBytesMax,
+    about: 'let a key that was joined with another stand alone again: {key}',
+    operation: 'identities',
+    answer: (call) => doors.unjoin(call),
+  });
   return routes;
 }
 
@@ -122,6 +129,11 @@ class Doors {
     const { value } = content;
     if ((type === 'track' || type === 'identify') && isPlain(value)) return this.#plain(type, call, value);
     if (!isMap(value)) return refuse(call, { problem: 'body: expected a map' });
+    // The wire protocol's own shape; to take keys apart is another route, and another permission.
+    if (type === 'alias' && typeof value.from === 'string') {
+      if (typeof value.to !== 'string') return refuse(call, { problem: 'to: expected the key to join it with' });
+      return answerReply(call, await this.#gateway.ask(askerOf(call), { ...value, op: 'alias' }));
+    }
     if (call.body.length > SEGMENT_LIMITS.eventBytesMax)
       return refuse(call, { problem: `body: an event may have ${SEGMENT_LIMITS.eventBytesMax} bytes at most` });
     const fate = await this.#segment(type, value, value, call);
@@ -208,6 +220,17 @@ class Doors {
       return refuse(call, { problem: `${other.slice(0, 64)}: not known here; expected profile, restricted, proof` });
     const purposes = { [PROCESSING]: { granted: !restricted } };
     answerReply(call, await this.#gateway.ask(askerOf(call), { ...message, purposes, op: 'consent' }));
+  }
+
+  /** An alias without the other key, which is how it travels. */
+  async unjoin(call: HttpCall): Promise<void> {
+    const content = readJson(call.headers, call.body);
+    if ('problem' in content) return refuse(call, content);
+    const { key, ...others } = isMap(content.value) ? content.value : {};
+    const [other] = Object.keys(others);
+    if (typeof key !== 'string' || other !== undefined)
+      return refuse(call, { problem: `${other?.slice(0, 64) ?? 'key'}: expected {key}, the key that was joined` });
+    answerReply(call, await this.#gateway.ask(askerOf(call), { op: 'alias', from: key }));
   }
 
   /** The wire protocol's own shape, one or an array. */

@@ -63,7 +63,7 @@ describe('PROTOCOL.md', () => {
       });
       expect([...listed].sort()).toEqual([...known].sort());
     }
-    expect(rows).toHaveLength(11);
+    expect(rows).toHaveLength(12);
     for (const name of Object.keys(OP)) expect(document).toContain(`\`${name}\``);
   });
 

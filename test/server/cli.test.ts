@@ -48,6 +48,7 @@ function answering(answers: Partial<ServerConnection>, asked: unknown[] = []): C
     decide: missing,
     track: missing,
     identify: missing,
+    alias: missing,
     consent: missing,
     profile: missing,
     export: missing,

@@ -12,12 +12,13 @@ import {
   EVENT,
   EVENT_FLAG,
   IDENTIFY,
+  JOIN,
   LEASE_EFFECT,
   LEDGER,
   MARK_TYPE_MIN,
   REQUEST_COUNT_SHIFT,
 } from '../../actors/effect.ts';
-import { LEASE_FLAG, STANDING } from '../../actors/record-layout.ts';
+import { FIELD, LEASE_FLAG, STANDING } from '../../actors/record-layout.ts';
 import { standingChanges } from '../../actors/standing.ts';
 import { coldCodec } from '../../workers/cold-codec.ts';
 
@@ -94,8 +95,18 @@ export interface StandingEntry extends EntryHead {
   readonly type: 'standing';
   /** Tags begun and ended, by hash. */
   readonly tags: readonly { readonly subject: number; readonly isSet: boolean }[];
+  /** Low word of the hash of the profile it was joined into; null: its own again; absent: nothing of that. */
+  readonly movedTo?: number | null;
 }
-export type JournalEntry = DecisionEntry | EventEntry | IdentifyEntry | LeaseEntry | StandingEntry;
+export interface JoinEntry extends EntryHead {
+  readonly type: 'join';
+  /** Low word of the other profile's hash, and what its decisions' numbers were raised by. */
+  readonly other: number;
+  readonly raisedBy: number;
+  /** The state in which it came. */
+  readonly otherSeq: number;
+}
+export type JournalEntry = DecisionEntry | EventEntry | IdentifyEntry | LeaseEntry | StandingEntry | JoinEntry;
 
 const effect = new Effect();
 
@@ -121,9 +132,24 @@ export function readEntry(bytes: Uint8Array, start: number, batch: JournalledBat
     case EFFECT.release:
       return { ...head, type: 'release', decisionSeq: effect.getU32(LEASE_EFFECT.decisionSeq) };
     case EFFECT.standing: {
-      const tags = standingChanges(effect).filter(({ kind }) => kind === STANDING.tag);
-      return { ...head, type: 'standing', tags: tags.map(({ subject, isSet }) => ({ subject, isSet })) };
+      const changes = standingChanges(effect);
+      const tags = changes.filter(({ kind }) => kind === STANDING.tag);
+      const moved = changes.filter(({ kind }) => kind === STANDING.moved).at(-1);
+      return {
+        ...head,
+        type: 'standing',
+        tags: tags.map(({ subject, isSet }) => ({ subject, isSet })),
+        ...(moved === undefined ? {} : { movedTo: moved.isSet ? moved.subject : null }),
+      };
     }
+    case EFFECT.join:
+      return {
+        ...head,
+        type: 'join',
+        other: effect.getU32(JOIN.low),
+        raisedBy: effect.getU32(JOIN.raisedBy),
+        otherSeq: effect.getU32(JOIN.content + FIELD.stateSeq),
+      };
     case EFFECT.expire:
       return { ...head, type: 'expire', decisionSeq: 0 };
     default:

@@ -6,7 +6,7 @@
 
 import { stockSubject } from '../../actors/ports.ts';
 import { MOMENT } from '../../decision/catalog.ts';
-import type { DecisionEntry, EventEntry, JournalEntry } from './journal-entry.ts';
+import type { DecisionEntry, EventEntry, JoinEntry, JournalEntry } from './journal-entry.ts';
 import { ModelTags } from './model-tags.ts';
 import { actionHash, channelHash, SIM_SUBJECTS } from './sim-catalog.ts';
 
@@ -25,6 +25,7 @@ export const INVARIANT = {
   acknowledged: 'an acknowledged write is on disk',
   recovered: 'memory is what the journal says',
   damage: 'damage is detected',
+  identity: 'two profiles become one once',
   tags: 'a tag is held while its rule holds',
   answer: 'an answer is what was decided',
   fault: 'no fault of our own',
@@ -61,6 +62,7 @@ const IMPRESSION_CAPS: ReadonlyMap<number, Limit> = new Map([
 ]);
 /** Grants and impressions older than this count towards nothing. */
 const MEMORY_MILLIS = 120_000;
+const MESSAGES_KEPT = 1_024;
 
 const SUBJECT_INDEX: ReadonlyMap<number, number> = new Map(
   SIM_SUBJECTS.map(({ subjectHash }, index) => [subjectHash, index]),
@@ -89,6 +91,12 @@ export class ModelProfile {
   readonly spent = new Float64Array(SUBJECT_COUNT);
   readonly #quotes: { readonly sku: number; readonly priceMinor: number; readonly expiresAt: number }[] = [];
   readonly #tags = new ModelTags();
+  /** Of a profile that was joined into another: low word of that one's hash. Nothing happens to it any more. */
+  movedTo: number | null = null;
+  /** Everybody this person was joined from, by low word: what the numbers of their decisions were raised by. */
+  readonly joined = new Map<number, number>();
+  /** Whether some other profile has what this one held. */
+  isTaken = false;
   #impressions: { readonly action: number; readonly at: number }[] = [];
 
   constructor(name: string, partition: number, low: number, high: number) {
@@ -98,8 +106,9 @@ export class ModelProfile {
     this.high = high;
   }
 
-  apply(entry: JournalEntry, report: Report): void {
-    if (entry.seq !== this.seq + 1) {
+  /** @param personOf by low word: for a joining, whose model stands still since it departed */
+  apply(entry: JournalEntry, report: Report, personOf: (low: number) => ModelProfile | undefined): void {
+    if (entry.seq !== Math.max(this.seq, entry.type === 'join' ? entry.otherSeq : 0) + 1) {
       report(INVARIANT.stateSeq, `${this.name}: an entry leads to ${entry.seq} from ${this.seq}`);
     }
     this.seq = entry.seq;
@@ -118,6 +127,11 @@ export class ModelProfile {
         break;
       case 'standing':
         this.#tags.change(entry);
+        if (entry.movedTo === undefined) break;
+        this.movedTo = entry.movedTo;
+        break;
+      case 'join':
+        this.#join(entry, personOf(entry.other), report);
         break;
       case 'identify':
         if (entry.age !== null) this.age = entry.age;
@@ -135,6 +149,37 @@ export class ModelProfile {
           else this.#freeStock(lease);
         }
     }
+  }
+
+  // ── joining ────────────────────────────────────────────────────────────────────────────────────
+
+  #join({ other: low, raisedBy, seq }: JoinEntry, other: ModelProfile | undefined, report: Report): void {
+    if (other === undefined) {
+      report(INVARIANT.identity, `${this.name}: is joined with somebody nobody knows`);
+      return;
+    }
+    if (other.isTaken) report(INVARIANT.identity, `${this.name}: takes ${other.name}, who is somebody's already`);
+    if (this.joined.has(low)) report(INVARIANT.identity, `${this.name}: takes ${other.name} a second time at ${seq}`);
+    if (other.movedTo === null) report(INVARIANT.identity, `${this.name}: takes ${other.name}, who has not departed`);
+    if (raisedBy !== this.decisionSeq)
+      report(INVARIANT.identity, `${this.name}: decisions of ${other.name} are raised by ${raisedBy}`);
+    this.joined.set(low, raisedBy);
+    for (const [before, raised] of other.joined) this.joined.set(before, raised + raisedBy);
+    for (const lease of other.leases) this.leases.push({ ...lease, decisionSeq: lease.decisionSeq + raisedBy });
+    for (const [decisionSeq, decision] of other.decisions) this.decisions.set(decisionSeq + raisedBy, decision);
+    for (let i = 0; i < SUBJECT_COUNT; i++) this.held[i] = (this.held[i] as number) + (other.held[i] as number); // i < SUBJECT_COUNT
+    for (const [message, entry] of other.messages) {
+      if (this.messages.has(message)) report(INVARIANT.once, `${this.name}: counts a message of ${other.name} as well`);
+      this.messages.set(message, entry);
+    }
+    for (const channel of other.refused) this.refused.add(channel);
+    this.refusesAll ||= other.refusesAll;
+    this.#quotes.push(...other.#quotes);
+    this.#impressions.push(...other.#impressions);
+    this.#tags.join(other.#tags);
+    this.latestAt = Math.max(this.latestAt, other.latestAt);
+    this.age ??= other.age;
+    this.decisionSeq += other.decisionSeq;
   }
 
   // ── decisions ──────────────────────────────────────────────────────────────────────────────────
@@ -247,7 +292,9 @@ export class ModelProfile {
 
   #takeIn(entry: EventEntry, report: Report): void {
     if (entry.message >= 0) {
-      if (this.messages.has(entry.message))
+      // A record remembers 1,024 ids, joined or not, of two rings the newest; and the clock may have gone back between them.
+      const mayForget = this.joined.size > 0 && this.messages.size > MESSAGES_KEPT;
+      if (this.messages.has(entry.message) && !mayForget)
         report(INVARIANT.once, `${this.name}: a message counts a second time at ${entry.seq}`);
       this.messages.set(entry.message, entry);
     }

@@ -41,6 +41,12 @@ export class ModelTags {
     }
   }
 
+  /** What another person, who turns out to be the same, held and did. */
+  join(other: ModelTags): void {
+    for (const tag of other.#held) this.#held.add(tag);
+    this.#views.push(...other.#views);
+  }
+
   /** What is wrong at `now`, or null. */
   problem(age: number | null, now: number): string | null {
     for (const { key, holds } of RULES) {

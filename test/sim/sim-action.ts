@@ -18,6 +18,7 @@ const WEIGHTS = {
   lab: 25,
   pipeline: 40,
   repeat: 40,
+  alias: 4,
   cutConnection: 5,
   reconnectStorm: 0.4,
   garbage: 0.6,

@@ -7,7 +7,7 @@ import type { OpportuneError } from '../../client/opportune-error.ts';
 import type { Reply } from '../../client/session.ts';
 import type { DecideReply, ProfileReply, TrackReply } from '../../proto/messages.ts';
 import { FAULT } from '../../proto/statuses.ts';
-import type { DecisionEntry, JournalEntry } from './journal-entry.ts';
+import type { DecisionEntry, EventEntry, JournalEntry } from './journal-entry.ts';
 import { INVARIANT } from './model-profile.ts';
 import { actionHash, channelHash } from './sim-catalog.ts';
 import type { Person, SimChecker } from './sim-checker.ts';
@@ -15,7 +15,7 @@ import type { SimTime } from './sim-time.ts';
 
 /** One request as it was meant. */
 export interface Ask {
-  readonly op: 'decide' | 'track' | 'confirm' | 'release' | 'identify' | 'profile';
+  readonly op: 'decide' | 'track' | 'confirm' | 'release' | 'identify' | 'profile' | 'alias';
   readonly person: Person;
   /** The step in which it was made, and what was known for certain then. */
   readonly step: number;
@@ -25,6 +25,10 @@ export interface Ask {
   readonly isDryRun?: boolean;
   readonly message?: number;
   readonly decisionSeq?: number;
+  /** Of an alias: the other. */
+  readonly other?: Person;
+  /** Who may have answered: whom it was asked of, and whom they were joined into since. */
+  readonly way?: readonly Person[];
   readonly event?: string;
   readonly channel?: string;
 }
@@ -42,6 +46,7 @@ const EXPECTED_CODES: ReadonlySet<number> = new Set(
     FAULT.shardRecovering,
     FAULT.shuttingDown,
     FAULT.staleState,
+    FAULT.joining,
   ].map(({ code }) => code),
 );
 
@@ -82,8 +87,24 @@ export class SimAnswers {
 
   /** One outcome of a call. @param sentStep the step in which the server sent the answer */
   settled(ask: Ask, reply: Reply | undefined, error: OpportuneError | undefined, sentStep: number): void {
-    if (error !== undefined) this.#failed(ask, error);
-    else if (reply !== undefined) this.#answered(ask, reply, sentStep);
+    const found = this.#whoAnswered(ask);
+    if (error !== undefined) this.#failed(found, error);
+    else if (reply !== undefined) this.#answered(found, reply, sentStep);
+  }
+
+  /** Whoever the person is part of by now, and the number that the decision has there. */
+  #whoAnswered(ask: Ask): Ask {
+    const way = this.#checker.partsOf(ask.person);
+    if (way.length === 1) return ask;
+    const person = this.#checker.holderOf(ask.person);
+    const raisedBy = person.model.joined.get(ask.person.model.low) ?? 0;
+    const { decisionSeq } = ask;
+    return {
+      ...ask,
+      person,
+      way,
+      ...(decisionSeq === undefined ? {} : { decisionSeq: decisionSeq + raisedBy }),
+    };
   }
 
   #failed(ask: Ask, { code, message }: OpportuneError): void {
@@ -101,7 +122,7 @@ export class SimAnswers {
       this.#checker.report(INVARIANT.fault, `${op} of ${person.key} is answered with ${code}: ${message}`);
       return;
     }
-    if (person.rollbackStep >= ask.step) return;
+    if (wasRolledBack(ask)) return;
     for (const lease of person.model.leases) {
       if (lease.decisionSeq !== ask.decisionSeq || lease.entry.step >= ask.step || lease.budgetMinor === 0) continue;
       const stands = lease.state === 'open' && lease.expiresAt > this.#time.wallMillis;
@@ -135,17 +156,32 @@ export class SimAnswers {
       case 'release':
         this.#ended(ask, 'released', sentStep);
         break;
+      case 'alias':
+        this.#joined(ask);
+        break;
       case 'profile':
         this.#described(ask, reply as ProfileReply, sentStep);
         break;
       default:
-        this.#expectLanded(ask, this.#entryAt(person, stateSeq), sentStep, `identify at ${stateSeq}`);
+        this.#expectLanded(
+          ask,
+          this.#entryOf(ask, stateSeq, ({ type, batch }) => type === 'identify' && batch.landedStep <= sentStep),
+          sentStep,
+          `identify at ${stateSeq}`,
+        );
     }
-    if (ask.isCommitted) person.committedSeq = Math.max(person.committedSeq, stateSeq);
+    // Of whom it was asked: what another key's profile showed says nothing of the one it is part of now.
+    const [asked = person] = ask.way ?? [person];
+    if (ask.isCommitted) asked.committedSeq = Math.max(asked.committedSeq, stateSeq);
   }
 
-  #entryAt(person: Person, seq: number): JournalEntry | undefined {
-    const { log } = person;
+  /** Of whoever answered: one of another kind, at the same number of somebody else on the way, is not it. */
+  #entryOf({ person, way = [person] }: Ask, seq: number, isMeant: (entry: JournalEntry) => boolean) {
+    const found = way.map((one) => this.#entryAt(one, seq)).filter((entry) => entry !== undefined);
+    return found.find(isMeant) ?? found[0];
+  }
+
+  #entryAt({ log }: Person, seq: number): JournalEntry | undefined {
     // Sequences follow each other, so that it is near this place.
     for (let i = log.length - 1; i >= 0; i--) {
       const entry = log[i];
@@ -165,9 +201,10 @@ export class SimAnswers {
 
   #tracked(ask: Ask, reply: TrackReply, sentStep: number): void {
     const { person, message, event } = ask;
-    const entry = message === undefined ? undefined : person.model.messages.get(message);
+    const { way = [person] } = ask;
+    const entry = message === undefined ? undefined : earliestIn(way, message);
     if (ask.isCommitted && message !== undefined) this.#expectLanded(ask, entry, sentStep, `the ${event}`);
-    else if (entry === undefined && person.rollbackStep < ask.step)
+    else if (entry === undefined && !wasRolledBack(ask))
       this.#checker.report(INVARIANT.answer, `${person.key}: the ${event} was answered, and is not in the journal`);
     if (event === 'subscribe') {
       this.#subscribing.set(person, (this.#subscribing.get(person) ?? 1) - 1);
@@ -187,7 +224,8 @@ export class SimAnswers {
     const { report } = this.#checker;
     for (const { action, channel, propensity } of reply.actions) {
       if (!(propensity > 0 && propensity <= 1)) report(INVARIANT.propensity, `${action} has propensity ${propensity}`);
-      if (refused.length > 0 && (refused.includes(ALL_CHANNELS) || refused.includes(channel ?? '')))
+      const isOne = person.model.joined.size === 0;
+      if (isOne && refused.length > 0 && (refused.includes(ALL_CHANNELS) || refused.includes(channel ?? '')))
         if (this.#refused.has(person))
           // A subscribe made meanwhile may have been served first.
           report(INVARIANT.refusal, `${person.key}: ${action} on ${channel} after its refusal`);
@@ -196,9 +234,9 @@ export class SimAnswers {
       if (reply.decisionId !== null) report(INVARIANT.answer, `${person.key}: a dry run has a decision id`);
       return;
     }
-    const found = this.#entryAt(person, reply.stateSeq);
+    const found = this.#entryOf(ask, reply.stateSeq, (entry) => entry.type === 'decision' && isOf(entry, reply));
     if (ask.isCommitted) this.#expectLanded(ask, found, sentStep, `the decision at ${reply.stateSeq}`);
-    if (found === undefined || person.rollbackStep >= ask.step) return;
+    if (found === undefined || wasRolledBack(ask)) return;
     if (found.type !== 'decision' || !isOf(found, reply))
       report(INVARIANT.answer, `${person.key}: the reply at ${reply.stateSeq} is not what was journalled`);
   }
@@ -212,7 +250,7 @@ export class SimAnswers {
         this.#expectLanded(ask, lease.endedBy, sentStep, `${state} ${decisionSeq}`);
         continue;
       }
-      if (person.rollbackStep >= ask.step && lease.state !== 'open') continue;
+      if (wasRolledBack(ask) && lease.state !== 'open') continue;
       this.#checker.report(
         INVARIANT.acknowledged,
         `${person.key}: decision ${decisionSeq} was acknowledged as ${state} and is ${lease.state}`,
@@ -220,12 +258,24 @@ export class SimAnswers {
     }
   }
 
+  /** Two keys that were acknowledged as one person's lead to one. */
+  #joined({ person, other }: Ask): void {
+    const { report } = this.#checker;
+    if (other === undefined) return;
+    const [a, b] = [this.#checker.rootOf(person), this.#checker.rootOf(other)];
+    if (a !== b)
+      report(INVARIANT.identity, `${person.key} and ${other.key} were joined, and are ${a.key} and ${b.key}`);
+  }
+
   /** Only where nothing has happened to the person since the answer was made. */
-  #described({ person, step }: Ask, reply: ProfileReply, sentStep: number): void {
+  #described(ask: Ask, reply: ProfileReply, sentStep: number): void {
+    const { person } = ask;
     const { model, log } = person;
-    if (reply.stateSeq !== model.seq || person.rollbackStep >= step) return;
+    if (reply.stateSeq !== model.seq || wasRolledBack(ask)) return;
     const last = log[log.length - 1];
     if (last !== undefined && last.step > sentStep) return;
+    // A write that was reported as failed and landed all the same is read back when the worker can write again.
+    if (log.some((entry) => entry.batch.isLanded && entry.seq > model.seq)) return;
     const record = reply.record as { traits: { age?: number }; consent: { contactRefusedChannels: string[] } }; // as docs/PROTOCOL.md says
     if ((record.traits.age ?? null) !== model.age) {
       this.#checker.report(INVARIANT.answer, `${person.key}: age ${record.traits.age} is shown, ${model.age} was told`);
@@ -239,6 +289,21 @@ export class SimAnswers {
 }
 
 const NOTHING: readonly string[] = [];
+
+/** Whether something was lost since, of whoever may have answered. */
+function wasRolledBack({ person, way = [person], step }: Ask): boolean {
+  return way.some(({ rollbackStep }) => rollbackStep >= step);
+}
+
+/** The event of a message; of one that was forgotten and told again the first. */
+function earliestIn(people: readonly Person[], message: number): EventEntry | undefined {
+  let earliest: EventEntry | undefined;
+  for (const { model } of people) {
+    const entry = model.messages.get(message);
+    if (entry !== undefined && !(earliest !== undefined && earliest.step <= entry.step)) earliest = entry;
+  }
+  return earliest;
+}
 
 function isOf(entry: DecisionEntry, reply: DecideReply): boolean {
   const isSame =

@@ -9,6 +9,7 @@ import { ANONYMOUS, DEFAULT_TENANT } from '../../server/access/principal.ts';
 import { Session, SessionHost } from '../../server/session.ts';
 import { ShardLink } from '../../server/shard-link.ts';
 import { ownersOf } from '../../server/shard-map.ts';
+import { peersOf } from '../../server/shard-peers.ts';
 import type { ModelSnapshot } from '../../workers/jobs/model-snapshot-file.ts';
 import { batchAfterPublished, createLearningMemory, type LearningMemory } from '../../workers/learning-exchange.ts';
 import { createMetricsBuffer, MetricsWriter } from '../../workers/metrics-layout.ts';
@@ -143,6 +144,7 @@ export class SimNode {
       traces: NO_TRACES,
       snapshot: this.#snapshot,
       ownsPartition: (partition) => this.owners[partition] === index,
+      peers: peersOf(() => host, 0),
       events: {
         readOnlyChanged: (isReadOnly) => {
           worker.isReadOnly = isReadOnly;
@@ -157,7 +159,7 @@ export class SimNode {
       },
     });
     const host = new SessionHost(
-      [{ name: DEFAULT_TENANT, requests: shard.requests, metrics }],
+      [{ name: DEFAULT_TENANT, requests: shard.requests, joinings: shard.joinings, metrics }],
       index,
       this.owners,
       metrics,

@@ -88,6 +88,16 @@ export class SimRequests {
         this.#call(client, [{ body, ask: this.#ask({ op: 'identify', person, isCommitted: true }) }]);
         return;
       }
+      case 'alias': {
+        // Visitors are named one day, mostly; now and then two who have a name are one.
+        const other = people[random.below(people.length)] as Person; // below length
+        const from = random.chance(0.8)
+          ? (people[people.length - 1 - random.below(people.length / 2)] as Person)
+          : person; // likewise
+        const body: RequestBody = { op: 'alias', from: from.key, to: other.key };
+        this.#call(client, [{ body, ask: this.#ask({ op: 'alias', person: from, other, isCommitted: false }) }]);
+        return;
+      }
       case 'profile': {
         const body: RequestBody = { op: 'profile', profile: person.key };
         this.#call(client, [{ body, ask: this.#ask({ op: 'profile', person, isCommitted: false }) }]);
@@ -137,7 +147,9 @@ export class SimRequests {
       if (decisionId === null || (actions.length === 0 && price === undefined)) return;
       parseDecisionId(decisionId, this.#id);
       const { decisionSeq } = this.#id;
-      remember(this.#decisions, { person: ask.person, decisionId, decisionSeq, sku: price?.sku ?? null });
+      // One that is part of another by now decides under that one's name.
+      const person = this.#world.checker.personOf(this.#id.hashLow) ?? ask.person;
+      remember(this.#decisions, { person, decisionId, decisionSeq, sku: price?.sku ?? null });
     });
   }
 

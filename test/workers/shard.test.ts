@@ -52,6 +52,7 @@ class Asker {
       this.answers.set(reply.id as number, reply);
     };
     this.#responder = {
+      encoding: 'msgpack',
       writer,
       actor: 'asker',
       hasOptOut: false,
@@ -180,7 +181,7 @@ describe('shard', () => {
   it('operations without a turn and replicated durability are refused by name', async () => {
     const { asker } = start(new MemoryStore(new MemoryDisk(), 1, 0));
     const faults = await Promise.all([
-      asker.ask({ op: 'alias', from: 'ann', to: 'bob' }),
+      asker.ask({ op: 'whatIf', profile: 'ann' }),
       asker.ask({ op: 'track', profile: 'ann', event: 'view', durability: 'replicated' }),
     ]);
     expect(faults.map(({ code }) => code)).toEqual([FAULT.unimplemented.code, FAULT.unimplemented.code]);

@@ -19,6 +19,7 @@ import {
   LEASE_STATE,
   MOMENT_BYTES,
   QUOTE_BYTES,
+  RECORD_FLAG,
   TRAIT_BYTES,
 } from '../../actors/record-layout.ts';
 import type { LedgerShare } from '../shared-ledger.ts';
@@ -50,6 +51,8 @@ export class LedgerAudit {
   readonly #expected = new Map<number, Share>();
   readonly #totals = { granted: 0, confirmed: 0, released: 0, expired: 0, taken: 0 };
   readonly #overdrawn: string[] = [];
+  /** By person: everybody they are one with. */
+  readonly #joined = new Map<string, { readonly people: ReadonlySet<string>; readonly isComparable: boolean }>();
   #isWhole = true;
   #heldByErased = 0;
 
@@ -86,11 +89,22 @@ export class LedgerAudit {
         this.#open.set(person, held);
       }
       const left = (held.get(subject) ?? 0) + (kind === LEDGER.hold ? amount : -amount);
-      if (left < 0) this.#overdrawn.push(`person ${person}, subject ${hex(subject)}`);
+      // What a joined profile's leases held ends in the other's entries.
+      if (left < 0 && !this.#joined.has(person)) this.#overdrawn.push(`person ${person}, subject ${hex(subject)}`);
       if (left === 0) held.delete(subject);
       else held.set(subject, left);
       if (held.size === 0) this.#open.delete(person);
     }
+  }
+
+  /** Two profiles became one person, whose leases are in the first one's record; or two again. */
+  join(person: string, other: string, isJoined: boolean): void {
+    const group = this.#joined.get(person) ?? { people: new Set([person]), isComparable: true };
+    const others = this.#joined.get(other) ?? { people: new Set([other]), isComparable: true };
+    const people = new Set([...group.people, ...others.people]);
+    // Apart again, both have open leases of the time before.
+    const joined = { people, isComparable: isJoined && group.isComparable && others.isComparable };
+    for (const one of people) this.#joined.set(one, joined);
   }
 
   /** An entry of an erased person: whose it was is not known any more, so only sums can be compared. */
@@ -107,7 +121,11 @@ export class LedgerAudit {
   /** How the open leases of a record that is as new as the log differ from what the log left open, or undefined. */
   leasesDiffer(person: string, record: Uint8Array): string | undefined {
     const inRecord = heldByLeases(record);
-    const inLog = this.#open.get(person) ?? new Map<number, number>();
+    const joined = this.#joined.get(person);
+    // A signpost's leases are the other's.
+    const isMoved = (flagsOf(record) & RECORD_FLAG.moved) !== 0;
+    if (isMoved || joined?.isComparable === false) return undefined;
+    const inLog = this.#openOf(joined?.people ?? [person]);
     for (const subject of new Set([...inRecord.keys(), ...inLog.keys()])) {
       const leases = inRecord.get(subject) ?? 0;
       const logged = inLog.get(subject) ?? 0;
@@ -115,6 +133,15 @@ export class LedgerAudit {
         return `its leases hold ${leases} of subject ${hex(subject)}, and by the log ${logged} are open`;
     }
     return undefined;
+  }
+
+  #openOf(people: Iterable<string>): Map<number, number> {
+    const open = new Map<number, number>();
+    for (const person of people)
+      for (const [subject, amount] of this.#open.get(person) ?? [])
+        open.set(subject, (open.get(subject) ?? 0) + amount);
+    for (const [subject, amount] of open) if (amount === 0) open.delete(subject);
+    return open;
   }
 
   /** Compares what remains and sums up. */
@@ -168,6 +195,10 @@ function move(share: Share, kind: number, amount: number): void {
 }
 
 /** Subject → amount, over what the leases hold of a stored record (see `actors/record-layout.ts`). */
+function flagsOf(record: Uint8Array): number {
+  return new DataView(record.buffer, record.byteOffset, record.length).getUint16(FIELD.flags, true);
+}
+
 function heldByLeases(record: Uint8Array): Map<number, number> {
   const view = new DataView(record.buffer, record.byteOffset, record.length);
   const held = new Map<number, number>();

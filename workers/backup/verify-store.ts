@@ -11,7 +11,7 @@
  * own. Beside a running node only values are checked: between two reads the log moves on. Memory: about 200 bytes
  * a person in the log.
  */
-import { EFFECT, Effect, MARK_TYPE_MIN } from '../../actors/effect.ts';
+import { EFFECT, Effect, JOIN, MARK_TYPE_MIN } from '../../actors/effect.ts';
 import { MARK } from '../../actors/journal-marks.ts';
 import { FIELD, RECORD_MARKER } from '../../actors/record-layout.ts';
 import { type JournalPosition, STORE_KEY_BYTES } from '../../actors/store.ts';
@@ -235,12 +235,15 @@ class StoreVerifier {
         const name = personOf(effect);
         const person = people.get(name);
         this.#checkChain(effect, at, person, base, firstBatches);
-        if (person === undefined) people.set(name, { firstSeq: effect.stateSeq, seq: effect.stateSeq, at });
+        const firstSeq = effect.u32[8] === 0 ? 1 : effect.stateSeq;
+        if (person === undefined) people.set(name, { firstSeq, seq: effect.stateSeq, at });
         else {
           person.seq = effect.stateSeq;
           person.at = at;
         }
-        audit.take(name, effect, isInBase, person?.firstSeq ?? effect.stateSeq);
+        if (effect.type === EFFECT.join || effect.type === EFFECT.unjoin)
+          audit.join(name, otherOf(effect), effect.type === EFFECT.join);
+        audit.take(name, effect, isInBase, person?.firstSeq ?? firstSeq);
         // Whoever comes under the same key afterwards is somebody new, from number 1 on.
         if (effect.type === EFFECT.erase) people.delete(name);
       }
@@ -263,10 +266,13 @@ class StoreVerifier {
     };
     // What stood before it is blank: an erasure is under way.
     if (person === undefined && this.#erased.has(textOf(before))) return;
+    // Two people's numbers go on from the higher when they turn out to be one.
+    const isJoin = effect.type === EFFECT.join;
     if (person !== undefined) {
-      if (isSame(person.at, before) && effect.stateSeq === person.seq + 1) return;
+      const follows = isJoin ? effect.stateSeq > person.seq : effect.stateSeq === person.seq + 1;
+      if (isSame(person.at, before) && follows) return;
     } else if (before.epoch === 0) {
-      if (effect.stateSeq === 1) return;
+      if (effect.stateSeq === 1 || isJoin) return;
     } else if (!isAfter(base, before)) {
       // Trimmed, which takes the oldest batches of a stream and only those the checkpoints no longer need.
       const first = firstBatches.get(`${before.epoch}.${before.stream}`);
@@ -339,6 +345,13 @@ class StoreVerifier {
 function personOf(effect: Effect): string {
   const hash = effect.hashHigh.toString(16).padStart(8, '0') + effect.hashLow.toString(16).padStart(8, '0');
   return `0000${effect.partition.toString(16).padStart(2, '0')}${hash}`;
+}
+
+/** The other profile of a joining or an unjoining. */
+function otherOf(effect: Effect): string {
+  const hex = (word: number): string => word.toString(16).padStart(8, '0');
+  const hash = hex(effect.getU32(JOIN.high)) + hex(effect.getU32(JOIN.low));
+  return `0000${effect.getU32(JOIN.partition).toString(16).padStart(2, '0')}${hash}`;
 }
 
 function isSame(a: EntryAt, b: EntryAt): boolean {

@@ -21,6 +21,8 @@ const KEY_PATTERN = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 const key = z
   .string()
   .regex(KEY_PATTERN, { error: 'must be 1 to 64 letters, digits, ".", "_" or "-", the first a letter or digit' });
+/** Keys that may be joined with one person: one entry of a cold record each. */
+const IDENTITY_KEYS_MAX = 1_000;
 const duration = z
   .string()
   .regex(DURATION_PATTERN, { error: 'must be a duration such as 90s, 15m, 24h, 7d or 8w' })
@@ -263,6 +265,27 @@ export const catalogSchema = z.strictObject({
       tcfVendor: z.int().min(1).max(65_535).optional().describe("Your number in IAB's Global Vendor List"),
     })
     .optional(),
+  identity: z
+    .strictObject({
+      types: z
+        .record(
+          z.string().regex(/^[A-Za-z][A-Za-z0-9_-]{0,63}$/),
+          z.strictObject({
+            limit: z.int().min(1).max(IDENTITY_KEYS_MAX).optional().describe('Keys of the type a person may have'),
+          }),
+        )
+        .optional()
+        .describe('Types of profile keys, "device:abc" is of the type device, the strongest first'),
+      keys: z.int().min(1).max(IDENTITY_KEYS_MAX).optional().describe('Keys of all types a person may have; 100'),
+      blocked: z
+        .array(z.string().min(1).max(256))
+        .max(1000)
+        .optional()
+        .describe('Placeholders that are nobody, beside null, unknown, 0 and the like'),
+      unjoinWithin: duration.optional().describe('How long after a joining keys can be taken apart again; 30d'),
+    })
+    .optional()
+    .describe('Which keys may be joined to one person'),
   channels: z.record(key, channel),
   slots: z.record(key, z.strictObject({ channels: z.array(key).min(1).max(CATALOG_LIMITS.channelsMax) })).optional(),
   products: z.array(product).max(CATALOG_LIMITS.productsMax).optional(),

@@ -32,6 +32,7 @@ import type { Rule } from '../../decision/rule.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
 import type { CapFile, CatalogFile, DemandInputFile, FatigueFile, PromotionFile } from './catalog-schema.ts';
 import { compileCleaning, compileQuality } from './compile-cleaning.ts';
+import { compileIdentity } from './compile-identity.ts';
 import { compileTags, tagsHash } from './compile-tags.ts';
 import { parseCapPeriod, parseDurationMillis, parseInstantMillis } from './durations.ts';
 import { type ZoneOf, zoneReader } from './rule-explanation.ts';
@@ -126,6 +127,7 @@ export function compileCatalogSource(source: CatalogSource): Catalog {
     suspicions: tags.filter(({ isSuspicion }) => isSuspicion).map(({ index }) => index),
     cleaning: compileCleaning(file, traits, ruleOf),
     quality: compileQuality(file, traits),
+    identity: compileIdentity(file),
     tagByKey: new Map(tags.map((tag) => [tag.key, tag])),
     tagByHash: new Map(tags.map((tag) => [tag.hash, tag])),
     timeZoneTrait,

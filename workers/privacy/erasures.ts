@@ -15,6 +15,7 @@
 import type { ActorRuntime } from '../../actors/actor-runtime.ts';
 import type { EntryPosition } from '../../actors/apply-effect.ts';
 import { EFFECT, type Effect, EVENT, TEACHING } from '../../actors/effect.ts';
+import { isMoved, joinedHash, joinedKeys, joinedName, type Signpost } from '../../actors/identity.ts';
 import { FORGET_MARK, type JournalMarks } from '../../actors/journal-marks.ts';
 import { PersonChain } from '../../actors/person-chain.ts';
 import type { Signer } from '../../actors/ports.ts';
@@ -41,11 +42,16 @@ const BLANKED_A_TRANSACTION = 64;
 /** A snapshot is asked for again after so many ticks of 100 ms. */
 const SNAPSHOT_TICKS = 10;
 
+/** The shards of joined keys are asked again after so many. */
+const KEY_TICKS = 10;
+
 /** Where one erasure stands, as it is noted. */
 interface Note {
   readonly id: string;
   readonly person: string;
   readonly atEpochMillis: number;
+  /** Whose records they were. */
+  readonly people: readonly Signpost[];
   /** Erase entries of all records the person had, the newest of their chains. */
   readonly heads: readonly EntryPosition[];
   /** Of the chain that is being taken back: the next entry; null when all are. */
@@ -55,6 +61,8 @@ interface Note {
   /** The last batch in which lessons were taken back; null where there was nothing to. */
   forgotIn: JournalPosition | null;
   keyIds: readonly string[];
+  /** Keys that were joined with this one's and still have something of the person. */
+  keys: readonly Signpost[];
   readonly counts: ErasureCounts;
 }
 
@@ -68,6 +76,8 @@ export interface ErasuresOptions {
   readonly signer: Signer;
   readonly sealer: TraitSealer | undefined;
   readonly writer: { readonly isReadOnly: boolean; isOnDisk(batch: number): boolean; commitSoon(): void };
+  /** Has what is left under a key that was joined erased by its own shard; told by `keyErased`. */
+  eraseKey(key: Signpost, root: Signpost): void;
   /** Asks for a snapshot of the models, whether or not there is news; told by `snapshotKept`. */
   askSnapshot(): void;
 }
@@ -86,6 +96,7 @@ export class Erasures {
   readonly #notes = new Map<number, Note[]>();
   #snapshotPositions: readonly JournalPosition[] = [];
   #ticksToSnapshot = 0;
+  #ticksToKeys = 0;
   #isBlanking = false;
   #hasComplained = false;
   /** Entries of the erasure that is being blanked, the oldest last. */
@@ -103,7 +114,7 @@ export class Erasures {
       if (!ownsPartition(partition)) continue;
       const bytes = this.#options.store.getMeta(noteName(partition));
       // Written by `#write` only, behind a checksum.
-      const notes = bytes === undefined ? [] : (JSON.parse(decoder.decode(bytes)) as Note[]);
+      const notes = bytes === undefined ? [] : (JSON.parse(decoder.decode(bytes)) as Note[]).map(withKeys);
       if (notes.length > 0) this.#notes.set(partition, notes);
     }
   }
@@ -151,9 +162,14 @@ export class Erasures {
     const { runtime } = this.#options;
     const heads: EntryPosition[] = [];
     const keyIds = new Set<string>();
+    const keys = new Map<string, Signpost>();
     for (const { partition, hashLow, hashHigh } of people) {
       if (!runtime.openKnown(partition, hashLow, hashHigh)) continue;
-      for (const keyId of runtime.readCold().keyIds ?? []) keyIds.add(keyId);
+      const cold = runtime.readCold();
+      for (const keyId of cold.keyIds ?? []) keyIds.add(keyId);
+      // What a signpost knows of further keys, the profile that holds the person knows too, and asks for it.
+      if (!isMoved(runtime.record))
+        for (const [name, { check }] of joinedKeys(cold)) keys.set(name, joinedHash(name, check));
       const head = runtime.eraseBound(now);
       if (head === null) return null;
       heads.push(head);
@@ -166,11 +182,13 @@ export class Erasures {
       id: `${epoch}-${stream}-${batch}-${offset}`,
       person,
       atEpochMillis: now,
+      people: people.map(({ partition, hashLow, hashHigh }) => ({ partition, hashLow, hashHigh })),
       heads,
       cursor,
       chain: 0,
       forgotIn: null,
       keyIds: [...keyIds],
+      keys: [...keys.values()],
       counts: { ...NOTHING_REMOVED },
     };
     const notes = this.#notes.get(first.partition) ?? [];
@@ -186,10 +204,19 @@ export class Erasures {
   tick(now: number): void {
     if (this.#notes.size === 0 || this.#isBlanking || this.#options.writer.isReadOnly) return;
     for (const [partition, notes] of this.#notes) {
-      const [note] = notes;
-      if (note !== undefined) this.#advance(partition, note, now);
-      return;
+      for (const note of notes) {
+        // Who waits for other keys of theirs lets those of this shard have their turn.
+        if (!this.#waitsForKeys(note)) {
+          this.#advance(partition, note, now);
+          return;
+        }
+        this.#askForKeys(note);
+      }
     }
+  }
+
+  #waitsForKeys({ heads, keyIds, cursor, keys }: Note): boolean {
+    return keys.length > 0 && keyIds.length === 0 && cursor === null && heads.every((head) => this.#isOnDisk(head));
   }
 
   #advance(partition: number, note: Note, now: number): void {
@@ -201,6 +228,39 @@ export class Erasures {
       this.#ticksToSnapshot = SNAPSHOT_TICKS;
       this.#options.askSnapshot();
     } else void this.#blank(partition, note, now);
+  }
+
+  /**
+   * The shards of the other keys erase what they have, each with a note of its own. After this profile's lessons are taken
+   * back, because these read decisions that were made under those keys.
+   */
+  #askForKeys({ people: [first], keys }: Note): void {
+    if (--this.#ticksToKeys > 0) return;
+    this.#ticksToKeys = KEY_TICKS;
+    if (first !== undefined) for (const key of keys) this.#options.eraseKey(key, first);
+  }
+
+  /** Nothing of this key is left. */
+  keyErased(root: Signpost, key: Signpost): void {
+    const isKey = (one: Signpost): boolean => joinedName(one) === joinedName(key);
+    for (const note of this.#notes.get(root.partition) ?? []) {
+      if (!note.keys.some(isKey)) continue;
+      note.keys = note.keys.filter((one) => !isKey(one));
+      this.#ticksToKeys = 0;
+      this.#write(root.partition);
+    }
+  }
+
+  /** Erases what is left under the key of a signpost; called again until it says that nothing is. */
+  eraseSignpost(key: Signpost, now: number): boolean {
+    const { runtime, signer } = this.#options;
+    const { partition, hashLow, hashHigh } = key;
+    const person = receiptPerson(key, signer);
+    if (this.#notes.get(partition)?.some((note) => note.person === person) === true) return false;
+    // One that is its own again, or somebody new under the key, is not meant.
+    if (!runtime.openKnown(partition, hashLow, hashHigh) || !isMoved(runtime.record)) return true;
+    this.eraseProfile([{ ...key, hashCheck: runtime.record.hashCheck }], person, now);
+    return false;
   }
 
   #eraseKeys(partition: number, note: Note): void {
@@ -319,6 +379,11 @@ export class Erasures {
     store.putMeta(noteName(partition), encoder.encode(JSON.stringify(this.#notes.get(partition) ?? [])));
     writer.commitSoon();
   }
+}
+
+/** A note of an older build, which knew one key a person. */
+function withKeys(note: Note): Note {
+  return { ...note, keys: note.keys ?? [], people: note.people ?? [] };
 }
 
 function noteName(partition: number): string {

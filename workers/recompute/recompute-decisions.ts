@@ -19,7 +19,7 @@
 import { ActorRuntime } from '../../actors/actor-runtime.ts';
 import { DecideTurn } from '../../actors/decide-turn.ts';
 import { formatDecisionId } from '../../actors/decision-id.ts';
-import { DECISION, EFFECT, Effect, MARK_TYPE_MIN } from '../../actors/effect.ts';
+import { DECISION, EFFECT, Effect, follows, MARK_TYPE_MIN } from '../../actors/effect.ts';
 import {
   CATALOG_MARK,
   hasPublished,
@@ -363,7 +363,7 @@ class Recomputation {
     if (this.#isAbout(entry)) {
       if (entry.type === EFFECT.decision) this.#useCatalogOfLost(stream);
       runtime.bindLogged(entry);
-      const isNext = entry.stateSeq === runtime.record.stateSeq + 1;
+      const isNext = follows(entry, runtime.record.stateSeq);
       if (entry.type === EFFECT.decision && this.#isWanted(entry)) this.#takeDecision(stream, isNext);
       if (isNext && !this.#isFound) {
         const position = { epoch: this.#epoch, stream: stream.number, batch: cursor.batch, offset: cursor.entryOffset };

@@ -11,7 +11,7 @@
 import { ActorRuntime } from '../../actors/actor-runtime.ts';
 import { DecideTurn } from '../../actors/decide-turn.ts';
 import { formatDecisionId } from '../../actors/decision-id.ts';
-import { DECISION, EFFECT, type Effect, MARK_TYPE_MIN } from '../../actors/effect.ts';
+import { DECISION, EFFECT, type Effect, follows, MARK_TYPE_MIN } from '../../actors/effect.ts';
 import { CATALOG_MARK, MARK, START_MARK } from '../../actors/journal-marks.ts';
 import type { JournalPosition } from '../../actors/store.ts';
 import type { ZoneTable } from '../../decision/local-time.ts';
@@ -109,7 +109,7 @@ class Weighing {
     }
     runtime.bindLogged(entry);
     const { stateSeq } = runtime.record;
-    const isNext = entry.stateSeq === stateSeq + 1;
+    const isNext = follows(entry, stateSeq);
     if (!isNext && entry.stateSeq > stateSeq) problem ??= "the person's earlier entries have left the journal";
     if (entry.type === EFFECT.decision && this.#isWanted(entry)) {
       if (problem === null && isNext) this.#weigh(entry, position);

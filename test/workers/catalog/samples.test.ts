@@ -126,6 +126,7 @@ describe('the sample catalogs', () => {
       'events',
       'cleaning',
       'consent',
+      'identity',
       'channels',
       'slots',
       'products',
