@@ -64,6 +64,8 @@ export interface AdminOptions {
   readonly authenticator?: HttpLoginJudge | null;
   /** Whether a page of this origin may call what is for pages. Absent: none may. */
   readonly isOriginAllowed?: (origin: string) => boolean;
+  /** Within which a request must be there as a whole, 1000 at least. Absent: `ADMIN_LIMITS`. */
+  readonly requestTimeoutMillis?: number;
   /** What is answered besides the routes of this file, by path. */
   readonly routes?: ReadonlyMap<string, Route>;
 }
@@ -84,10 +86,11 @@ export interface AdminHttp {
 /** Starts listening. @throws OperatorError PORT_IN_USE, PORT_REFUSED or LISTEN_FAILED. */
 export async function startAdminHttp(options: AdminOptions, source: AdminSource): Promise<AdminHttp> {
   const routes = routesOf(source, options.routes ?? new Map());
+  const { requestTimeoutMillis = ADMIN_LIMITS.requestTimeoutMillis } = options;
   const httpOptions = {
     maxHeaderSize: ADMIN_LIMITS.headerBytesMax,
-    headersTimeout: ADMIN_LIMITS.headersTimeoutMillis,
-    requestTimeout: ADMIN_LIMITS.requestTimeoutMillis,
+    headersTimeout: Math.min(ADMIN_LIMITS.headersTimeoutMillis, requestTimeoutMillis),
+    requestTimeout: requestTimeoutMillis,
     keepAliveTimeout: ADMIN_LIMITS.keepAliveTimeoutMillis,
     connectionsCheckingInterval: 1000,
   };
@@ -100,11 +103,16 @@ export async function startAdminHttp(options: AdminOptions, source: AdminSource)
       ? createServer(httpOptions, onRequest)
       : createTlsServer({ ...httpOptions, ...tls, handshakeTimeout: ADMIN_LIMITS.headersTimeoutMillis }, onRequest);
   server.maxConnections = ADMIN_LIMITS.connectionsMax;
-  server.on('clientError', (_error, socket) => {
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (!socket.writable) return socket.destroy();
+    const isSlow = error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
+    const [status, title] = isSlow ? [408, 'Request Timeout'] : [400, 'Bad Request'];
+    const detail = isSlow
+      ? `not whole within ${requestTimeoutMillis} ms; send it again`
+      : 'the request is not valid HTTP';
+    const content = JSON.stringify({ type: 'about:blank', title, status, detail });
     socket.end(
-      'HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nConnection: close\r\n\r\n' +
-        '{"type":"about:blank","title":"Bad Request","status":400,"detail":"the request is not valid HTTP"}',
+      `HTTP/1.1 ${status} ${title}\r\nContent-Type: application/problem+json\r\nConnection: close\r\n\r\n${content}`,
     );
   });
   await listen(server, options);

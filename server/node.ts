@@ -149,6 +149,7 @@ class Node implements RunningNode {
       tenants: this.#tenants.map(({ name }) => name),
       shards: config.workers,
       connect: (shard) => this.#connect(shard),
+      requestsPerSecondPerToken: config.requestsPerSecondPerToken,
       refusal: () => (this.#isDraining ? FAULT.shuttingDown : this.#isMemoryFull ? FAULT.memoryFull : null),
     });
     this.#intake = new EventIntake(this.#gateway);

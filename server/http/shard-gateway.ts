@@ -16,6 +16,7 @@ import { FrameDecoder, type FrameSink, type Request } from '../../proto/request.
 import { FAULT, type Fault } from '../../proto/statuses.ts';
 import { monotonicMicros } from '../../workers/clock.ts';
 import { createMetricsBuffer, MetricsWriter } from '../../workers/metrics-layout.ts';
+import { RateLimit } from '../access/rate-limit.ts';
 import { partitionOfRequest } from '../session.ts';
 import { type LinkHost, ShardLink } from '../shard-link.ts';
 import { ownersOf } from '../shard-map.ts';
@@ -28,12 +29,16 @@ export interface GatewayOptions {
   connect(shard: number): MessagePort | null;
   /** Why nothing is taken at the moment, or null. */
   refusal(): Fault | null;
+  /** Requests a second of one token; 0: no limit. */
+  readonly requestsPerSecondPerToken: number;
   /** Requests that may wait for their answers, over all workers. Absent: WAITING_MAX. */
   readonly waitingMax?: number;
 }
 
 /** What waits holds memory of the main thread, whose work is to keep the others alive. */
 const WAITING_MAX = 16_384;
+/** Tokens whose rates are counted at once. */
+const CALLERS_MAX = 65_536;
 
 /** An answer as the wire has it. */
 export type GatewayReply =
@@ -61,6 +66,7 @@ export class ShardGateway {
   readonly #decoder = new FrameDecoder('json');
   readonly #waiting = new Map<number, Resolve>();
   readonly #host: LinkHost;
+  readonly #perToken: RateLimit;
   #nextId = 0;
   isClosed = false;
   #whenIdle: (() => void)[] = [];
@@ -76,6 +82,7 @@ export class ShardGateway {
     this.#options = options;
     this.#owners = ownersOf(options.shards);
     this.#host = hostOf(options.tenants.length);
+    this.#perToken = new RateLimit(options.requestsPerSecondPerToken, CALLERS_MAX);
   }
 
   /** Requests that wait for their answers. */
@@ -99,6 +106,11 @@ export class ShardGateway {
         resolve(
           errorReply(this.#nextId, refusal, 'server: it is stopping, or has no memory left; try another or later'),
         );
+        return;
+      }
+      // As a worker counts what it receives: each item of a batch is one.
+      if (!this.#perToken.takeOnce(`${asker.tenant} ${asker.actor}`, monotonicMicros())) {
+        resolve(errorReply(this.#nextId, FAULT.rateLimited, 'rate: more requests a second than this token may send'));
         return;
       }
       const frame = encoder.encode(JSON.stringify({ ...message, id: this.#nextId }));

@@ -253,3 +253,30 @@ describe('routes that take a body', () => {
     expect((await ask(admin, '/v1/echo', 'PUT')).allow).toBe('POST');
   });
 });
+
+describe('a request that comes too slowly', () => {
+  it.each([
+    ['its headers', 'POST /slow HTTP/1.1\r\nHost: 127.0.0.1\r\n'],
+    ['its body', 'POST /slow HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nhalf'],
+  ])('is answered 408 with the bound when %s are not whole, and closed', async (_what, text) => {
+    const route: Route = {
+      method: 'POST',
+      about: 'slow',
+      operation: 'health',
+      bodyBytesMax: 100,
+      answer: ({ response }) => sendJson(response, 200, {}),
+    };
+    const admin = await serve({}, { requestTimeoutMillis: 1_000, routes: new Map([['/slow', route]]) });
+    const answer = await new Promise<string>((resolve, reject) => {
+      const socket = connect(admin.port, '127.0.0.1', () => socket.write(text));
+      let received = '';
+      socket.on('data', (bytes) => {
+        received += bytes.toString();
+      });
+      socket.on('close', () => resolve(received));
+      socket.on('error', reject);
+    });
+    expect(answer).toMatch(/^HTTP\/1\.1 408 Request Timeout\r\n/);
+    expect(answer).toContain('not whole within 1000 ms; send it again');
+  });
+});

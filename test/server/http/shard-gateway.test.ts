@@ -20,7 +20,7 @@ let gateway: ShardGateway;
 let intake: EventIntake;
 const workers: MessagePort[] = [];
 
-async function start(waitingMax: number): Promise<void> {
+async function start(waitingMax: number, requestsPerSecondPerToken = 0): Promise<void> {
   gateway = new ShardGateway({
     tenants: ['default'],
     shards: 1,
@@ -30,6 +30,7 @@ async function start(waitingMax: number): Promise<void> {
       return port1;
     },
     refusal: () => null,
+    requestsPerSecondPerToken,
     waitingMax,
   });
   intake = new EventIntake(gateway);
@@ -70,6 +71,17 @@ it('gateway: one more than may wait is answered 429 with Retry-After, at once', 
   expect(counts()).toEqual({ 'segment later': 1 });
   gateway.unlink(0);
   expect((await Promise.all(waiting)).map(({ status }) => status)).toEqual([503, 503]);
+});
+
+it('gateway: more than one token may send a second is answered 429 with Retry-After', async () => {
+  await start(100, 2);
+  const waiting = [track(), track()];
+  await until(() => gateway.waiting === 2);
+  const refused = await track();
+  expect([refused.status, Number(refused.headers.get('retry-after'))]).toEqual([429, 1]);
+  expect(await refused.json()).toMatchObject({ code: FAULT.rateLimited.code });
+  gateway.unlink(0);
+  await Promise.all(waiting);
 });
 
 it('gateway: a worker that dies answers what waits with 503 and Retry-After; the next goes to its replacement', async () => {
