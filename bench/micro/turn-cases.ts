@@ -32,6 +32,7 @@ const SILENT = { mark(): void {} };
 /** Profiles, with every trait set and some of each event behind them unless they are to be new, and a request for each. */
 export class TurnBench {
   readonly store = new RecentStore();
+  readonly runtime: ActorRuntime;
   readonly decideTurn: DecideTurn;
   readonly eventTurn: EventTurn;
   readonly #requests: Request[] = [];
@@ -62,6 +63,7 @@ export class TurnBench {
       },
       new CatalogIndex(catalog),
     );
+    this.runtime = runtime;
     this.decideTurn = new DecideTurn(runtime);
     this.eventTurn = new EventTurn(runtime);
     const profileTurn = new ProfileTurn(runtime);
