@@ -364,10 +364,15 @@ export class RequestRunner implements HeldAnswerOwner {
         return this.#sendOn(request, responder, slot, arrivedMicros);
       }
     }
-    const { id, traceparent } = request;
+    const { id, traceparent, from, to } = request;
+    const { hashHigh, hashLow } = this.#runtime.hashOf(from);
     return joinings.ask(request, now, ({ fault, message, merged, stateSeq }) => {
       const micros = monotonicMicros() - arrivedMicros;
       if (fault === null) {
+        if (merged || to === '') {
+          const person = personName(hashHigh, hashLow);
+          this.#audit?.record('identity', responder.actor, person, epochMillis(), { joined: merged });
+        }
         responder.writer.reset();
         writeAlias(responder.writer, { id, ok: true, serverMicros: Math.round(micros), stateSeq, merged });
         responder.send(slot);

@@ -5,6 +5,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { partitionOfKey } from '../../proto/partition.ts';
 import { FAULT } from '../../proto/statuses.ts';
 import { run as runAlias } from '../../server/commands/alias.ts';
+import { run as listAudit } from '../../server/commands/audit-list.ts';
 import { run as compact } from '../../server/commands/compact.ts';
 import { run as replayDecisions } from '../../server/commands/replay-decision.ts';
 import { run as verifyFolder } from '../../server/commands/verify.ts';
@@ -160,7 +161,15 @@ describe('identity: whatever happens', () => {
     expect(await peer.ask({ op: 'alias', to })).toMatchObject({ code: FAULT.invalidField.code });
     expect(await peer.must({ op: 'alias', from: to, to })).toMatchObject({ merged: false });
     peer.close();
+    const { data } = node;
     expect(await node.stop()).toBe(0);
+    // The oldest first; what changed nothing is not recorded.
+    const audited = await runCommand(listAudit, [], { data, kind: 'identity', json: true });
+    const rows = audited.out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as { detail: { joined: boolean } });
+    expect(rows.map(({ detail }) => detail.joined)).toEqual([true, false, true, false]);
   });
 
   it('a storm of 300 keys to one person: as many as the catalog allows, the rest refused and whole', async () => {

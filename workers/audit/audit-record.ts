@@ -27,6 +27,7 @@ export const AUDIT_KINDS = [
   'access',
   'consent',
   'erasure',
+  'identity',
   'recovered',
   'lost',
   'damage',
