@@ -15,7 +15,7 @@
 import { Buffer } from 'node:buffer';
 import type { CatalogIndex } from '../decision/catalog-index.ts';
 import type { ZoneTable } from '../decision/local-time.ts';
-import { murmur3Text, textHash } from '../proto/murmur3.ts';
+import { murmur3Text } from '../proto/murmur3.ts';
 import { partitionOf } from '../proto/partition.ts';
 import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
@@ -54,6 +54,7 @@ import { type PersonHash, SealedTrait, type TraitSealer } from './sealed-trait.t
 import { type Chunk, NO_HANDLE, RECORD_BYTES_MAX, Slab } from './slab.ts';
 import { type JournalBatch, type JournalPosition, STORE_KEY_BYTES, type Store } from './store.ts';
 import { TagTurn } from './tag-turn.ts';
+import { fillTraitSlots } from './trait-slots.ts';
 import { WakeTimers } from './wake-timers.ts';
 
 export interface RuntimeOptions {
@@ -315,17 +316,7 @@ export class ActorRuntime implements EffectContext {
   }
 
   #fillTraits(cold: ColdRecord): void {
-    for (const spec of this.index.catalog.traits) {
-      const value = cold.traits[spec.name];
-      let number = Number.NaN;
-      if (value !== undefined && !spec.isSensitive && !(value instanceof SealedTrait)) {
-        if (spec.type === 'enum') number = spec.values.indexOf(String(value));
-        else if (spec.type === 'string' || spec.type === 'timeZone') number = textHash(String(value));
-        else number = Number(value);
-        if (spec.type === 'enum' && number < 0) number = Number.NaN;
-      }
-      this.record.setTrait(spec.index, number);
-    }
+    fillTraitSlots(this.record, this.index.catalog.traits, cold);
   }
 
   applyTraits(record: ProfileRecord, effect: Effect): void {

@@ -269,6 +269,18 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import('./related.ts'),
   },
   {
+    name: 'segments',
+    usage: '',
+    summary: 'how many people hold each tag, and how many a rule would match',
+    options: [
+      ...PART_OPTIONS,
+      { flags: '--catalog <file>', description: 'the catalog in force' },
+      { flags: '--rule <rule>', description: 'a rule in CEL, counted whole and clause by clause' },
+      { flags: '--json', description: 'print as JSON' },
+    ],
+    load: () => import('./segments.ts'),
+  },
+  {
     name: 'backup',
     usage: '<folder>',
     summary: 'copy the data folder as of this moment, also while the server runs',

@@ -9,6 +9,7 @@ import { StoreEnvironment } from './environment.ts';
 import { journalBatches, readBatch } from './journal-scan.ts';
 
 const POLL_MILLIS_DEFAULT = 200;
+const RECORDS_A_READ = 256;
 
 export interface FollowOptions {
   /** As in `Store.scanJournal`. Default: everything. */
@@ -60,6 +61,28 @@ export class JournalReader {
     key.writeUInt32BE(hashLow, 7);
     this.#environment.refreshReads();
     return this.#environment.cold.get(key);
+  }
+
+  /** How many records there are: what `records` gives, unless people come meanwhile. */
+  recordCount(): number {
+    this.#environment.refreshReads();
+    return this.#environment.records.entryCount();
+  }
+
+  /** The stored records, a few at a time and in no snapshot of all; bytes are copies. Throws StoreError `CORRUPT`. */
+  *records(): Generator<{ readonly key: Uint8Array; readonly bytes: Uint8Array }> {
+    let from: Uint8Array = Buffer.alloc(0);
+    for (;;) {
+      this.#environment.refreshReads();
+      const keys = this.#environment.records.keys(from, undefined, RECORDS_A_READ);
+      for (const key of keys) {
+        const bytes = this.#environment.records.get(key);
+        if (bytes !== undefined) yield { key, bytes };
+      }
+      const last = keys.at(-1);
+      if (last === undefined || keys.length < RECORDS_A_READ) return;
+      from = Buffer.concat([last, Buffer.of(0)]);
+    }
   }
 
   /** Names that begin with `prefix`, in byte order, at most `limit`. */
