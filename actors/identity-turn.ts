@@ -108,7 +108,7 @@ export class IdentityTurn {
     beginStanding(effect);
     changeStanding(effect, STANDING.moved, signpostOf(record).hashLow, false, now, 0);
     changeStanding(effect, STANDING.joining, joiningCheck(record), false, now, 0);
-    return this.#runtime.commit(now);
+    return this.#standAlone(now);
   }
 
   /** The other has let it go: the bound signpost is a profile of its own again; its leases stay the other's. */
@@ -117,7 +117,15 @@ export class IdentityTurn {
     beginStanding(effect);
     if (joiningOf(record) !== 0) changeStanding(effect, STANDING.joining, joiningCheck(record), false, now, 0);
     changeStanding(effect, STANDING.moved, signpostOf(record).hashLow, false, now, 0);
-    return this.#runtime.commit(now);
+    return this.#standAlone(now);
+  }
+
+  /** A signpost was not visited when time would have changed its tags: they are looked at anew, in the same batch. */
+  #standAlone(now: number): boolean {
+    const { tags, index } = this.#runtime;
+    if (!this.#runtime.commit(now)) return false;
+    if (index.tags.tags.length > 0) tags.lookAnew(now);
+    return true;
   }
 
   /** Whether the bound profile has taken this joining, or refused it. */

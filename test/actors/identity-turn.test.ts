@@ -227,6 +227,19 @@ describe('once', () => {
     expect(arrive(depart('device:3', 'customer', NOON + 8, 'device'), 'customer', NOON + 8)).toBeNull();
   });
 
+  it('while it was under way time went on: tags are what they should be when it is refused, and when it is undone', () => {
+    const tags = (key: string, now: number): string[] => Object.keys(shard.describe(key, now).tags as Properties);
+    for (const key of ['refused', 'undone']) for (let n = 0; n < 3; n++) view(key, NOON + n);
+    depart('refused', 'customer', NOON + 5);
+    open('refused', NOON + 8 * DAY);
+    expect(turn.cancel(NOON + 8 * DAY)).toBe(true);
+    expect(tags('refused', NOON + 8 * DAY)).toEqual([]);
+    join('undone', 'customer', NOON + 6);
+    open('undone', NOON + 8 * DAY);
+    expect(turn.restore(NOON + 8 * DAY)).toBe(true);
+    expect(tags('undone', NOON + 8 * DAY)).toEqual([]);
+  });
+
   it('three keys at most, whatever their types', () => {
     for (const n of [1, 2, 3]) join(`key-${n}`, 'customer', NOON + n);
     expect(arrive(depart('key-4', 'customer', NOON + 9), 'customer', NOON + 9)).toBe(FAULT.tooManyKeys);
