@@ -42,6 +42,8 @@ export interface ModelLease {
   readonly sku: number;
   readonly budgetMinor: number;
   readonly entry: DecisionEntry;
+  /** When it came with a joining: until then no timer ends it, see `docs/IDENTITY.md`. */
+  readonly takenAt?: number;
   holdsStock: boolean;
   state: 'open' | 'confirmed' | 'released' | 'expired';
   endedBy: JournalEntry | null;
@@ -153,7 +155,7 @@ export class ModelProfile {
 
   // ── joining ────────────────────────────────────────────────────────────────────────────────────
 
-  #join({ other: low, raisedBy, seq }: JoinEntry, other: ModelProfile | undefined, report: Report): void {
+  #join({ other: low, raisedBy, seq, at }: JoinEntry, other: ModelProfile | undefined, report: Report): void {
     if (other === undefined) {
       report(INVARIANT.identity, `${this.name}: is joined with somebody nobody knows`);
       return;
@@ -165,7 +167,8 @@ export class ModelProfile {
       report(INVARIANT.identity, `${this.name}: decisions of ${other.name} are raised by ${raisedBy}`);
     this.joined.set(low, raisedBy);
     for (const [before, raised] of other.joined) this.joined.set(before, raised + raisedBy);
-    for (const lease of other.leases) this.leases.push({ ...lease, decisionSeq: lease.decisionSeq + raisedBy });
+    for (const lease of other.leases)
+      this.leases.push({ ...lease, decisionSeq: lease.decisionSeq + raisedBy, takenAt: at });
     for (const [decisionSeq, decision] of other.decisions) this.decisions.set(decisionSeq + raisedBy, decision);
     for (let i = 0; i < SUBJECT_COUNT; i++) this.held[i] = (this.held[i] as number) + (other.held[i] as number); // i < SUBJECT_COUNT
     for (const [message, entry] of other.messages) {

@@ -404,7 +404,7 @@ export class SimChecker {
     for (const { key, model } of this.people) {
       // What a signpost held is held by the person it points to.
       for (const lease of model.movedTo === null ? model.leases : []) {
-        if (lease.expiresAt >= before || !holdsSomething(lease)) continue;
+        if (Math.max(lease.expiresAt, lease.takenAt ?? 0) >= before || !holdsSomething(lease)) continue;
         this.report(
           INVARIANT.lease,
           `${key}: the lease of decision ${lease.decisionSeq} holds on ${this.#time.wallMillis - lease.expiresAt} ms beyond its end (${lease.state}, ${lease.budgetMinor} of a budget, stock ${lease.holdsStock})`,
