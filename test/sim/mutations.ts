@@ -67,8 +67,20 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'leases of stored records are forgotten when memory is read back',
     file: 'workers/shard.ts',
-    find: '    this.#watchStoredLeases();\n  }\n\n  // ── time',
-    replace: '  }\n\n  // ── time',
+    find: '    this.#watchStoredLeases();\n    this.joinings.forget();',
+    replace: '    this.joinings.forget();',
+  },
+  {
+    name: 'a joining that is told twice counts twice',
+    file: 'actors/identity-turn.ts',
+    find: '    if (keys.get(name)?.seq === profile.seq) return null;\n',
+    replace: '',
+  },
+  {
+    name: 'a profile on its way passes on whom it has taken',
+    file: 'workers/identity/joinings.ts',
+    find: '    if (isMoved(record) && !this.#turn.knows(profile)) {',
+    replace: '    if (isMoved(record)) {',
   },
   {
     name: 'a cap is counted after the grant',
