@@ -169,9 +169,8 @@ export class IdentityTurn {
       check: profile.from.hashCheck,
       ...(type === null ? {} : { type }),
     };
-    const changes = changesOfJoining(own, theirs, traits.values, profile.from, key);
-    const withKey = traits.keyId === null ? changes : { ...changes, keyIds: [...changes.keyIds, traits.keyId] };
-    if (!this.#fill(EFFECT.join, profile, raisedBy, withKey))
+    const changes = changesOfJoining(own, theirs, traits.values, traits.keyId, profile.from, key);
+    if (!this.#fill(EFFECT.join, profile, raisedBy, changes))
       return runtime.fail(
         FAULT.tooLarge,
         `alias: what is known under the two keys is more than ${CONTENT_BYTES_MAX} bytes`,

@@ -42,17 +42,18 @@ export function applyColdChanges(cold: ColdRecord, { traits, keyIds, sections }:
  * @param own the cold record of the profile that stays
  * @param theirs the joining one's
  * @param traits of it, as they may lie in the own record: sealed for the profile that stays
+ * @param newKeyId a key taken for that; those of the joining profile stay its own, and are erased by its own shard
  * @param key what is kept of the joining key
  */
 export function changesOfJoining(
   own: ColdRecord,
   theirs: ColdRecord,
   traits: TraitValues,
+  newKeyId: string | null,
   from: PersonHash,
   key: JoinedKey,
 ): ColdChanges {
   const taken = Object.fromEntries(Object.entries(traits).filter(([name]) => !Object.hasOwn(own.traits, name)));
-  const newest = own.keyIds?.at(-1);
   const sections: Record<string, Record<string, Plain | SealedTrait>> = {};
   for (const [section, entries] of Object.entries(theirs.sections ?? {})) {
     if (section === 'ids') continue;
@@ -62,9 +63,7 @@ export function changesOfJoining(
     else sections[section] = Object.fromEntries(Object.entries(entries).filter(([name]) => !Object.hasOwn(kept, name)));
   }
   sections.ids = joinedIds(theirs, from, { ...key, took: Object.keys(taken) });
-  // The key that new values are sealed under stays the last.
-  const keyIds = [...(theirs.keyIds ?? []), ...(newest === undefined ? [] : [newest])];
-  return { traits: taken, keyIds, sections };
+  return { traits: taken, keyIds: newKeyId === null ? [] : [newKeyId], sections };
 }
 
 /** The joining profile's own key, and those it was joined from before. */

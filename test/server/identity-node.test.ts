@@ -172,6 +172,26 @@ describe('identity: whatever happens', () => {
     expect(rows.map(({ detail }) => detail.joined)).toEqual([true, false, true, false]);
   });
 
+  it('sensitive traits of a key taken out again are its own, whatever becomes of the other', async () => {
+    const traits = [
+      'email: { type: string, sensitive: true }',
+      'loyalty: { type: enum, values: [none, silver, gold] }',
+    ];
+    node = await RunningNode.start({ catalog: writeCatalog(catalogText({ traits })) });
+    const peer = await WirePeer.connect(node.url);
+    const [from, to] = [keyOf(0, 'wronged'), keyOf(1, 'other')];
+    const email = 'wronged@example.org';
+    await peer.must({ op: 'identify', profile: from, traits: { email } });
+    await peer.must({ op: 'alias', from, to });
+    expect((await peer.must({ op: 'profile', profile: to })).record.traits).toEqual({ email });
+    expect(await post(node, '/v1/unjoin', { key: from })).toMatchObject({ status: 200 });
+    await peer.must({ op: 'erase', profile: to });
+    await until(async () => (await peer.must({ op: 'erase', profile: to })).receipt.state === 'final');
+    expect((await peer.must({ op: 'profile', profile: from })).record.traits).toEqual({ email });
+    peer.close();
+    expect(await node.stop()).toBe(0);
+  });
+
   it('a storm of 300 keys to one person: as many as the catalog allows, the rest refused and whole', async () => {
     node = await RunningNode.start({ catalog });
     const peer = await WirePeer.connect(node.url);
