@@ -102,6 +102,8 @@ export class RuntimeStats {
 }
 
 const ENCODER = new TextEncoder();
+/** `FAULT.joining` of a signpost, which who runs requests may do better than answer. */
+export const MOVED: Fault = { ...FAULT.joining };
 const QUARANTINE_FAULTS = 2;
 const SWEEP_SLOTS = 512;
 /** Slots in use, as a share of the memory limit: full, and swept for what was not used lately. The rest is room in chunks. */
@@ -187,7 +189,7 @@ export class ActorRuntime implements EffectContext {
 
   /** The bound profile is a signpost: who runs requests sends this one on, and who cannot answers so. */
   failMoved(): Fault {
-    return this.fail(FAULT.joining, 'profile: its key is being joined with another; ask again');
+    return this.fail(MOVED, 'profile: its key is being joined with another; ask again');
   }
 
   #openKey(request: Request, now: number): Fault | null {
@@ -202,7 +204,7 @@ export class ActorRuntime implements EffectContext {
   #openNamed({ asPartition, asLow, asHigh }: Request): Fault | null {
     if (this.openKnown(asPartition, asLow, asHigh)) return null;
     if (this.isQuarantined) return this.failQuarantined();
-    return this.fail(FAULT.internal, 'profile: the one its keys were joined into is not there');
+    return this.fail(FAULT.joining, 'profile: what is known under its keys is being erased; ask again');
   }
 
   /** The hash of a profile's key; the same words each time. */

@@ -14,12 +14,14 @@ import { FAULT, type Fault } from '../proto/statuses.ts';
 import type { ActorRuntime } from './actor-runtime.ts';
 import { EFFECT, JOIN } from './effect.ts';
 import {
+  isLeaving,
   type JoinedKey,
   joinedHash,
   joinedKeys,
   joinedName,
   joiningCheck,
   joiningOf,
+  leavingEntry,
   OWN_KEY,
   ownKeyType,
   packedSign,
@@ -111,9 +113,16 @@ export class IdentityTurn {
     return this.#standAlone(now);
   }
 
+  /** Notes of the bound signpost that it is to stand alone again, or that this was refused: what was asked outlives a crash. */
+  noteLeaving(leaves: boolean, now: number): boolean {
+    if (isLeaving(this.#runtime.readCold()) === leaves) return true;
+    return this.#runtime.commitSection('ids', leavingEntry(leaves), now);
+  }
+
   /** The other has let it go: the bound signpost is a profile of its own again; its leases stay the other's. */
   restore(now: number): boolean {
     const { record, effect } = this.#runtime;
+    if (!this.noteLeaving(false, now)) return false;
     beginStanding(effect);
     if (joiningOf(record) !== 0) changeStanding(effect, STANDING.joining, joiningCheck(record), false, now, 0);
     changeStanding(effect, STANDING.moved, signpostOf(record).hashLow, false, now, 0);

@@ -160,6 +160,18 @@ export function ownKeyType(cold: ColdRecord): string | null {
   return typeof own?.type === 'string' ? own.type : null;
 }
 
+/** Entry of the section in which a signpost keeps that it is to stand alone again, until the other has let it go. */
+const LEAVING = '@leaving';
+
+export function isLeaving(cold: ColdRecord): boolean {
+  return cold.sections?.ids?.[LEAVING] === true;
+}
+
+/** What changes in the section when a signpost begins to leave, or has ended to. */
+export function leavingEntry(leaves: boolean): Record<string, Plain> {
+  return { [LEAVING]: leaves ? true : null };
+}
+
 /** For `profile`: the person's keys, the newest last; null for one who was never joined. */
 export function describeIdentity(cold: ColdRecord): Plain | null {
   const keys = [...joinedKeys(cold)];

@@ -7,12 +7,12 @@
  *   request ─▸ handle ─┬─▸ turn ─▸ reply                         (keeping up)
  *                      └─▸ mailbox ─▸ next pass of the loop      (this pass has used its time slice)
  */
-import type { ActorRuntime } from '../actors/actor-runtime.ts';
+import { type ActorRuntime, MOVED } from '../actors/actor-runtime.ts';
 import { ConsentTurn } from '../actors/consent-turn.ts';
 import type { DecideTurn } from '../actors/decide-turn.ts';
 import type { EventTurn } from '../actors/event-turn.ts';
 import type { ExportTurn } from '../actors/export-turn.ts';
-import { isMoved, signpostOf } from '../actors/identity.ts';
+import { signpostOf } from '../actors/identity.ts';
 import { Mailboxes } from '../actors/mailbox.ts';
 import type { ProfileTurn } from '../actors/profile-turn.ts';
 import { REFUSAL } from '../decision/cleaning/value-rules.ts';
@@ -318,8 +318,7 @@ export class RequestRunner implements HeldAnswerOwner {
         request.op === OP.alias
           ? this.#alias(request, responder, slot, arrivedMicros, now, isForwarded)
           : this.#turn(request, now, phases);
-      if (fault === FAULT.joining && isMoved(this.#runtime.record))
-        fault = this.#follow(request, responder, slot, arrivedMicros, isForwarded);
+      if (fault === MOVED) fault = this.#follow(request, responder, slot, arrivedMicros, isForwarded);
       else if (fault === null && request.op === OP.alias) fault = ANSWERED;
       if (fault === ANSWERED) {
         this.#runtime.cleaner.flagged = 0;

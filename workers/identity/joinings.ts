@@ -12,6 +12,7 @@
  */
 import type { ActorRuntime } from '../../actors/actor-runtime.ts';
 import {
+  isLeaving,
   isMoved,
   joinedKeys,
   joinedName,
@@ -99,7 +100,7 @@ export class Joinings {
 
   /**
    * Joins the request's two keys, or, without `to`, takes out the one it names. Null: the outcome was told, or will be.
-   * `FAULT.joining` with a signpost bound: the request is to be sent on, or to wait.
+   * `MOVED`: a signpost is bound, and the request is to be sent on, or to wait.
    */
   ask(request: Request, now: number, told: Told): Fault | null {
     const runtime = this.#runtime;
@@ -145,13 +146,13 @@ export class Joinings {
     const { record } = runtime;
     if (!isMoved(record)) return runtime.fail(FAULT.notJoined, 'alias.from: this key is joined with no other');
     if (joiningOf(record) !== 0) return runtime.failMoved();
+    if (!this.#turn.noteLeaving(true, now)) return runtime.fail(FAULT.internal, 'alias: the turn failed; see the log');
     const name = joinedName(record);
     const waiting = this.#unjoining.get(name);
     if (waiting !== undefined) waiting.push(told);
     else this.#unjoining.set(name, [told]);
-    const to = signpostOf(record);
-    this.#options.send(to.partition, { kind: 'unjoin', to, profile: this.#turn.pack() });
     runtime.wakes.wakeAt(now + RETRY_MILLIS, now);
+    this.#sendLeaving();
     return null;
   }
 
@@ -188,13 +189,9 @@ export class Joinings {
   #wake(now: number): number {
     const { record } = this.#runtime;
     if (!isMoved(record)) return Number.POSITIVE_INFINITY;
-    if (this.#unjoining.has(joinedName(record))) {
-      const to = signpostOf(record);
-      this.#options.send(to.partition, { kind: 'unjoin', to, profile: this.#turn.pack() });
-      return now + RETRY_MILLIS;
-    }
-    if (joiningOf(record) === 0) return Number.POSITIVE_INFINITY;
-    this.#sendBound();
+    if (joiningOf(record) !== 0) this.#sendBound();
+    else if (isLeaving(this.#runtime.readCold())) this.#sendLeaving();
+    else return Number.POSITIVE_INFINITY;
     return now + RETRY_MILLIS;
   }
 
@@ -212,6 +209,17 @@ export class Joinings {
       const profile = this.#turn.pack();
       const check = joiningCheck(record);
       this.#options.send(to.partition, { kind: 'arrive', to, check, profile, way: [joinedName(record)] });
+    });
+  }
+
+  /** Likewise that the bound signpost is to stand alone again: the other would let go of what nobody takes. */
+  #sendLeaving(): void {
+    const own = signOf(this.#runtime.record);
+    this.#onDisk(() => {
+      const { record } = this.#runtime;
+      if (!this.#open(own) || !isMoved(record)) return;
+      const to = signpostOf(record);
+      this.#options.send(to.partition, { kind: 'unjoin', to, profile: this.#turn.pack() });
     });
   }
 
@@ -274,9 +282,11 @@ export class Joinings {
         if (joiningOf(record) === 0) this.#turn.settle(message.root, now);
         return;
       case 'unjoined': {
+        // Told a second time, it may have been joined again meanwhile.
+        if (!isLeaving(this.#runtime.readCold())) return;
         const told = this.#unjoining.get(name) ?? [];
         const isUnjoined = message.code === 0;
-        if (isUnjoined && !this.#turn.restore(now)) return;
+        if (!(isUnjoined ? this.#turn.restore(now) : this.#turn.noteLeaving(false, now))) return;
         this.#unjoining.delete(name);
         const fault = isUnjoined ? null : faultOf(message.code);
         const outcome = { fault, message: message.message, merged: false, stateSeq: record.stateSeq };
