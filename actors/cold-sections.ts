@@ -44,6 +44,11 @@ export function sectionOf(
 /** Takes an effect's entries into a cold record, in place. */
 export function mergeSection(cold: ColdRecord, effect: Effect, codec: Pick<ColdCodec, 'decodeProperties'>): void {
   const { section, entries } = sectionOf(effect, codec);
+  mergeEntries(cold, section, entries);
+}
+
+/** Gives entries of a section their values anew, in place; null for one that goes. */
+export function mergeEntries(cold: ColdRecord, section: string, entries: SectionEntries): void {
   const sections = cold.sections ?? {};
   const kept = sections[section] ?? {};
   for (const [name, value] of Object.entries(entries)) {

@@ -10,8 +10,9 @@
  * same. Nothing is on the hot path but the flag that says so.
  */
 import { type IdentityRules, keysBeyond } from '../decision/identity-rules.ts';
-import { FAULT, type Fault } from '../proto/statuses.ts';
+import { FAULT, type Fault, faultOf } from '../proto/statuses.ts';
 import type { ActorRuntime } from './actor-runtime.ts';
+import type { SectionEntries } from './cold-sections.ts';
 import { EFFECT, JOIN } from './effect.ts';
 import {
   isLeaving,
@@ -153,8 +154,9 @@ export class IdentityTurn {
     const name = joinedName(profile.from);
     this.brought = [];
     if (keys.get(name)?.seq === profile.seq) return null;
-    if (refusedJoining(own, name)?.seq === profile.seq)
-      return runtime.fail(FAULT.joining, 'alias: this joining was refused before; ask for another');
+    const refused = refusedJoining(own, name);
+    if (refused?.seq === profile.seq)
+      return runtime.fail(faultOf(refused.code), 'alias: this joining was refused before; ask for another');
     runtime.expireDue(now);
     const theirs = options.coldCodec.decode(profile.cold);
     const type = ownKeyType(theirs);
@@ -239,9 +241,8 @@ export class IdentityTurn {
   ): boolean {
     const { effect, options } = this.#runtime;
     const { from, record } = profile;
-    const cold = options.coldCodec.encodeProperties(
-      changes as unknown as Parameters<typeof options.coldCodec.encodeProperties>[0],
-    ); // a map of maps of such
+    const plain = changes as unknown as SectionEntries; // plain and sealed values, some maps deep
+    const cold = options.coldCodec.encodeProperties(plain);
     if (record.length + cold.length > CONTENT_BYTES_MAX) return false;
     effect.begin(type, JOIN.content - 48 + record.length + cold.length);
     effect.setU32(JOIN.low, from.hashLow);

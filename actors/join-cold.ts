@@ -4,6 +4,7 @@
  * both have stays as the profile that stays has it; of consent the stricter state holds, and both histories are kept.
  */
 import type { Plain, Properties } from '../proto/messages.ts';
+import { mergeEntries, type SectionEntries } from './cold-sections.ts';
 import { type JoinedKey, joinedKeys, joinedName, refusalNotes } from './identity.ts';
 import { HISTORY_MAX, type KeptState, type KeptStates } from './kept-states.ts';
 import type { ColdRecord, TraitValues } from './ports.ts';
@@ -13,7 +14,7 @@ import { type PersonHash, SealedTrait, type TraitValue } from './sealed-trait.ts
 export interface ColdChanges {
   readonly traits: Readonly<Record<string, TraitValue | null>>;
   readonly keyIds: readonly string[];
-  readonly sections: Readonly<Record<string, Readonly<Record<string, Plain | SealedTrait>>>>;
+  readonly sections: Readonly<Record<string, SectionEntries>>;
 }
 
 /** Applies changes in place. */
@@ -26,16 +27,7 @@ export function applyColdChanges(cold: ColdRecord, { traits, keyIds, sections }:
     cold.keyIds ??= [];
     if (!cold.keyIds.includes(keyId)) cold.keyIds.push(keyId);
   }
-  for (const [section, entries] of Object.entries(sections)) {
-    cold.sections ??= {};
-    const kept = cold.sections[section] ?? {};
-    for (const [name, value] of Object.entries(entries)) {
-      if (value === null) delete kept[name];
-      else kept[name] = value;
-    }
-    if (Object.keys(kept).length > 0) cold.sections[section] = kept;
-    else delete cold.sections[section];
-  }
+  for (const [section, entries] of Object.entries(sections)) mergeEntries(cold, section, entries);
 }
 
 /**

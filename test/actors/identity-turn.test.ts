@@ -220,7 +220,7 @@ describe('once', () => {
     expect(turn.refuse(profile, FAULT.tooManyKeys, NOON + 4)).toBe(true);
     // A limit that was raised meanwhile does not let a late copy in.
     shard.reload(PLAIN.replace('device: { limit: 2 }', 'device: { limit: 9 }').replace('keys: 3', 'keys: 9'));
-    expect(arrive(profile, 'customer', NOON + 5)).toBe(FAULT.joining);
+    expect(arrive(profile, 'customer', NOON + 5)).toBe(FAULT.tooManyKeys);
     open('device:3', NOON + 6);
     expect(turn.cancel(NOON + 6)).toBe(true);
     decide('device:3', 'capped', NOON + 7);

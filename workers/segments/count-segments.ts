@@ -121,7 +121,7 @@ export function countSegments(
     people,
     restricted,
     tags: catalog.tags
-      .filter(({ when }) => when === null || when !== rule)
+      .filter(({ when }) => rule === null || when !== rule)
       .map(({ index: tag, key, family }) => ({ tag: key, family, people: held[tag] as number })), // as many as tags
     rule:
       rule === null
