@@ -11,24 +11,16 @@
  * A moment of subject 0 says under which tags, and when, a person was last looked at. Traded away: 24 bytes a tag held,
  * 24 more where its weight decays, and a visit for each event that leaves a window, changed by it or not.
  */
-import { MOMENT, VALUE_MOMENT } from '../decision/catalog.ts';
 import type { CatalogIndex } from '../decision/catalog-index.ts';
 import type { ZoneTable } from '../decision/local-time.ts';
 import type { Tag } from '../decision/tag.ts';
-import { BY_TIME, type Effect } from './effect.ts';
+import type { Effect } from './effect.ts';
 import type { ProfileRecord } from './profile-record.ts';
 import type { ProfileScope } from './profile-scope.ts';
-import {
-  FIELD,
-  MOMENT_BYTES,
-  migrateRecord,
-  RECORD_FLAG,
-  STANDING,
-  type StandingKind,
-  storedMomentsStart,
-} from './record-layout.ts';
-import { beginStanding, changeStanding, findStanding, isRestricted, STANDING_CHANGES_MAX } from './standing.ts';
-import { ValueMoments } from './value-moments.ts';
+import { FIELD, MOMENT_BYTES, migrateRecord, RECORD_FLAG, STANDING, storedMomentsStart } from './record-layout.ts';
+import { findStanding, isRestricted } from './standing.ts';
+import { StandingChanges } from './standing-changes.ts';
+import { comesFromEvents, TimeChanges } from './time-changes.ts';
 import { type WakeTimers, wakeAskedAt } from './wake-timers.ts';
 
 /** Subject of the moment that says under which tags a person was looked at. */
@@ -50,7 +42,8 @@ interface TaggedRuntime {
 
 export class TagTurn {
   readonly #runtime: TaggedRuntime;
-  readonly #values: ValueMoments;
+  readonly #changes: StandingChanges;
+  readonly #time: TimeChanges;
   /** By tag, of the bound person: since when it is held, NaN where it is not. */
   #since = new Float64Array(0);
   /** Hashes of tags held that the catalog does not have. */
@@ -59,13 +52,11 @@ export class TagTurn {
   #timed = new Uint16Array(0);
   #isTimed = new Uint8Array(0);
   readonly #subjects = new Set<number>();
-  #changes = 0;
-  #isByTime = false;
-  #isSound = true;
 
   constructor(runtime: TaggedRuntime) {
     this.#runtime = runtime;
-    this.#values = new ValueMoments(runtime.options.zones);
+    this.#changes = new StandingChanges(runtime);
+    this.#time = new TimeChanges(runtime);
     runtime.wakes.onWake((now) => this.#visit(now));
   }
 
@@ -110,20 +101,20 @@ export class TagTurn {
       return;
     }
     if (list.length === 0) return;
-    this.#begin();
+    this.#begin(false);
     const next = this.#evaluate(list, list.length, now, isOccasion);
-    if (this.#end(now)) wakes.wakeAt(next, now);
+    if (this.#changes.commit(now)) wakes.wakeAt(next, now);
   }
 
   /** Every tag; returns when to look next. */
   #lookAtAll(now: number): number {
     const { index } = this.#runtime;
-    this.#begin();
+    this.#begin(false);
     const next = this.#evaluate(index.tags.all, index.tags.all.length, now, true);
-    for (const hash of this.#gone) this.#change(STANDING.tag, hash, false, now, 0, now);
-    for (const hash of this.#gone) this.#change(STANDING.tagWeight, hash, false, now, 0, now);
-    this.#change(STANDING.tag, LOOKED, index.tags.tags.length > 0, now, index.tags.hash, now);
-    return this.#end(now) ? next : now + 1;
+    for (const hash of this.#gone) this.#changes.change(STANDING.tag, hash, false, now, 0, now);
+    for (const hash of this.#gone) this.#changes.change(STANDING.tagWeight, hash, false, now, 0, now);
+    this.#changes.change(STANDING.tag, LOOKED, index.tags.tags.length > 0, now, index.tags.hash, now);
+    return this.#changes.commit(now) ? next : now + 1;
   }
 
   /** The wake's visit: every instant up to now at which something may have changed, then when that is next. */
@@ -137,8 +128,7 @@ export class TagTurn {
       return this.#lookAtAll(now);
     }
     let at = Math.min(this.#runtime.wakes.dueAt, now);
-    this.#begin();
-    this.#isByTime = true;
+    this.#begin(true);
     const length = this.#listTimed();
     let next = this.#evaluate(this.#timed, length, at, false);
     for (let steps = 0; next <= now; steps++) {
@@ -146,8 +136,8 @@ export class TagTurn {
       next = this.#evaluate(this.#timed, length, at, false);
     }
     // Where a wake follows, that says when this was.
-    if (next === Number.POSITIVE_INFINITY) this.#change(STANDING.tag, LOOKED, true, now, index.tags.hash, now);
-    return this.#end(now) ? next : now + 1;
+    if (next === Number.POSITIVE_INFINITY) this.#changes.change(STANDING.tag, LOOKED, true, now, index.tags.hash, now);
+    return this.#changes.commit(now) ? next : now + 1;
   }
 
   /** Fills `timed` with the tags that time may change for the bound person; returns how many they are. */
@@ -189,7 +179,7 @@ export class TagTurn {
     const { scope, index } = this.#runtime;
     const { tags } = index.tags;
     this.#bindScope(at);
-    let next = this.#nextMoment(at);
+    let next = this.#time.nextMoment(at);
     for (let i = 0; i < length; i++) {
       const tag = tags[list[i] as number] as Tag; // indices of the catalog's tags
       const since = this.#since[tag.index] as number; // as many as tags
@@ -201,14 +191,14 @@ export class TagTurn {
       if (wants && !isHeld) {
         this.#since[tag.index] = at;
         const weight = weightOf(tag, scope);
-        this.#change(STANDING.tag, tag.hash, true, at, weight, at);
-        if (fades) this.#change(STANDING.tagWeight, tag.hash, true, at, weight, at);
+        this.#changes.change(STANDING.tag, tag.hash, true, at, weight, at);
+        if (fades) this.#changes.change(STANDING.tagWeight, tag.hash, true, at, weight, at);
       } else if (!wants && isHeld) {
         this.#since[tag.index] = Number.NaN;
-        this.#change(STANDING.tag, tag.hash, false, at, 0, at);
-        if (fades) this.#change(STANDING.tagWeight, tag.hash, false, at, 0, at);
+        this.#changes.change(STANDING.tag, tag.hash, false, at, 0, at);
+        if (fades) this.#changes.change(STANDING.tagWeight, tag.hash, false, at, 0, at);
       } else if (isHeld && fades && isOccasion && holds) {
-        this.#change(STANDING.tagWeight, tag.hash, true, at, weightOf(tag, scope), at);
+        this.#changes.change(STANDING.tagWeight, tag.hash, true, at, weightOf(tag, scope), at);
       }
       next = Math.min(next, this.#nextOfTag(tag.index, at));
     }
@@ -224,38 +214,10 @@ export class TagTurn {
 
   /** When time alone may change this tag next, after `at`. The scope is bound at `at`. */
   #nextOfTag(tagIndex: number, at: number): number {
-    const { scope, record, index, options } = this.#runtime;
-    const { dependsOn, holdForMillis } = index.tags.tags[tagIndex] as Tag; // an index of the catalog's
-    const { windows, silences, valueReadings, instants } = dependsOn;
-    let next = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < windows.length; i++) {
-      const { counter, least } = windows[i] as (typeof windows)[number]; // i < length
-      const leavesAt = scope.counterOldestLeavesAtEpochMillis(counter);
-      if (leavesAt < next && scope.counterCount(counter) >= least) next = leavesAt;
-    }
-    for (let i = 0; i < silences.length; i++) {
-      const { counter, seconds } = silences[i] as (typeof silences)[number]; // i < length
-      next = earlierAfter(at, next, scope.counterNewestAt(counter), seconds * 1000);
-    }
-    for (let i = 0; i < valueReadings.length; i++) {
-      const reading = index.catalog.valueReadings[valueReadings[i] as number]; // i < length
-      if (reading !== undefined) next = Math.min(next, this.#values.nextChangeAt(record, reading, at, scope.zone));
-    }
-    for (let i = 0; i < instants.length; i++) next = earlierAfter(at, next, 0, instants[i] as number); // i < length
-    if (dependsOn.readsClock) next = Math.min(next, options.zones.nextHourStart(scope.zone, at));
+    const { dependsOn, holdForMillis } = this.#runtime.index.tags.tags[tagIndex] as Tag; // an index of the catalog's
+    const next = this.#time.nextOf(dependsOn, at);
     const heldUntil = (this.#since[tagIndex] as number) + holdForMillis; // NaN where it is not held
     return heldUntil > at && heldUntil < next ? heldUntil : next;
-  }
-
-  /** What is dated ahead counts from its own instant on. */
-  #nextMoment(at: number): number {
-    const { record } = this.#runtime;
-    let next = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < record.momentCount; i++) {
-      const momentAt = record.momentAt(i);
-      if (momentAt > at && momentAt < next && comesFromEvents(record.momentKind(i))) next = momentAt;
-    }
-    return next;
   }
 
   /** What the bound person holds. */
@@ -278,29 +240,9 @@ export class TagTurn {
     scope.bind(record, index, null, at, defaultZone);
   }
 
-  #begin(): void {
+  #begin(isByTime: boolean): void {
     this.#readHeld();
-    this.#changes = 0;
-    this.#isSound = true;
-    this.#isByTime = false;
-  }
-
-  #change(kind: StandingKind, subject: number, isSet: boolean, at: number, amount: number, now: number): void {
-    const { effect } = this.#runtime;
-    if (this.#changes === STANDING_CHANGES_MAX) this.#end(now);
-    if (this.#changes === 0) beginStanding(effect);
-    changeStanding(effect, kind, subject, isSet, at, amount);
-    this.#changes++;
-  }
-
-  /** Commits what was changed; false where that failed and was undone. */
-  #end(now: number): boolean {
-    if (this.#changes > 0) {
-      this.#changes = 0;
-      if (this.#isByTime) this.#runtime.effect.u8[5] = BY_TIME;
-      if (!this.#runtime.commit(now)) this.#isSound = false;
-    }
-    return this.#isSound;
+    this.#changes.begin(isByTime);
   }
 }
 
@@ -317,19 +259,7 @@ export function storedTagsHash(bytes: Uint8Array): number {
   return 0;
 }
 
-/** The first instant after `at` at which the time since `from` passes, or reaches, `millis`; `next` where that is sooner. */
-function earlierAfter(at: number, next: number, from: number, millis: number): number {
-  const reaches = from + Math.ceil(millis);
-  if (reaches > at) return Math.min(reaches, next);
-  const passes = from + Math.floor(millis) + 1;
-  return passes > at && passes < next ? passes : next;
-}
-
 function weightOf(tag: Tag, scope: ProfileScope): number {
   const weight = tag.weightOf(scope);
   return Number.isFinite(weight) ? weight : 0;
-}
-
-function comesFromEvents(kind: number): boolean {
-  return kind === MOMENT.event || kind === VALUE_MOMENT;
 }
