@@ -15,7 +15,7 @@ import { partitionOfKey } from '../../proto/partition.ts';
 import { LEDGER_SLOTS } from '../../workers/shared-ledger.ts';
 import { type DecisionEntry, type JournalEntry, type JournalledBatch, readEntry } from './journal-entry.ts';
 import { INVARIANT, type Invariant, type ModelLease, ModelProfile, SUBJECT_COUNT } from './model-profile.ts';
-import { SIM_SUBJECTS } from './sim-catalog.ts';
+import { channelHash, SIM_SUBJECTS } from './sim-catalog.ts';
 import { SIM_SECRET, type SimNode, type SimWorker } from './sim-node.ts';
 import type { SimTime } from './sim-time.ts';
 
@@ -50,6 +50,8 @@ const KIND_OF_STATE = ['', 'open', 'confirmed', 'released', 'expired'] as const;
 const LEASE_GRACE_MILLIS = 2_500;
 /** Quadrature of two probabilities. */
 const PROPENSITY_TOLERANCE = 1e-4;
+/** The channel that closes for everything when enough went over it. */
+const CAPPED_CHANNEL = channelHash('push');
 
 export class SimChecker {
   violation: Violation | null = null;
@@ -295,6 +297,8 @@ export class SimChecker {
       this.#draws.set(question, draws);
     }
     draws.set(first.action, first.propensity);
+    // It may have used up the channel's cap: what is asked after it is another question.
+    if (first.channel === CAPPED_CHANNEL) this.#draws.delete(question);
     if (draws.size < 2) return;
     this.propensitySumsChecked++;
     let sum = 0;
