@@ -134,7 +134,7 @@ export class IdentityTurn {
   #standAlone(now: number): boolean {
     const { tags, index } = this.#runtime;
     if (!this.#runtime.commit(now)) return false;
-    if (index.tags.tags.length > 0) tags.lookAnew(now);
+    if (index.tags.hash !== 0) tags.lookAnew(now);
     return true;
   }
 

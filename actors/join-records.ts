@@ -4,7 +4,8 @@
  *
  *   counted (caps, windows, message ids)   both together          quotes   the lower price, the longer time
  *   refusals, consent, silence, restriction   the stricter        leases   all, their numbers raised
- *   tags                     both, looked at anew at once         stages, hours, order of channels   what was said last
+ *   tags                     both, looked at anew at once         hours, order of channels   what was said last
+ *   stages                   the one longest in, stepped anew at once
  *
  * The profile that stays keeps its draws that last (holdout, arms, maturity), unless it never had an answer: then it takes
  * the other's, so that nothing flips for who was met first and named later.
@@ -205,6 +206,8 @@ function isStronger(kind: StandingKind, at: number, amount: number, ownAt: numbe
     case STANDING.suspicion:
       return amount > own;
     case STANDING.tag:
+    case STANDING.stage:
+    case STANDING.goal:
     case STANDING.wake:
       return at < ownAt;
     case STANDING.refusal:

@@ -4,6 +4,7 @@
  */
 import { type Catalog, VALUE_MOMENT } from '../decision/catalog.ts';
 import { PURPOSE_NAMES } from '../decision/consent.ts';
+import { placeOf } from '../decision/journey.ts';
 import type { Plain, Properties } from '../proto/messages.ts';
 import { sectionOf } from './cold-sections.ts';
 import { formatDecisionId } from './decision-id.ts';
@@ -89,11 +90,15 @@ export function describeEntry(entry: Effect, catalog: Catalog, decoder: Property
 
 function describeStanding({ kind, subject, isSet, at, amount }: StandingChange, catalog: Catalog): Properties {
   const isTag = kind === STANDING.tag || kind === STANDING.tagWeight;
+  const isJourney = kind === STANDING.stage || kind === STANDING.goal;
+  const journey = isJourney ? catalog.journeyByHash.get(subject) : undefined;
+  const stage = kind === STANDING.stage && journey !== undefined ? journey.stages[placeOf(journey, amount)] : undefined;
   return {
     kind: STANDING_NAMES[kind] ?? `kind ${kind}`,
-    subject: (isTag ? catalog.tagByHash.get(subject)?.key : undefined) ?? hex(subject),
+    subject: (isTag ? catalog.tagByHash.get(subject)?.key : journey?.key) ?? hex(subject),
     isSet,
     ...(isSet ? { at, amount } : {}),
+    ...(stage === undefined ? {} : { stage: stage.key }),
   };
 }
 

@@ -7,6 +7,7 @@ import { MOMENT } from '../decision/catalog.ts';
 import type { CatalogIndex } from '../decision/catalog-index.ts';
 import { type ConsentRules, PURPOSE } from '../decision/consent.ts';
 import type { ContactWishes } from '../decision/contact-wishes.ts';
+import { OUTSIDE, placeOf } from '../decision/journey.ts';
 import type { ZoneTable } from '../decision/local-time.ts';
 import type { ProfileState } from '../decision/pipeline.ts';
 import { decayedWeight } from '../decision/tag.ts';
@@ -40,6 +41,10 @@ export class ProfileScope implements ProfileState {
   #tagSince = new Float64Array(0);
   #weightAt = new Float64Array(0);
   #weights = new Float64Array(0);
+  /** By journey: index of the stage, below 0 for none; since when; when the goal was reached, NaN before. */
+  #stages = new Int8Array(0);
+  #stageSince = new Float64Array(0);
+  #goalAt = new Float64Array(0);
 
   /** By trait: 1 for one whose purpose the person does not allow; null when all may be read. */
   #hidden: Uint8Array | null = null;
@@ -204,6 +209,20 @@ export class ProfileScope implements ProfileState {
     }
     return decayedWeight(this.#weights[tag] as number, at, halfLifeMillis, this.atEpochMillis); // as many as tags
   }
+  stageOf(journey: number): number {
+    this.#readTags();
+    return this.#stages[journey] as number; // as many as journeys
+  }
+  /** Since when the person is in the stage, or has left. */
+  stageSince(journey: number): number {
+    this.#readTags();
+    return this.#stageSince[journey] as number; // as many as journeys
+  }
+  /** When the journey's goal was first reached since the person entered it; NaN before. */
+  goalAt(journey: number): number {
+    this.#readTags();
+    return this.#goalAt[journey] as number; // as many as journeys
+  }
   context(key: string): Scalar | undefined {
     const value = this.#context === null ? undefined : this.#context[key];
     return value === undefined || typeof value === 'object' ? undefined : value;
@@ -241,18 +260,34 @@ export class ProfileScope implements ProfileState {
   #readTags(): void {
     if (this.#hasTags) return;
     this.#hasTags = true;
-    const { tags, tagByHash } = this.#index.catalog;
+    const { tags, tagByHash, journeys, journeyByHash } = this.#index.catalog;
     if (this.#tagSince.length !== tags.length) {
       this.#tagSince = new Float64Array(tags.length);
       this.#weightAt = new Float64Array(tags.length);
       this.#weights = new Float64Array(tags.length);
     }
+    if (this.#stages.length !== journeys.length) {
+      this.#stages = new Int8Array(journeys.length);
+      this.#stageSince = new Float64Array(journeys.length);
+      this.#goalAt = new Float64Array(journeys.length);
+    }
     this.#tagSince.fill(Number.NaN);
+    this.#stages.fill(OUTSIDE);
+    this.#goalAt.fill(Number.NaN);
     if (this.#hidesCounters) return;
     this.#weightAt.fill(Number.NaN);
     const record = this.#record;
     for (let i = 0; i < record.momentCount; i++) {
       const kind = record.momentKind(i);
+      if (kind === STANDING.stage || kind === STANDING.goal) {
+        const journey = journeyByHash.get(record.momentSubject(i));
+        if (journey === undefined) continue;
+        if (kind === STANDING.goal) this.#goalAt[journey.index] = record.momentAt(i);
+        else {
+          this.#stages[journey.index] = placeOf(journey, record.momentAmount(i));
+          this.#stageSince[journey.index] = record.momentAt(i);
+        }
+      }
       if (kind !== STANDING.tag && kind !== STANDING.tagWeight) continue;
       const tag = tagByHash.get(record.momentSubject(i));
       if (tag === undefined) continue;

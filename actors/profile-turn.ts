@@ -9,6 +9,7 @@ import { MOMENT } from '../decision/catalog.ts';
 import { TEXT_LENGTH_MAX } from '../decision/cleaning/clean-value.ts';
 import { expectationOf, kindOf } from '../decision/cleaning/expectation.ts';
 import { isInside } from '../decision/contact-policy.ts';
+import { OUTSIDE } from '../decision/journey.ts';
 import type { Plain, Properties } from '../proto/messages.ts';
 import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
@@ -183,6 +184,8 @@ export class ProfileTurn {
     if (wishes !== null) out.wishes = wishes;
     const tags = describeTags(runtime);
     if (tags !== null) out.tags = tags;
+    const journeys = describeJourneys(runtime);
+    if (journeys !== null) out.journeys = journeys;
     out.counters = index.catalog.counters.map((counter) => ({
       event: counter.event,
       ...(counter.property === null ? {} : { property: counter.property, sum: scope.counterSum(counter.index) }),
@@ -302,6 +305,27 @@ function describeTags({ index, scope }: ActorRuntime): Record<string, Plain> | n
     held[key] = { sinceEpochMillis: scope.tagSince(tag), weight: scope.tagWeight(tag), family };
   }
   return held;
+}
+
+/** Where the person is in each journey entered, with the scope bound; null where the catalog has none. */
+function describeJourneys({ index, scope }: ActorRuntime): Record<string, Plain> | null {
+  const { journeys } = index.catalog;
+  if (journeys.length === 0) return null;
+  const entered: Record<string, Plain> = {};
+  for (const { index: journey, key, stages } of journeys) {
+    const stage = scope.stageOf(journey);
+    if (stage === OUTSIDE) continue;
+    const since = scope.stageSince(journey);
+    const timer = stages[stage]?.timer ?? null;
+    const goalAt = scope.goalAt(journey);
+    entered[key] = {
+      stage: stages[stage]?.key ?? null,
+      sinceEpochMillis: since,
+      goalReachedAtEpochMillis: Number.isNaN(goalAt) ? null : goalAt,
+      next: timer === null ? null : { stage: stages[timer.to]?.key ?? null, atEpochMillis: since + timer.afterMillis },
+    };
+  }
+  return entered;
 }
 
 function reasonAgainst(spec: TraitSpec, value: Plain): string | null {

@@ -136,6 +136,7 @@ export const STANDING = {
   /** Contact is refused on the channel it is about. */
   refusal: 7,
   tag: 8,
+  /** Where the person is in a journey, the subject: since when, the amount as `placeOf` reads it. */
   stage: 9,
   consent: 10,
   suspicion: 11,
@@ -151,6 +152,8 @@ export const STANDING = {
   preference: 22,
   /** The person's data are stored and not used. */
   restriction: 23,
+  /** When the goal of a journey, the subject, was first reached since the person entered it. */
+  goal: 25,
   /** The profile was joined into another: subject and amount are that one's hash, see `identity.ts`. */
   moved: 26,
   /**

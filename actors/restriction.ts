@@ -36,7 +36,7 @@ export function standRestriction(runtime: ActorRuntime, restricts: boolean, now:
   changeStanding(runtime.effect, STANDING.restriction, SUBJECT, restricts, now, 0);
   if (!runtime.commit(now)) return false;
   // What was not worked out meanwhile is now.
-  if (!restricts && runtime.index.catalog.tags.length > 0) runtime.tags.lookAnew(now);
+  if (!restricts && runtime.index.tags.hash !== 0) runtime.tags.lookAnew(now);
   return true;
 }
 

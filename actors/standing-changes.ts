@@ -38,6 +38,11 @@ export class StandingChanges {
     this.#count++;
   }
 
+  /** Whether something was gathered that is not committed. */
+  get isPending(): boolean {
+    return this.#count > 0;
+  }
+
   /** Commits what was gathered since. False where that, or a part before it, failed and was undone. */
   commit(now: number): boolean {
     if (this.#count > 0) {

@@ -1,20 +1,22 @@
 /**
- * Who holds which tag, kept exact: at the event, trait or catalog that changes it, and at the instant at which time
+ * Who holds which tag, and who is in which stage of a journey (`journey-stages.ts`), kept exact: at the event, trait or catalog that changes it, and at the instant at which time
  * does. An event looks at the rules it touches (`decision/tag-index.ts`) and no others; a wake (`wake-timers.ts`) at
  * those that time can change, in the order of their instants, so that a tag begins and ends when it should, however
  * late the visit. Nothing is evaluated nightly, and a decision finds the tags as standing moments of the record.
  *
  *   event, traits ─▸ rules touched ─┐
- *   wake ─▸ rules of time ──────────┼─▸ one standing effect: begun, ended, weights ─▸ next instant ─▸ wakeAt
+ *   wake ─▸ rules of time ──────────┼─▸ tags, then stages ─▸ one standing effect ─▸ next instant ─▸ wakeAt
  *   other catalog, clock set back ─▸ all rules, and what no rule is left for ends
  *
  * A moment of subject 0 says under which tags, and when, a person was last looked at. Traded away: 24 bytes a tag held,
  * 24 more where its weight decays, and a visit for each event that leaves a window, changed by it or not.
  */
 import type { CatalogIndex } from '../decision/catalog-index.ts';
+import type { Journey } from '../decision/journey.ts';
 import type { ZoneTable } from '../decision/local-time.ts';
 import type { Tag } from '../decision/tag.ts';
 import type { Effect } from './effect.ts';
+import { JourneyStages } from './journey-stages.ts';
 import type { ProfileRecord } from './profile-record.ts';
 import type { ProfileScope } from './profile-scope.ts';
 import { FIELD, MOMENT_BYTES, migrateRecord, RECORD_FLAG, STANDING, storedMomentsStart } from './record-layout.ts';
@@ -44,6 +46,7 @@ export class TagTurn {
   readonly #runtime: TaggedRuntime;
   readonly #changes: StandingChanges;
   readonly #time: TimeChanges;
+  readonly #stages: JourneyStages;
   /** By tag, of the bound person: since when it is held, NaN where it is not. */
   #since = new Float64Array(0);
   /** Hashes of tags held that the catalog does not have. */
@@ -57,6 +60,7 @@ export class TagTurn {
     this.#runtime = runtime;
     this.#changes = new StandingChanges(runtime);
     this.#time = new TimeChanges(runtime);
+    this.#stages = new JourneyStages(runtime, this.#changes, this.#time);
     runtime.wakes.onWake((now) => this.#visit(now));
   }
 
@@ -64,25 +68,25 @@ export class TagTurn {
   refresh(now: number): void {
     const { record, index } = this.#runtime;
     const isLooked = (record.getU16(FIELD.flags) & RECORD_FLAG.tags) !== 0;
-    if ((index.tags.tags.length === 0 && !isLooked) || record.stateSeq === 0 || isRestricted(record)) return;
+    if ((index.tags.hash === 0 && !isLooked) || record.stateSeq === 0 || isRestricted(record)) return;
     if (!isLooked || !this.#isCurrent(now)) this.lookAnew(now);
   }
 
-  /** Works out all tags of the bound person from what the record says now: for who changes it in another way than events. */
+  /** Works out all tags and stages of the bound person from what the record says now: for who changes it in another way than events. */
   lookAnew(now: number): void {
     this.#runtime.wakes.wakeAt(this.#lookAtAll(now), now);
   }
 
   /** Behind an event's effect, in the same batch. */
   afterEvent(eventHash: number, now: number): void {
-    const { tags } = this.#runtime.index;
-    if (tags.tags.length > 0) this.#lookAt(tags.byEvent(eventHash), now, true);
+    const { tags, journeys } = this.#runtime.index;
+    if (tags.hash !== 0) this.#lookAt(tags.byEvent(eventHash), journeys.byEvent(eventHash), now);
   }
 
   /** Behind the effect that set traits. */
   afterTraits(now: number): void {
-    const { tags } = this.#runtime.index;
-    if (tags.tags.length > 0) this.#lookAt(tags.byTraits, now, true);
+    const { tags, journeys } = this.#runtime.index;
+    if (tags.hash !== 0) this.#lookAt(tags.byTraits, journeys.byTraits, now);
   }
 
   #isCurrent(now: number): boolean {
@@ -93,27 +97,28 @@ export class TagTurn {
     return !isBack;
   }
 
-  #lookAt(list: Uint16Array, now: number, isOccasion: boolean): void {
+  #lookAt(list: Uint16Array, journeys: readonly Journey[], now: number): void {
     const { record, wakes } = this.#runtime;
     if (isRestricted(record)) return;
     if ((record.getU16(FIELD.flags) & RECORD_FLAG.tags) === 0) {
       this.lookAnew(now);
       return;
     }
-    if (list.length === 0) return;
+    if (list.length === 0 && journeys.length === 0) return;
     this.#begin(false);
-    const next = this.#evaluate(list, list.length, now, isOccasion);
+    const next = this.#evaluate(list, list.length, journeys, now, true);
     if (this.#changes.commit(now)) wakes.wakeAt(next, now);
   }
 
-  /** Every tag; returns when to look next. */
+  /** Every tag and journey; returns when to look next. */
   #lookAtAll(now: number): number {
     const { index } = this.#runtime;
     this.#begin(false);
-    const next = this.#evaluate(index.tags.all, index.tags.all.length, now, true);
+    this.#stages.endGone(now);
+    const next = this.#evaluate(index.tags.all, index.tags.all.length, index.journeys.all, now, true);
     for (const hash of this.#gone) this.#changes.change(STANDING.tag, hash, false, now, 0, now);
     for (const hash of this.#gone) this.#changes.change(STANDING.tagWeight, hash, false, now, 0, now);
-    this.#changes.change(STANDING.tag, LOOKED, index.tags.tags.length > 0, now, index.tags.hash, now);
+    this.#changes.change(STANDING.tag, LOOKED, index.tags.hash !== 0, now, index.tags.hash, now);
     return this.#changes.commit(now) ? next : now + 1;
   }
 
@@ -122,18 +127,18 @@ export class TagTurn {
     const { record, index } = this.#runtime;
     // Lifting it looks at all of them anew.
     if (isRestricted(record)) return Number.POSITIVE_INFINITY;
-    if (index.tags.tags.length === 0 || (record.getU16(FIELD.flags) & RECORD_FLAG.tags) === 0)
-      return Number.POSITIVE_INFINITY;
+    if (index.tags.hash === 0 || (record.getU16(FIELD.flags) & RECORD_FLAG.tags) === 0) return Number.POSITIVE_INFINITY;
     if (!this.#isCurrent(now)) {
       return this.#lookAtAll(now);
     }
     let at = Math.min(this.#runtime.wakes.dueAt, now);
     this.#begin(true);
     const length = this.#listTimed();
-    let next = this.#evaluate(this.#timed, length, at, false);
+    const journeys = index.journeys.all;
+    let next = this.#evaluate(this.#timed, length, journeys, at, false);
     for (let steps = 0; next <= now; steps++) {
       at = steps < STEPS_MAX ? next : now;
-      next = this.#evaluate(this.#timed, length, at, false);
+      next = this.#evaluate(this.#timed, length, journeys, at, false);
     }
     // Where a wake follows, that says when this was.
     if (next === Number.POSITIVE_INFINITY) this.#changes.change(STANDING.tag, LOOKED, true, now, index.tags.hash, now);
@@ -174,8 +179,11 @@ export class TagTurn {
     for (let i = 0; i < list.length; i++) this.#isTimed[list[i] as number] = 1; // i < length
   }
 
-  /** Brings the first `length` tags of the list to what holds at `at`; returns when time may change one of them next. */
-  #evaluate(list: Uint16Array, length: number, at: number, isOccasion: boolean): number {
+  /**
+   * Brings the first `length` tags of the list, and then the journeys, to what holds at `at`; returns when time may change
+   * one of them next.
+   */
+  #evaluate(list: Uint16Array, length: number, journeys: readonly Journey[], at: number, isOccasion: boolean): number {
     const { scope, index } = this.#runtime;
     const { tags } = index.tags;
     this.#bindScope(at);
@@ -202,7 +210,13 @@ export class TagTurn {
       }
       next = Math.min(next, this.#nextOfTag(tag.index, at));
     }
-    return next;
+    if (journeys.length === 0) return next;
+    if (this.#changes.isPending) {
+      // Rules of stages read the tags as they are from this instant on.
+      this.#changes.commit(at);
+      this.#bindScope(at);
+    }
+    return Math.min(next, this.#stages.evaluate(journeys, at));
   }
 
   #holdsBelow({ children }: Tag): boolean {
@@ -242,6 +256,7 @@ export class TagTurn {
 
   #begin(isByTime: boolean): void {
     this.#readHeld();
+    if (this.#runtime.index.tags.hash !== 0) this.#stages.read();
     this.#changes.begin(isByTime);
   }
 }

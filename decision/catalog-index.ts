@@ -5,6 +5,7 @@
  */
 import { type Action, type Cap, type Catalog, MOMENT, VALUE_MOMENT, type ValueReading } from './catalog.ts';
 import { EligibilityIndex, setBit } from './eligibility-index.ts';
+import { JourneyIndex } from './journey-index.ts';
 import { TagIndex } from './tag-index.ts';
 
 const DAY_MILLIS = 86_400_000;
@@ -34,6 +35,7 @@ export class CatalogIndex {
   /** By event hash, one a property: the values that some rule reads, with the longest window. */
   readonly valuesByEvent: ReadonlyMap<number, readonly ValueReading[]>;
   readonly tags: TagIndex;
+  readonly journeys: JourneyIndex;
   readonly #valueRetention = new Map<number, number>();
   readonly #retention = new Map<number, Float64Array>();
   readonly #retentionMax = new Float64Array(8);
@@ -92,6 +94,7 @@ export class CatalogIndex {
     }
     this.valuesByEvent = values;
     this.tags = new TagIndex(catalog);
+    this.journeys = new JourneyIndex(catalog);
     const categories = [...new Set(catalog.actions.map(({ categoryHash }) => categoryHash))].filter(
       (hash) => hash !== 0,
     );

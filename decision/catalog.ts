@@ -9,6 +9,7 @@ import type { Cleaning, QualityRules } from './cleaning/value-rules.ts';
 import type { ConsentRules } from './consent.ts';
 import type { DemandInput } from './demand-inputs.ts';
 import type { IdentityRules } from './identity-rules.ts';
+import type { Journey } from './journey.ts';
 import type { Promotion } from './promotion.ts';
 import type { Rule } from './rule.ts';
 import type { Tag } from './tag.ts';
@@ -259,12 +260,14 @@ export interface Catalog {
   readonly featureCounters: number;
   readonly valueReadings: readonly ValueReading[];
   readonly tags: readonly Tag[];
-  /** Changes when the tags change: people's are then looked at anew. 0 without tags. */
+  readonly journeys: readonly Journey[];
+  /** Changes when the tags or journeys change: people's are then looked at anew. 0 without either. */
   readonly tagsHash: number;
   /** Indices of the tags that are suspicions. */
   readonly suspicions: readonly number[];
   readonly tagByKey: ReadonlyMap<string, Tag>;
   readonly tagByHash: ReadonlyMap<number, Tag>;
+  readonly journeyByHash: ReadonlyMap<number, Journey>;
   /** How traits and events are cleaned; null where nothing is declared. */
   readonly cleaning: Cleaning | null;
   readonly quality: QualityRules;

@@ -20,6 +20,7 @@ import { countBits, setBit } from './eligibility-index.ts';
 import { FatigueTally } from './fatigue.ts';
 import { buildFeatures, FeatureVector } from './features.ts';
 import { GAP_WEIGHT_SCALE } from './inverse-gap.ts';
+import type { Journey } from './journey.ts';
 import type { LinearModel } from './linear-model.ts';
 import { maturityPoint, reachOf } from './maturity.ts';
 import { PART_KIND, type PartRegister } from './part-register.ts';
@@ -535,6 +536,7 @@ export class Pipeline {
     buildFeatures(this.#catalog, state, slotHash, query.product?.hash ?? 0, query.context, draft.features, names);
     const n = draft.allowed;
     const input = this.#choiceInput;
+    const hasJourneys = this.#catalog.journeys.length > 0;
     for (let i = 0; i < n; i++) {
       const a = this.#allowedAction[i] as number;
       const c = this.#allowedChannel[i] as number;
@@ -548,6 +550,7 @@ export class Pipeline {
         const contextWeight = action.contextWeights[w];
         if (contextWeight?.when.evaluate(state)) weight *= contextWeight.weight;
       }
+      if (hasJourneys) weight *= this.#stageWeight(a, c, state);
       input.worth[i] = action.valueMinor * weight;
       input.cost[i] = action.costMinor + channel.costMinor + this.#fatigue.chargeOf(a, c);
       input.actionHash[i] = action.hash;
@@ -593,6 +596,19 @@ export class Pipeline {
     }
     draft.chosenCount = kept;
     if (names !== null) this.#explainChosen(draft, names);
+  }
+
+  /** By what the stages the person is in weigh an action on a channel. */
+  #stageWeight(action: number, channel: number, state: ProfileState): number {
+    const { journeys } = this.#catalog;
+    let weight = 1;
+    for (let j = 0; j < journeys.length; j++) {
+      const stage = (journeys[j] as Journey).stages[state.stageOf(j)]; // j < length
+      if (stage === undefined) continue;
+      if (stage.actionWeights !== null) weight *= stage.actionWeights[action] as number; // one an action
+      if (stage.channelWeights !== null) weight *= stage.channelWeights[channel] as number; // one a channel
+    }
+    return weight;
   }
 
   /** Response probabilities of the candidates, by the logistic model. */

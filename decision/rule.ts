@@ -29,6 +29,8 @@ export interface RuleScope {
   holdsTag(tag: number): boolean;
   /** Of a tag held its weight now; 0 where it is not held. */
   tagWeight(tag: number): number;
+  /** Index of the stage of `catalog.journeys[journey]` the person is in; below 0 for none. */
+  stageOf(journey: number): number;
   /** Value given with the request, or undefined. */
   context(key: string): Scalar | undefined;
   nowEpochMillis(): number;

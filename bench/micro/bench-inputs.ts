@@ -84,6 +84,10 @@ export class FilledProfile implements RuleScope {
     return tag % 2;
   }
 
+  stageOf(): number {
+    return 0;
+  }
+
   context(key: string): Scalar | undefined {
     return this.#context[key];
   }

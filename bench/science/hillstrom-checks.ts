@@ -72,6 +72,9 @@ class CustomerScope implements RuleScope {
   tagWeight(_tag: number): number {
     return 0;
   }
+  stageOf(): number {
+    return -1;
+  }
   context(_key: string): Scalar | undefined {
     return undefined;
   }

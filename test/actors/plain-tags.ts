@@ -122,6 +122,9 @@ export class PlainTags implements RuleScope {
   tagWeight(tag: number): number {
     return this.weight(this.#tag(tag));
   }
+  stageOf(_journey: number): number {
+    return -1;
+  }
   context(): undefined {
     return undefined;
   }

@@ -7,7 +7,7 @@ import { CounterRegistry } from '../../workers/catalog/counter-registry.ts';
 import { compileRule } from '../../workers/catalog/rule-function.ts';
 import { RuleParser } from '../../workers/catalog/rule-parser.ts';
 import { anyRule, anyState, SPECS } from '../workers/catalog/any-rule.ts';
-import { TAGS } from '../workers/catalog/cel-oracle.ts';
+import { NAMES } from '../workers/catalog/cel-oracle.ts';
 import { ProfileScope } from '../workers/catalog/profile-scope.ts';
 
 const TRAITS = new Map(SPECS.map((spec) => [spec.name, spec]));
@@ -42,7 +42,7 @@ const rule = fc
 
 function actionsOf(sources: readonly (string | null)[]): { actions: Action[]; counters: CounterRegistry } {
   const counters = new CounterRegistry();
-  const parser = new RuleParser(TRAITS, counters, TAGS);
+  const parser = new RuleParser(TRAITS, counters, NAMES);
   const actions = sources.map((source, index) => {
     const checked = source === null ? null : parser.check(source).expression;
     const eligibility = source === null || checked === null ? null : compileRule(source, checked, () => 'UTC');

@@ -95,6 +95,8 @@ export interface StandingEntry extends EntryHead {
   readonly type: 'standing';
   /** Tags begun and ended, by hash. */
   readonly tags: readonly { readonly subject: number; readonly isSet: boolean }[];
+  /** Moves in journeys: hashes of journey and stage, and since when. */
+  readonly stages: readonly { readonly journey: number; readonly stage: number; readonly at: number }[];
   /** Low word of the hash of the profile it was joined into; null: its own again; absent: nothing of that. */
   readonly movedTo?: number | null;
 }
@@ -139,6 +141,9 @@ export function readEntry(bytes: Uint8Array, start: number, batch: JournalledBat
         ...head,
         type: 'standing',
         tags: tags.map(({ subject, isSet }) => ({ subject, isSet })),
+        stages: changes
+          .filter(({ kind }) => kind === STANDING.stage)
+          .map(({ subject, amount, at }) => ({ journey: subject, stage: amount, at })),
         ...(moved === undefined ? {} : { movedTo: moved.isSet ? moved.subject : null }),
       };
     }

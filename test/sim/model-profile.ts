@@ -26,7 +26,7 @@ export const INVARIANT = {
   recovered: 'memory is what the journal says',
   damage: 'damage is detected',
   identity: 'two profiles become one once',
-  tags: 'a tag is held while its rule holds',
+  tags: 'a tag is held, and a stage, while its rule holds',
   answer: 'an answer is what was decided',
   fault: 'no fault of our own',
   progress: 'the node comes back and goes on',
@@ -116,7 +116,7 @@ export class ModelProfile {
     this.seq = entry.seq;
     if ((entry.type === 'decision' || entry.type === 'identify') && entry.at >= this.latestAt) {
       const problem = entry.seq === 1 ? null : this.#tags.problem(this.age, entry.at);
-      if (problem !== null) report(INVARIANT.tags, `${this.name}: at entry ${entry.seq} the tag ${problem}`);
+      if (problem !== null) report(INVARIANT.tags, `${this.name}: at entry ${entry.seq} ${problem}`);
     }
     this.latestAt = Math.max(this.latestAt, entry.at);
     switch (entry.type) {

@@ -156,4 +156,16 @@ export const MUTATIONS: readonly Mutation[] = [
     find: '      } else if (!wants && isHeld) {',
     replace: '      } else if (!wants && isHeld && isOccasion) {',
   },
+  {
+    name: 'the timer of a stage comes two seconds late',
+    file: 'decision/journey.ts',
+    find: '  const isOver = timer !== null && at >= since + timer.afterMillis;',
+    replace: '  const isOver = timer !== null && at >= since + timer.afterMillis + 2_000;',
+  },
+  {
+    name: 'a stage is not looked at when time changes its rule',
+    file: 'actors/journey-stages.ts',
+    find: '      next = Math.min(next, this.#time.nextOf((steps[i] as StageStep).dependsOn, at)); // i < length',
+    replace: '      void steps;',
+  },
 ];

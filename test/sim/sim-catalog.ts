@@ -22,6 +22,15 @@ profile:
     still: { family: lifeCycle, when: 'lastSeen("view") > 5' }
     alive: { family: lifeCycle, when: 'count("view", "9s") > 0', weight: 'count("view", "9s")', halfLife: 2s }
     adult: { family: attributes, when: 'profile.age >= 18' }
+journeys:
+  life:
+    stages:
+      away: { when: 'count("view", "9s") == 0', from: [here] }
+      here: { when: 'tag("alive")' }
+  visit:
+    stages:
+      begun: { when: 'tag("adult")', timer: { after: 5s, to: over } }
+      over: {}
 channels:
   app: {}
   push: { caps: [{ count: 4, per: 20s, on: decision }] }

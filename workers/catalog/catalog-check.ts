@@ -11,6 +11,7 @@ import { murmur3Text } from '../../proto/murmur3.ts';
 import { CATALOG_LIMITS } from './catalog-limits.ts';
 import type { CounterRegistry } from './counter-registry.ts';
 import { DURATION_PATTERN, INSTANT_PATTERN, parseDurationMillis, parseInstantMillis } from './durations.ts';
+import { checkJourneys, journeyKeys } from './journey-check.ts';
 import { isTimeZone } from './local-hour.ts';
 import { nearestMatch } from './nearest-match.ts';
 import { type FindingSink, listOf, mapOf, numberOf, type RawMap, textOf } from './raw-values.ts';
@@ -58,6 +59,11 @@ export function checkCatalog(root: unknown, rules: RuleParser, counters: Counter
   const tags = mapOf(mapOf(catalog.profile).tags);
   checkTags(tags, rules, counters, sink);
   checkHashes('tag', Object.keys(tags), (index) => ['profile', 'tags', Object.keys(tags)[index] ?? ''], sink);
+  checkJourneys(catalog, rules, counters, sink);
+  const journeys = journeyKeys(catalog);
+  checkHashes('journey', [...journeys.keys()], (index) => ['journeys', [...journeys.keys()][index] ?? ''], sink);
+  for (const [key, stages] of journeys)
+    checkHashes('stage', stages, (index) => ['journeys', key, 'stages', stages[index] ?? ''], sink);
   const categories = listOf(catalog.actions).map((action) => textOf(mapOf(action).category));
   checkHashes('channel', channels, (index) => ['channels', channels[index] ?? ''], sink);
   checkHashes('slot', Object.keys(slots), (index) => ['slots', Object.keys(slots)[index] ?? ''], sink);

@@ -16,6 +16,7 @@ import { checkCleaning } from './cleaning-check.ts';
 import { checkConsent } from './consent-check.ts';
 import { CounterRegistry } from './counter-registry.ts';
 import { readTraits } from './declared-traits.ts';
+import { journeyKeys } from './journey-check.ts';
 import { type FindingSink, mapOf } from './raw-values.ts';
 import { RuleParser } from './rule-parser.ts';
 import { shapeProblems } from './shape-problems.ts';
@@ -68,7 +69,7 @@ export function loadCatalogText(text: string, fileName: string): CatalogSource {
   }
   const traits = readTraits(source.value);
   const counters = new CounterRegistry();
-  const rules = new RuleParser(traits, counters, tagKeys(source.value));
+  const rules = new RuleParser(traits, counters, { tags: tagKeys(source.value), journeys: journeyKeys(source.value) });
   const sink: FindingSink = {
     find(path, reason, details) {
       const isRule = details?.ruleOffset !== undefined;

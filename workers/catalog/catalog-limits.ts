@@ -11,6 +11,9 @@ export const CATALOG_LIMITS = {
   /** Of them, those that the response model sees. */
   tagFeaturesMax: 32,
   tagWeightMax: 1_000_000_000,
+  journeysMax: 16,
+  /** Of one journey; each is a bit of a word. */
+  stagesMax: 31,
   enumValuesMax: 256,
   synonymsMax: 64,
   /** Declared events, and properties of one. */

@@ -92,6 +92,33 @@ const tag = z
   })
   .describe('A living tag, see docs/TAGS.md');
 
+const stage = z
+  .strictObject({
+    when: rule.describe('Who comes to it; without it, who a timer leads here').optional(),
+    from: z.array(key).min(1).max(CATALOG_LIMITS.stagesMax).describe('From these; default: all before it').optional(),
+    timer: z
+      .strictObject({ after: duration, to: key.describe('Another stage, or exit') })
+      .describe('Where the person goes after so long in the stage')
+      .optional(),
+    goal: z.boolean().describe('Whether the journey is for coming here; default false').optional(),
+    weights: z
+      .strictObject({
+        actions: z.record(key, z.number().min(0).max(CATALOG_LIMITS.leverMax)).optional(),
+        channels: z.record(key, z.number().min(0).max(CATALOG_LIMITS.leverMax)).optional(),
+      })
+      .describe("Factors of actions' worth, by action and by channel, while the person is in the stage")
+      .optional(),
+  })
+  .describe('Without anything: the first stage, which everybody enters');
+
+const journey = z
+  .strictObject({
+    stages: z.record(key, stage).describe('In their order; one enters by the first'),
+    exit: rule.describe('Who leaves, from any stage').optional(),
+    again: duration.describe('After which who has left may enter again; default never').optional(),
+  })
+  .describe('A journey, see docs/JOURNEYS.md');
+
 const channel = z.strictObject({
   costMinor: moneyMinor.optional(),
   quietHours: z
@@ -286,6 +313,7 @@ export const catalogSchema = z.strictObject({
     })
     .optional()
     .describe('Which keys may be joined to one person'),
+  journeys: z.record(key, journey).optional().describe('Stages that people go through'),
   channels: z.record(key, channel),
   slots: z.record(key, z.strictObject({ channels: z.array(key).min(1).max(CATALOG_LIMITS.channelsMax) })).optional(),
   products: z.array(product).max(CATALOG_LIMITS.productsMax).optional(),
@@ -297,6 +325,8 @@ export type CatalogFile = z.infer<typeof catalogSchema>;
 export type PromotionFile = z.infer<typeof promotion>;
 export type DemandInputFile = NonNullable<z.infer<typeof product>['demandInputs']>[number];
 export type TagFile = z.infer<typeof tag>;
+export type JourneyFile = z.infer<typeof journey>;
+export type StageFile = z.infer<typeof stage>;
 export type TraitFile = z.infer<typeof trait>;
 export type CapFile = z.infer<typeof cap>;
 export type FatigueFile = z.infer<typeof fatigue>;

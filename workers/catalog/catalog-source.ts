@@ -33,6 +33,7 @@ import { murmur3Text } from '../../proto/murmur3.ts';
 import type { CapFile, CatalogFile, DemandInputFile, FatigueFile, PromotionFile } from './catalog-schema.ts';
 import { compileCleaning, compileQuality } from './compile-cleaning.ts';
 import { compileIdentity } from './compile-identity.ts';
+import { compileJourneys } from './compile-journeys.ts';
 import { compileTags, tagsHash } from './compile-tags.ts';
 import { parseCapPeriod, parseDurationMillis, parseInstantMillis } from './durations.ts';
 import { type ZoneOf, zoneReader } from './rule-explanation.ts';
@@ -95,6 +96,7 @@ export function compileCatalogSource(source: CatalogSource): Catalog {
   const actionByKey = new Map(actions.map((action) => [action.key, action]));
   const decision = file.decision ?? {};
   const tags = compileTags({ ...source, ruleOf });
+  const journeys = compileJourneys({ ...source, tags, actions, channels, ruleOf });
   return {
     version,
     versionHash: Number.parseInt(version.slice(0, 8), 16),
@@ -124,12 +126,14 @@ export function compileCatalogSource(source: CatalogSource): Catalog {
     valueReadings: source.valueReadings,
     tags,
     tagsHash: tagsHash(source),
+    journeys,
     suspicions: tags.filter(({ isSuspicion }) => isSuspicion).map(({ index }) => index),
     cleaning: compileCleaning(file, traits, ruleOf),
     quality: compileQuality(file, traits),
     identity: compileIdentity(file),
     tagByKey: new Map(tags.map((tag) => [tag.key, tag])),
     tagByHash: new Map(tags.map((tag) => [tag.hash, tag])),
+    journeyByHash: new Map(journeys.map((journey) => [journey.hash, journey])),
     timeZoneTrait,
     traitByName: new Map(traits.map((trait) => [trait.name, trait])),
     channelByKey,

@@ -27,11 +27,13 @@ export function compileTags(parts: TagParts): Tag[] {
   });
 }
 
-/** Changes when any tag does, or what its rule reads means something else. */
+/** Changes when any tag or journey does, or what their rules read means something else; 0 where there are none. */
 export function tagsHash({ file }: Pick<TagParts, 'file'>): number {
-  const { tags, traits, facts } = file.profile ?? {};
-  if (tags === undefined || Object.keys(tags).length === 0) return 0;
-  return murmur3Text(JSON.stringify([tags, traits, facts, file.timeZone]), 0) || 1;
+  const { tags = {}, traits, facts } = file.profile ?? {};
+  const journeys = Object.entries(file.journeys ?? {});
+  if (Object.keys(tags).length + journeys.length === 0) return 0;
+  const followed = journeys.length === 0 ? [tags] : [tags, journeys];
+  return murmur3Text(JSON.stringify([...followed, traits, facts, file.timeZone]), 0) || 1;
 }
 
 function compileTag(

@@ -9,7 +9,7 @@ import type { TraitSpec } from '../../decision/catalog.ts';
 import { isFactName } from '../../decision/facts.ts';
 import type { CounterRegistry } from './counter-registry.ts';
 import { nearestMatch } from './nearest-match.ts';
-import { isReadingName, READING_NAMES, ReadingChecker } from './rule-readings.ts';
+import { isReadingName, READING_NAMES, ReadingChecker, type RuleNames } from './rule-readings.ts';
 import {
   type ArithmeticOperator,
   type CelNode,
@@ -35,17 +35,17 @@ const NOW_FIELDS = ['hour', 'weekday', 'epochMillis'];
 
 /**
  * Checks one parsed rule, adding its counters to `counters`. The expression is of use only without problems.
- * @param tags keys of the tags, in order of their index
+ * @param names what else the catalog declares
  * @param wants what it must come to
  */
 export function checkRule(
   root: CelNode,
   traits: TraitTable,
   counters: CounterRegistry,
-  tags: readonly string[],
+  names: RuleNames,
   wants: 'boolean' | 'number',
 ): { readonly expression: Expression; readonly problems: readonly RuleProblem[] } {
-  const checker = new RuleChecker(traits, counters, tags);
+  const checker = new RuleChecker(traits, counters, names);
   const expression = checker.check(root);
   if (wants === 'boolean') checker.requireBoolean(expression, 'a rule must be true or false');
   else checker.requireNumber(expression, 'a weight must be a number');
@@ -57,9 +57,9 @@ class RuleChecker {
   readonly #traits: TraitTable;
   readonly #readings: ReadingChecker;
 
-  constructor(traits: TraitTable, counters: CounterRegistry, tags: readonly string[]) {
+  constructor(traits: TraitTable, counters: CounterRegistry, names: RuleNames) {
     this.#traits = traits;
-    this.#readings = new ReadingChecker(counters, tags, (offset, reason, nearest) =>
+    this.#readings = new ReadingChecker(counters, names, (offset, reason, nearest) =>
       this.#report(offset, reason, nearest),
     );
   }

@@ -137,6 +137,8 @@ export class RuleCode {
         return `s.traitNumber(${e.trait.index}) === 1`;
       case 'tag':
         return `s.holdsTag(${e.tag})`;
+      case 'stage':
+        return `s.stageOf(${e.journey}) === ${e.stage}`;
       case 'has':
         return this.#presence(e.operand);
       case 'not':
@@ -171,6 +173,8 @@ export class RuleCode {
         return `s.traitNumber(${e.trait.index}) === 0`;
       case 'tag':
         return `!s.holdsTag(${e.tag})`;
+      case 'stage':
+        return `s.stageOf(${e.journey}) !== ${e.stage}`;
       case 'has':
         return `!(${this.#presence(e.operand)})`;
       case 'not':
@@ -220,6 +224,8 @@ export class RuleCode {
       }
       case 'tag':
         return `(s.holdsTag(${e.tag}) ? 1 : 0)`;
+      case 'stage':
+        return `(s.stageOf(${e.journey}) === ${e.stage} ? 1 : 0)`;
       case 'has':
         return `(${this.#presence(e.operand)} ? 1 : 0)`;
       case 'choose':

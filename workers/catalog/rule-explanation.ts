@@ -67,7 +67,15 @@ export type Awakening = (scope: RuleScope) => number | null;
 export type ZoneOf = (scope: RuleScope) => string;
 
 /** Readings of the person or the request: of these an hour alone says nothing. */
-const SUBJECTS: ReadonlySet<Expression['op']> = new Set(['trait', 'context', 'counter', 'values', 'tag', 'tagWeight']);
+const SUBJECTS: ReadonlySet<Expression['op']> = new Set([
+  'trait',
+  'context',
+  'counter',
+  'values',
+  'tag',
+  'tagWeight',
+  'stage',
+]);
 
 const HOURS_A_DAY = 25; // the day on which clocks go back has one more
 const HOURS_A_WEEK = 7 * 24 + 1;
@@ -181,6 +189,9 @@ class ClockScope implements RuleScope {
     return false;
   }
   tagWeight(): number {
+    return Number.NaN;
+  }
+  stageOf(): number {
     return Number.NaN;
   }
   context(): undefined {

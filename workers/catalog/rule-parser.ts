@@ -10,6 +10,7 @@ import { Environment, ParseError } from '@marcbachmann/cel-js';
 import type { TraitSpec } from '../../decision/catalog.ts';
 import type { CounterRegistry } from './counter-registry.ts';
 import { checkRule, type TraitTable } from './rule-check.ts';
+import type { RuleNames } from './rule-readings.ts';
 import type { CelNode, Expression, RuleProblem } from './rule-syntax.ts';
 
 /** Bounds of one rule, given to the parser; a rule a person can read is far inside them. */
@@ -24,16 +25,15 @@ export type RuleCheck =
 export class RuleParser {
   readonly #traits: TraitTable;
   readonly #counters: CounterRegistry;
-  readonly #tags: readonly string[];
+  readonly #names: RuleNames;
   readonly #environment: Environment;
   readonly #checks = new Map<string, RuleCheck>();
   readonly #numbers = new Map<string, RuleCheck>();
 
-  /** @param tags keys of the declared tags, in order of their index */
-  constructor(traits: TraitTable, counters: CounterRegistry, tags: readonly string[] = []) {
+  constructor(traits: TraitTable, counters: CounterRegistry, names: Partial<RuleNames> = {}) {
     this.#traits = traits;
     this.#counters = counters;
-    this.#tags = tags;
+    this.#names = { tags: [], journeys: new Map(), ...names };
     this.#environment = declaredEnvironment(traits);
   }
 
@@ -75,7 +75,7 @@ export class RuleParser {
       if (error instanceof RangeError) return failed([{ offset: 0, reason: 'is nested too deeply' }]);
       throw error;
     }
-    const { expression, problems } = checkRule(parsed.ast as CelNode, this.#traits, this.#counters, this.#tags, wants); // the parser's node has these fields
+    const { expression, problems } = checkRule(parsed.ast as CelNode, this.#traits, this.#counters, this.#names, wants); // the parser's node has these fields
     if (problems.length > 0) return failed(problems);
     const verdict = parsed.check();
     if (!verdict.valid) {
@@ -112,7 +112,8 @@ function declaredEnvironment(traits: TraitTable): Environment {
     .registerFunction('distinct(string, string, string): int', unevaluated)
     .registerFunction('streak(string, string, int): int', unevaluated)
     .registerFunction('tag(string): bool', unevaluated)
-    .registerFunction('tagWeight(string): dyn', unevaluated);
+    .registerFunction('tagWeight(string): dyn', unevaluated)
+    .registerFunction('stage(string, string): bool', unevaluated);
   const mixed = [
     ['int', 'double'],
     ['double', 'int'],

@@ -1,6 +1,6 @@
 /**
  * The functions by which a rule reads what is remembered of a person: counters of events, values of their properties,
- * tags. From a call's tree to an expression, with the counter or reading registered that it needs. The checker of the
+ * tags, stages of journeys. From a call's tree to an expression, with the counter or reading registered that it needs. The checker of the
  * rest of a rule is `rule-check.ts`, which owns one of these.
  */
 import { textHash } from '../../proto/murmur3.ts';
@@ -18,6 +18,7 @@ export const READING_NAMES = [
   'streak',
   'tag',
   'tagWeight',
+  'stage',
 ] as const;
 type ReadingName = (typeof READING_NAMES)[number];
 
@@ -30,17 +31,24 @@ const EVENT_LENGTH_MAX = 256;
 const STREAK_MONTHS_MAX = 24;
 const MONTH_MILLIS_MAX = 31 * 86_400_000;
 
+/** What a catalog declares that rules may name. */
+export interface RuleNames {
+  /** Keys of the tags, in order of their index. */
+  readonly tags: readonly string[];
+  /** Keys of the stages of each journey, both in order of their index. */
+  readonly journeys: ReadonlyMap<string, readonly string[]>;
+}
+
 type Report = (offset: number, reason: string, nearest?: string) => void;
 
 export class ReadingChecker {
   readonly #counters: CounterRegistry;
-  readonly #tags: readonly string[];
+  readonly #names: RuleNames;
   readonly #report: Report;
 
-  /** @param tags keys of the tags, in order of their index */
-  constructor(counters: CounterRegistry, tags: readonly string[], report: Report) {
+  constructor(counters: CounterRegistry, names: RuleNames, report: Report) {
     this.#counters = counters;
-    this.#tags = tags;
+    this.#names = names;
     this.#report = report;
   }
 
@@ -58,6 +66,8 @@ export class ReadingChecker {
         return this.#distinct(node, args);
       case 'streak':
         return this.#streak(node, args);
+      case 'stage':
+        return this.#stage(node, args);
       default:
         return this.#tag(node, name, args);
     }
@@ -72,10 +82,28 @@ export class ReadingChecker {
     const texts = this.#texts(node, `${op}(name)`, args, ['name']);
     if (texts === null) return unknown(node);
     const name = texts[0] as string; // as many as asked for
-    const tag = this.#tags.indexOf(name);
+    const tag = this.#names.tags.indexOf(name);
     const reason = `${JSON.stringify(name)} is not a declared tag`;
-    if (tag < 0) return this.#refuse(node, reason, nearestMatch(name, this.#tags), args[0]?.start ?? node.start);
+    if (tag < 0) return this.#refuse(node, reason, nearestMatch(name, this.#names.tags), args[0]?.start ?? node.start);
     return { op, tag, type: op === 'tag' ? 'boolean' : 'number', start: node.start, end: node.end };
+  }
+
+  #stage(node: CelNode, args: readonly CelNode[]): Expression {
+    const texts = this.#texts(node, 'stage(journey, stage)', args, ['journey', 'stage']);
+    if (texts === null) return unknown(node);
+    const [journey, stage] = texts as [string, string]; // as many as asked for
+    const keys = [...this.#names.journeys.keys()];
+    const stages = this.#names.journeys.get(journey);
+    if (stages === undefined) {
+      const reason = `${JSON.stringify(journey)} is not a declared journey`;
+      return this.#refuse(node, reason, nearestMatch(journey, keys), args[0]?.start ?? node.start);
+    }
+    if (!stages.includes(stage)) {
+      const reason = `${JSON.stringify(stage)} is not a stage of the journey ${JSON.stringify(journey)}`;
+      return this.#refuse(node, reason, nearestMatch(stage, stages), args[1]?.start ?? node.start);
+    }
+    const places = { journey: keys.indexOf(journey), stage: stages.indexOf(stage) };
+    return { op: 'stage', ...places, type: 'boolean', start: node.start, end: node.end };
   }
 
   #countWhere(node: CelNode, args: readonly CelNode[]): Expression {

@@ -40,6 +40,7 @@ export type Expression =
   | (Node & { readonly op: 'counter'; readonly read: 'count' | 'sum' | 'lastSeen'; readonly counter: number })
   | (Node & { readonly op: 'values'; readonly reading: number })
   | (Node & { readonly op: 'tag' | 'tagWeight'; readonly tag: number })
+  | (Node & { readonly op: 'stage'; readonly journey: number; readonly stage: number })
   | (Node & { readonly op: 'has'; readonly operand: Expression })
   | (Node & { readonly op: 'not'; readonly operand: Expression })
   | (Node & { readonly op: 'negate'; readonly operand: Expression })

@@ -72,12 +72,13 @@ function isCircle(key: string, parentOf: (key: string) => string | null): boolea
   return false;
 }
 
-function checkSpan(path: DocumentPath, value: unknown, sink: FindingSink): void {
+export function checkSpan(path: DocumentPath, value: unknown, sink: FindingSink): void {
   if (typeof value !== 'string' || !DURATION_PATTERN.test(value)) return;
   if (parseDurationMillis(value) === null) sink.find(path, `${JSON.stringify(value)} is longer than ten years`);
 }
 
-function checkRuleText(
+/** A rule or number of a tag or stage: that it compiles, and is of a kind that can be followed. */
+export function checkRuleText(
   path: DocumentPath,
   text: unknown,
   sink: FindingSink,

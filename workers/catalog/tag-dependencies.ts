@@ -1,7 +1,7 @@
 /**
- * What a tag's rule depends on: the events and traits that may change it, and how time may. From that its next change
+ * What the rule of a tag, or of a journey's stage, depends on: the events and traits that may change it, and how time may. From that its next change
  * by time is known without trying: when the oldest event of a window leaves, when a silence reaches its bound, when the
- * hour or the month turns. What could change at any instant, or needs a request, is refused for tags.
+ * hour or the month turns. What could change at any instant, or needs a request, is refused.
  */
 import type { EventCounter, ValueReading } from '../../decision/catalog.ts';
 import type { TagDependencies } from '../../decision/tag.ts';
@@ -17,7 +17,11 @@ interface Draft {
   readonly instants: Set<number>;
   readsClock: boolean;
   readonly problems: RuleProblem[];
+  readonly owner: RuleOwner;
 }
+
+/** Whose rule it is: a stage's may read tags. */
+export type RuleOwner = 'tag' | 'stage';
 
 /**
  * @param expression a checked rule, or null for a tag without one
@@ -28,10 +32,11 @@ export function tagDependencies(
   weight: Expression | null,
   counters: readonly EventCounter[],
   readings: readonly ValueReading[],
+  owner: RuleOwner = 'tag',
 ): { readonly dependsOn: TagDependencies; readonly problems: readonly RuleProblem[] } {
-  const draft = emptyDraft();
+  const draft = emptyDraft(owner);
   if (expression !== null) collect(expression, draft, counters, readings);
-  const weightDraft = emptyDraft();
+  const weightDraft = emptyDraft(owner);
   if (weight !== null) collect(weight, weightDraft, counters, readings);
   return {
     dependsOn: {
@@ -49,11 +54,11 @@ export function tagDependencies(
 
 /** What a weight may not read. */
 export function weightProblems(expression: Expression): RuleProblem[] {
-  const own = unfitFor(expression, 'a weight');
+  const own = unfitFor(expression, 'a weight', 'tag');
   return [...(own === null ? [] : [own]), ...operandsOf(expression).flatMap(weightProblems)];
 }
 
-function emptyDraft(): Draft {
+function emptyDraft(owner: RuleOwner): Draft {
   return {
     events: new Set(),
     readsTraits: false,
@@ -63,11 +68,17 @@ function emptyDraft(): Draft {
     instants: new Set(),
     readsClock: false,
     problems: [],
+    owner,
   };
 }
 
-function unfitFor(e: Expression, what: string): RuleProblem | null {
-  if (e.op === 'context') return { offset: e.start, reason: `${what} of a tag has no request: no context` };
+function unfitFor(e: Expression, what: string, owner: RuleOwner): RuleProblem | null {
+  if (e.op === 'context') return { offset: e.start, reason: `${what} of a ${owner} has no request: no context` };
+  if (e.op === 'stage') return { offset: e.start, reason: `${what} of a ${owner} cannot read stages` };
+  if (owner === 'stage') {
+    const reason = `${what} of a stage can read tag(…) and no weights, which change at every instant`;
+    return e.op === 'tagWeight' ? { offset: e.start, reason } : null;
+  }
   if (e.op === 'tag' || e.op === 'tagWeight')
     return { offset: e.start, reason: `${what} of a tag cannot read tags; use parent to build one upon another` };
   return null;
@@ -80,17 +91,23 @@ function collect(
   readings: readonly ValueReading[],
 ): void {
   if ((e.op === 'order' || e.op === 'equal') && collectBound(e, draft, counters)) return;
-  const unfit = unfitFor(e, 'the rule');
+  const unfit = unfitFor(e, 'the rule', draft.owner);
   if (unfit !== null) draft.problems.push(unfit);
   if (e.op === 'trait') draft.readsTraits = true;
   if (e.op === 'now' && e.field === 'epochMillis') {
-    draft.problems.push({ offset: e.start, reason: 'in a tag now.epochMillis can only be compared with a number' });
+    draft.problems.push({
+      offset: e.start,
+      reason: `in a ${draft.owner} now.epochMillis can only be compared with a number`,
+    });
   } else if (e.op === 'now') {
     draft.readsClock = true;
     draft.readsTraits = true;
   }
   if (e.op === 'counter' && e.read === 'lastSeen') {
-    draft.problems.push({ offset: e.start, reason: 'in a tag lastSeen(…) can only be compared with a number' });
+    draft.problems.push({
+      offset: e.start,
+      reason: `in a ${draft.owner} lastSeen(…) can only be compared with a number`,
+    });
     draft.events.add(eventOf(counters, e.counter));
   } else if (e.op === 'counter') {
     addWindow(draft, e.counter, 0);

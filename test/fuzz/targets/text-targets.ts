@@ -19,7 +19,7 @@ import { compileRule } from '../../../workers/catalog/rule-function.ts';
 import { RuleParser } from '../../../workers/catalog/rule-parser.ts';
 import { COFFEE, catalogText } from '../../actors/test-catalog.ts';
 import { anyRule, anyState, SPECS } from '../../workers/catalog/any-rule.ts';
-import { CelOracle, TAGS } from '../../workers/catalog/cel-oracle.ts';
+import { CelOracle, NAMES } from '../../workers/catalog/cel-oracle.ts';
 import { ProfileScope, type ProfileState } from '../../workers/catalog/profile-scope.ts';
 import { bytesOf, demand, type FuzzSubject, type FuzzTarget, fold, foldLetters } from '../fuzz-target.ts';
 
@@ -148,7 +148,7 @@ class RuleSubject implements FuzzSubject {
   run(input: Uint8Array): number {
     const source = decoder.decode(input);
     const counters = new CounterRegistry();
-    const parser = new RuleParser(this.#traits, counters, TAGS);
+    const parser = new RuleParser(this.#traits, counters, NAMES);
     const check = parser.check(source);
     if (check.expression === null) {
       for (const { offset } of check.problems)

@@ -88,6 +88,8 @@ export const { boolean: anyRule } = fc.letrec<Record<string, string>>((tie) => {
         'profile.app',
         'tag("loyal")',
         'tag("silent")',
+        'stage("life", "customer")',
+        'stage("trial", "begun")',
         'has(profile.age)',
         'has(profile.city)',
         'has(context.x)',
@@ -177,6 +179,7 @@ export const anyState: fc.Arbitrary<ProfileState> = fc.record({
     ...(loyal === undefined ? {} : { 0: loyal }),
     ...(silent === undefined ? {} : { 1: silent }),
   })),
+  stages: fc.tuple(fc.integer({ min: -2, max: 1 }), fc.integer({ min: -2, max: 0 })),
   hour: fc.integer({ min: 0, max: 23 }),
   weekday: fc.integer({ min: 0, max: 6 }),
 });

@@ -20,6 +20,12 @@ const CEL_TYPE = {
 
 /** Keys of the tags that rules under test may name. */
 export const TAGS: readonly string[] = ['loyal', 'silent'];
+/** And the journeys with their stages. */
+export const JOURNEYS: ReadonlyMap<string, readonly string[]> = new Map([
+  ['life', ['aware', 'customer']],
+  ['trial', ['begun']],
+]);
+export const NAMES = { tags: TAGS, journeys: JOURNEYS };
 
 type Operand = bigint | number | UnsignedInt;
 
@@ -60,7 +66,8 @@ export class CelOracle {
       .registerFunction('distinct(string, string, string): int', () => this.#reading('distinct'))
       .registerFunction('streak(string, string, int): int', () => this.#reading('streak'))
       .registerFunction('tag(string): bool', (name: string) => this.#tag(name) !== undefined)
-      .registerFunction('tagWeight(string): dyn', (name: string) => this.#tag(name) ?? 0);
+      .registerFunction('tagWeight(string): dyn', (name: string) => this.#tag(name) ?? 0)
+      .registerFunction('stage(string, string): bool', (journey: string, stage: string) => this.#isIn(journey, stage));
     for (const [left, right] of [
       ['int', 'double'],
       ['double', 'int'],
@@ -75,6 +82,10 @@ export class CelOracle {
 
   #reading(read: ValueReading['read']): bigint {
     return BigInt(this.#state.readings?.[read] ?? 0);
+  }
+  #isIn(journey: string, stage: string): boolean {
+    const place = this.#state.stages?.[[...JOURNEYS.keys()].indexOf(journey)];
+    return place !== undefined && JOURNEYS.get(journey)?.[place] === stage;
   }
   #tag(name: string): number | undefined {
     return this.#state.tags?.[TAGS.indexOf(name)];

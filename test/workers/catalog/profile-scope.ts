@@ -23,6 +23,8 @@ export interface ProfileState {
   readonly readings?: Readonly<Record<ValueReading['read'], number>>;
   /** Weights of the tags held, by index. */
   readonly tags?: Readonly<Record<number, number>>;
+  /** Indices of the stages, by journey. */
+  readonly stages?: readonly number[];
   readonly nowEpochMillis?: number;
   readonly hour?: number;
   readonly weekday?: number;
@@ -100,6 +102,9 @@ export class ProfileScope implements RuleScope {
   }
   tagWeight(tag: number): number {
     return this.#state.tags?.[tag] ?? 0;
+  }
+  stageOf(journey: number): number {
+    return this.#state.stages?.[journey] ?? -1;
   }
   context(key: string): Scalar | undefined {
     return this.#state.context?.get(key);
