@@ -9,7 +9,9 @@ import { MOMENT } from '../decision/catalog.ts';
 import { TEXT_LENGTH_MAX } from '../decision/cleaning/clean-value.ts';
 import { expectationOf, kindOf } from '../decision/cleaning/expectation.ts';
 import { isInside } from '../decision/contact-policy.ts';
+import { isBlockedKey } from '../decision/identity-rules.ts';
 import { OUTSIDE } from '../decision/journey.ts';
+import { LIMITS } from '../proto/limits.ts';
 import type { Plain, Properties } from '../proto/messages.ts';
 import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
@@ -20,7 +22,7 @@ import { describeConsent } from './consent-turn.ts';
 import { describeWishes } from './contact-wishes.ts';
 import { formatDecisionId } from './decision-id.ts';
 import { EFFECT, Effect, IDENTIFY } from './effect.ts';
-import { describeIdentity } from './identity.ts';
+import { describeIdentity, joinedKeys, joinedName } from './identity.ts';
 import { describeEntry } from './journal-text.ts';
 import { keptConsent } from './kept-states.ts';
 import { newestEntryOf } from './person-chain.ts';
@@ -31,11 +33,15 @@ import { SealedTrait } from './sealed-trait.ts';
 import { isTimekeeping } from './standing.ts';
 
 const TIMELINE_MAX = 50;
+const NO_KEYS: readonly string[] = [];
+const encoder = new TextEncoder();
 const STATE_NAMES: Record<number, string> = { 1: 'open', 2: 'confirmed', 3: 'released', 4: 'expired' };
 
 export class ProfileTurn {
   readonly #runtime: ActorRuntime;
   readonly #entry = new Effect();
+  /** Keys that the traits of the last `identify` told, and the person is not joined with yet: of one that went well. */
+  keysTold: readonly string[] = NO_KEYS;
 
   constructor(runtime: ActorRuntime) {
     this.#runtime = runtime;
@@ -43,7 +49,8 @@ export class ProfileTurn {
 
   identify(request: Request, now: number): Fault | null {
     const runtime = this.#runtime;
-    const { cleaning } = runtime.index.catalog;
+    const { cleaning, identity } = runtime.index.catalog;
+    this.keysTold = NO_KEYS;
     let traits = request.traits ?? {};
     if (cleaning !== null) {
       if (!runtime.cleaner.cleanTraits(cleaning, traits))
@@ -79,7 +86,25 @@ export class ProfileTurn {
       return runtime.fail(FAULT.internal, 'identify: the turn failed and was undone; see the log');
     if (cleaning?.flagsTraits === true) runtime.cleaner.afterTraits(cleaning, traits, now);
     runtime.tags.afterTraits(now);
+    if (identity.traitTypes.length > 0) this.keysTold = this.#newKeys(traits);
     return null;
+  }
+
+  #newKeys(traits: Properties): readonly string[] {
+    const { index, record } = this.#runtime;
+    const { identity } = index.catalog;
+    const joined = joinedKeys(this.#runtime.readCold());
+    const keys: string[] = [];
+    for (const { name, trait } of identity.traitTypes) {
+      const value = traits[trait ?? ''];
+      if (typeof value !== 'string' && typeof value !== 'number') continue;
+      const key = `${name}:${value}`;
+      if (isBlockedKey(identity, key) || encoder.encode(key).length > LIMITS.profileKeyBytesMax) continue;
+      const hash = this.#runtime.hashOf(key);
+      const isOwn = hash.hashLow === record.hashLow && hash.hashHigh === record.hashHigh;
+      if (!isOwn && !joined.has(joinedName(hash))) keys.push(key);
+    }
+    return keys;
   }
 
   /** What was told at an earlier instant does not replace what was told since. */

@@ -8,9 +8,13 @@ export interface KeyType {
   readonly name: string;
   /** Keys of the type that may be joined with one person. */
   readonly keysMax: number;
+  /** The trait whose values are such keys, without the type before them; null: keys come by `alias` only. */
+  readonly trait: string | null;
 }
 
 export interface IdentityRules {
+  /** Those with a trait. */
+  readonly traitTypes: readonly KeyType[];
   /** The strongest first: of two keys joined, the person stays under the one whose type comes first. */
   readonly types: readonly KeyType[];
   /** Keys of all types that may be joined with one person. */

@@ -39,6 +39,11 @@ export class HeldAnswer implements HeldReply {
     this.#owner.release(this, null, '');
   }
 
+  /** Kept, but not all of what was asked could be done. */
+  onRefused(fault: Fault, message: string): void {
+    this.#owner.release(this, fault, message);
+  }
+
   onFailed(): void {
     this.#owner.release(this, FAULT.writeFailed, 'store: the write failed; nothing of this request was kept');
   }

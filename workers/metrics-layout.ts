@@ -58,6 +58,7 @@ const FALLBACK = "Decides with a deadline answered with the catalog's fallback."
 const LOGIN = 'Upgrades refused for their token.';
 const REFUSED = 'Events and traits refused for a value, by why.';
 const FLAGGED = 'Values kept and flagged: implausible, in mixed scripts, or contradicting another.';
+const JOINING = "Keys joined with a person's, taken out again, and refused for good (a limit, a placeholder).";
 const LEASE = 'Decisions as leases: opened = confirmed + released + expired + open.';
 
 /** Counters: they only grow. Every one carries the label `shard`. */
@@ -100,6 +101,9 @@ export const COUNTERS = {
   refusedUndeclared: info('opportune_refused_values', '{message}', REFUSED, { reason: 'undeclared' }),
   refusedContradiction: info('opportune_refused_values', '{message}', REFUSED, { reason: 'contradiction' }),
   flaggedValues: info('opportune_flagged_values', '{value}', FLAGGED),
+  keysJoined: info('opportune_joinings', '{key}', JOINING, { outcome: 'joined' }),
+  keysUnjoined: info('opportune_joinings', '{key}', JOINING, { outcome: 'unjoined' }),
+  keysRefused: info('opportune_joinings', '{key}', JOINING, { outcome: 'refused' }),
   forwardsSent: info('opportune_forwards', '{request}', 'Requests handed between workers.', { direction: 'sent' }),
   forwardsReceived: info('opportune_forwards', '{request}', 'Requests handed between workers.', {
     direction: 'received',

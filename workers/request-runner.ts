@@ -37,6 +37,7 @@ import { epochMicrosOf, epochMillis, monotonicMicros } from './clock.ts';
 import { fallbackReply, hasFallback } from './fallback-answer.ts';
 import { HeldAnswer, type HeldAnswerOwner } from './held-answer.ts';
 import type { Joinings } from './identity/joinings.ts';
+import { ToldKeys } from './identity/told-keys.ts';
 import { COUNTER, HISTOGRAM, type MetricsWriter, STATUS_INDEX } from './metrics-layout.ts';
 import { PassBudget } from './pass-budget.ts';
 import { loadConsentStrings, readConsentStrings } from './privacy/consent-strings.ts';
@@ -54,6 +55,7 @@ const MAILBOX_BYTES_MAX = 64 * 1024 * 1024;
 const TRACES_PENDING_MAX = 1_000;
 /** Signposts a request may follow; there is never a ring of them, and this would show one. */
 const HOPS_MAX = 64;
+const decoder = new TextDecoder();
 /** In place of a fault: the answer is given elsewhere. */
 const ANSWERED: Fault = { ...FAULT.internal };
 
@@ -147,6 +149,9 @@ export class RequestRunner implements HeldAnswerOwner {
   };
   #isDrainScheduled = false;
   #described: Record<string, Plain> = {};
+  readonly #toldKeys = new ToldKeys((request, responder, slot, arrivedMicros) =>
+    this.handle(request, responder, slot, arrivedMicros, false),
+  );
 
   constructor(options: RequestRunnerOptions) {
     this.#options = options;
@@ -342,7 +347,9 @@ export class RequestRunner implements HeldAnswerOwner {
     }
     if (this.#audit !== undefined && request.op !== OP.decide) this.#recordAudit(request, responder, now);
     const waits = this.#waitsForDisk(request);
-    if (waits >= 0) this.#hold(request, responder, slot, arrivedMicros, waits, isForwarded);
+    if (request.op === OP.identify && this.#profileTurn.keysTold.length > 0)
+      this.#joinTold(request, responder, slot, arrivedMicros, waits, isForwarded);
+    else if (waits >= 0) this.#hold(request, responder, slot, arrivedMicros, waits, isForwarded);
     else this.#answer(request, responder, slot, arrivedMicros, isForwarded);
   }
 
@@ -369,6 +376,7 @@ export class RequestRunner implements HeldAnswerOwner {
       const micros = monotonicMicros() - arrivedMicros;
       if (fault === null) {
         if (merged || to === '') {
+          this.#metrics.add(to === '' ? COUNTER.keysUnjoined : COUNTER.keysJoined, 1);
           const person = personName(hashHigh, hashLow);
           this.#audit?.record('identity', responder.actor, person, epochMillis(), { joined: merged });
         }
@@ -376,6 +384,7 @@ export class RequestRunner implements HeldAnswerOwner {
         writeAlias(responder.writer, { id, ok: true, serverMicros: Math.round(micros), stateSeq, merged });
         responder.send(slot);
       } else this.#send(responder, slot, id, fault, message);
+      if (fault?.retry === 'never') this.#metrics.add(COUNTER.keysRefused, 1);
       this.#finish(OP.alias, fault?.code ?? 0, fault, micros, arrivedMicros, traceparent, isForwarded);
     });
   }
@@ -552,6 +561,36 @@ export class RequestRunner implements HeldAnswerOwner {
     batch: number,
     isForwarded: boolean,
   ): void {
+    const held = this.#heldAnswer(request, responder, slot, arrivedMicros, isForwarded);
+    const { op } = request;
+    if (op === OP.decide || op === OP.erase) held.bytes = this.#written(responder, op, request.id, arrivedMicros);
+    this.#writer.hold(batch, held);
+  }
+
+  /** Of an identify: joins the keys among its traits, and answers when they are and its batch is on disk. */
+  #joinTold(
+    request: Request,
+    responder: Responder,
+    slot: number,
+    arrivedMicros: number,
+    batch: number,
+    isForwarded: boolean,
+  ): void {
+    const held = this.#heldAnswer(request, responder, slot, arrivedMicros, isForwarded);
+    const { keyBytes, keyStart, keyLength } = request;
+    const profile = decoder.decode(keyBytes.subarray(keyStart, keyStart + keyLength));
+    const reply = this.#toldKeys.join(this.#profileTurn.keysTold, profile, held);
+    if (batch >= 0) this.#writer.hold(batch, reply);
+    else reply.onCommitted();
+  }
+
+  #heldAnswer(
+    request: Request,
+    responder: Responder,
+    slot: number,
+    arrivedMicros: number,
+    isForwarded: boolean,
+  ): HeldAnswer {
     const held = new HeldAnswer(this, responder, slot);
     held.id = request.id;
     held.op = request.op;
@@ -562,9 +601,7 @@ export class RequestRunner implements HeldAnswerOwner {
     if (request.deadlineMillis > 0) held.deadlineMicros = arrivedMicros + request.deadlineMillis * 1000;
     held.stateSeq = this.#runtime.record.stateSeq;
     held.isDuplicate = this.#eventTurn.isDuplicate;
-    const { op } = request;
-    if (op === OP.decide || op === OP.erase) held.bytes = this.#written(responder, op, request.id, arrivedMicros);
-    this.#writer.hold(batch, held);
+    return held;
   }
 
   /** Sends an answer that was held; called by it, when its fate is known. */

@@ -18,6 +18,9 @@ export type SegmentType = (typeof SEGMENT_TYPES)[number];
 /** Segment's own limits. */
 export const SEGMENT_LIMITS = { eventBytesMax: 32 * 1024, batchBytesMax: 500 * 1024, batchEventsMax: 2_500 } as const;
 
+/** Further keys one call may name. */
+const EXTERNAL_IDS_MAX = 16;
+
 /** Segment's name → ours. `order` and `product` say what its properties mean. */
 const EVENTS: { readonly [name: string]: { readonly event: string; readonly shape?: 'order' | 'product' } } = {
   'Order Completed': { event: 'purchase', shape: 'order' },
@@ -89,8 +92,12 @@ function readParts(type: SegmentType, call: Properties, id: string, clocks: Cloc
       if (group === null) return { problem: 'group.groupId: expected a string of 1 to 256 bytes' };
       return [{ op: 'identify', profile, traits: groupTraits(group, given) }];
     }
-    const joins: IncomingEvent[] =
-      user !== null && anonymous !== null && user !== anonymous ? [{ op: 'alias', from: anonymous, to: user }] : [];
+    const external = externalKeys(call);
+    if ('problem' in external) return external;
+    const others = [...(user === null || anonymous === null ? [] : [anonymous]), ...external].filter(
+      (key) => key !== profile,
+    );
+    const joins = [...new Set(others)].map((from): IncomingEvent => ({ op: 'alias', from, to: profile }));
     return Object.keys(given).length === 0 && joins.length > 0
       ? joins
       : [...joins, { op: 'identify', profile, traits: given }];
@@ -112,6 +119,27 @@ function readParts(type: SegmentType, call: Properties, id: string, clocks: Cloc
       ...(Object.keys(properties).length === 0 ? {} : { properties }),
     },
   ];
+}
+
+/**
+ * `context.externalIds`: further keys of the person, as `type:id`. Those of groups and of encodings other than none are
+ * nobody's key here.
+ */
+function externalKeys(call: Properties): string[] | Unreadable {
+  const context = mapOf(call.context);
+  const given = context?.externalIds;
+  if (given === undefined || given === null) return [];
+  const problem = `identify.context.externalIds: expected at most ${EXTERNAL_IDS_MAX} maps with type and id, strings`;
+  if (!Array.isArray(given) || given.length > EXTERNAL_IDS_MAX) return { problem };
+  const keys: string[] = [];
+  for (const item of given as readonly Plain[]) {
+    const { type, id, collection = 'users', encoding = 'none' } = mapOf(item) ?? {};
+    const value = keyOf(id);
+    const key = typeof type === 'string' && type.length > 0 && value !== null ? keyOf(`${type}:${value}`) : null;
+    if (key === null) return { problem };
+    if (collection === 'users' && encoding === 'none') keys.push(key);
+  }
+  return keys;
 }
 
 interface Named {

@@ -92,7 +92,7 @@ function catalogOf(traits: readonly TraitSpec[], counters: readonly EventCounter
     tagsHash: 0,
     suspicions: [],
     cleaning: null,
-    identity: { types: [], keysMax: 100, blocked: new Set(), unjoinMillis: 0 },
+    identity: { types: [], traitTypes: [], keysMax: 100, blocked: new Set(), unjoinMillis: 0 },
     quality: { weights: [], freshnessHalfLifeMillis: 1 },
     tagByKey: new Map(),
     tagByHash: new Map(),

@@ -36,6 +36,7 @@ export function checkCatalog(root: unknown, rules: RuleParser, counters: Counter
   checkHeader(catalog, sink);
   checkTraits(mapOf(mapOf(catalog.profile).traits), sink);
   checkFacts(mapOf(catalog.profile), sink);
+  checkKeyTypes(catalog, sink);
   for (const [key, channel] of Object.entries(mapOf(catalog.channels)))
     checkChannel(['channels', key], mapOf(channel), sink);
   for (const [key, slot] of Object.entries(slots)) {
@@ -169,6 +170,20 @@ function checkTraits(traits: RawMap, sink: FindingSink): void {
   const names = Object.keys(traits);
   checkCount(['profile', 'traits'], names.length, CATALOG_LIMITS.traitsMax, sink);
   checkHashes('trait', names, (index) => ['profile', 'traits', names[index] ?? ''], sink);
+}
+
+/** A trait that is a key must be one whose values are names. */
+function checkKeyTypes(catalog: RawMap, sink: FindingSink): void {
+  const traits = mapOf(mapOf(catalog.profile).traits);
+  for (const [type, raw] of Object.entries(mapOf(mapOf(catalog.identity).types))) {
+    const trait = textOf(mapOf(raw).trait);
+    if (trait === null) continue;
+    const at = ['identity', 'types', type, 'trait'];
+    const declared = mapOf(traits[trait]).type;
+    if (!Object.hasOwn(traits, trait)) unknownName(at, trait, Object.keys(traits), 'trait', sink);
+    else if (declared !== 'string' && declared !== 'integer')
+      sink.find(at, `"${trait}" is of the type ${String(declared)}: keys are strings or integers`);
+  }
 }
 
 /** Facts share the rules' `profile.` and the record's slots with the traits. */

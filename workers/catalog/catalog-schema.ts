@@ -299,6 +299,7 @@ export const catalogSchema = z.strictObject({
           z.string().regex(/^[A-Za-z][A-Za-z0-9_-]{0,63}$/),
           z.strictObject({
             limit: z.int().min(1).max(IDENTITY_KEYS_MAX).optional().describe('Keys of the type a person may have'),
+            trait: key.optional().describe('Its values are such keys: who tells it is joined with that key'),
           }),
         )
         .optional()

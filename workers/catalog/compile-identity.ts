@@ -8,8 +8,14 @@ const UNJOIN_WITHIN = '30d';
 
 export function compileIdentity({ identity }: Pick<CatalogFile, 'identity'>): IdentityRules {
   const { types = {}, keys = KEYS, blocked = [], unjoinWithin = UNJOIN_WITHIN } = identity ?? {};
+  const keyTypes = Object.entries(types).map(([name, { limit, trait }]) => ({
+    name,
+    keysMax: limit ?? keys,
+    trait: trait ?? null,
+  }));
   return {
-    types: Object.entries(types).map(([name, { limit }]) => ({ name, keysMax: limit ?? keys })),
+    types: keyTypes,
+    traitTypes: keyTypes.filter(({ trait }) => trait !== null),
     keysMax: keys,
     blocked: new Set([...BLOCKED_KEYS, ...blocked].map((value) => value.trim().toLowerCase())),
     unjoinMillis: parseDurationMillis(unjoinWithin) ?? 0,

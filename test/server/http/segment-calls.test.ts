@@ -78,6 +78,16 @@ describe('Segment', () => {
       { op: 'identify', profile: '7', traits: { age: 30 } },
     ]);
     expect(read('identify', { userId: 'u', anonymousId: 'u', traits: { age: 30 } })).toHaveLength(1);
+    const externalIds = [
+      { type: 'email', id: 'a@b.com', collection: 'users', encoding: 'none' },
+      { type: 'card', id: 7 },
+      { type: 'crowd', id: 'g', collection: 'accounts' },
+      { type: 'email', id: 'YQ==', encoding: 'base64' },
+    ];
+    expect(read('identify', { anonymousId: 'a', context: { externalIds } })).toEqual([
+      { op: 'alias', from: 'email:a@b.com', to: 'a' },
+      { op: 'alias', from: 'card:7', to: 'a' },
+    ]);
     expect(read('group', { userId: 'u', groupId: 'g', traits: { name: 'Initech' } })).toEqual([
       { op: 'identify', profile: 'u', traits: { groupId: 'g', groupName: 'Initech' } },
     ]);
@@ -122,6 +132,9 @@ describe('Segment', () => {
       /products\[0\]: expected a map/,
     ],
     ['identify', { userId: 'u', traits: 'x' }, /identify\.traits/],
+    ['identify', { userId: 'u', context: { externalIds: 'x' } }, /externalIds: expected at most 16/],
+    ['identify', { userId: 'u', context: { externalIds: [{ type: 'email' }] } }, /externalIds/],
+    ['identify', { userId: 'u', context: { externalIds: new Array(17).fill({ type: 'a', id: 'b' }) } }, /externalIds/],
     ['group', { userId: 'u' }, /groupId/],
     ['alias', { userId: 'u' }, /previousId/],
   ])('%s %o is refused by name', (type, call, problem) => {

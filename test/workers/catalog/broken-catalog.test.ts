@@ -578,6 +578,15 @@ const SLIPS: readonly (readonly [string, string, string, readonly string[]])[] =
     ['35:18 actions[0].eligibility: must not be empty'],
   ],
   [
+    'keys of a trait there is not, and of one that is no name',
+    'actions:',
+    'identity: { types: { mail: { trait: emial }, level: { trait: loyalty } } }\nactions:',
+    [
+      '28:37 identity.types.mail.trait: "emial" is not a declared trait',
+      '28:62 identity.types.level.trait: "loyalty" is of the type enum: keys are strings or integers',
+    ],
+  ],
+  [
     'duplicate YAML key',
     'costMinor: 150',
     'costMinor: 150\n    costMinor: 160',
