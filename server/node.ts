@@ -21,6 +21,7 @@ import { type CatalogSource, compileCatalogSource } from '../workers/catalog/cat
 import { catalogVersion, readCatalogText } from '../workers/catalog/catalog-text.ts';
 import { type KeptCatalog, keep, readKept } from '../workers/catalog/checked-catalog.ts';
 import { epochMillis, monotonicMillis, scaleClock } from '../workers/clock.ts';
+import { JobPool } from '../workers/jobs/job-pool.ts';
 import type { ModelSnapshot } from '../workers/jobs/model-snapshot-file.ts';
 import { MetricsReader } from '../workers/metrics-layout.ts';
 import { dealSlots, type LedgerSubject } from '../workers/shared-ledger.ts';
@@ -36,6 +37,7 @@ import type { ResolvedConfig } from './config.ts';
 import { FitKeeper } from './fit-keeper.ts';
 import { EventIntake } from './http/incoming-event.ts';
 import { ingestRoutes } from './http/ingest-routes.ts';
+import { segmentsRoutes } from './http/segments-routes.ts';
 import { ShardGateway } from './http/shard-gateway.ts';
 import { assertPortFree } from './listen-port.ts';
 import { createLog, type Log } from './log.ts';
@@ -47,6 +49,7 @@ import { OperatorError } from './operator-error.ts';
 import { type OtelSettings, readOtelEnvironment } from './otel-environment.ts';
 import { packageVersion } from './package-version.ts';
 import { residentMemoryBytes } from './resident-memory.ts';
+import { SegmentSizes } from './segment-sizes.ts';
 import type { ShardCrew } from './shard-crew.ts';
 import { partitionsOf } from './shard-map.ts';
 import type { FromShard, ShardThreadData, ToShard } from './shard-messages.ts';
@@ -126,6 +129,9 @@ class Node implements RunningNode {
   readonly #gateway: ShardGateway;
   readonly #intake: EventIntake;
   readonly #fits: readonly FitKeeper[];
+  /** Of counts that are asked for; no thread while none is. */
+  readonly #jobs = new JobPool({ threads: 1 });
+  readonly #sizes: ReadonlyMap<string, SegmentSizes>;
   #watcher: FSWatcher | null = null;
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #crew: ShardCrew;
@@ -154,6 +160,7 @@ class Node implements RunningNode {
     });
     this.#intake = new EventIntake(this.#gateway);
     this.#fits = this.#tenants.map((estate, tenant) => this.#fitsOf(estate.folderIn(config.data), tenant));
+    this.#sizes = new Map(this.#tenants.map((estate) => [estate.name, this.#sizesOf(estate.folderIn(config.data))]));
     this.failed = new Promise((resolve) => {
       this.#fail = resolve;
     });
@@ -170,6 +177,15 @@ class Node implements RunningNode {
       offer: (shard, facts) => {
         if (this.#shards[shard]?.state === 'ready') this.#tell(shard, { kind: 'facts', tenant, facts });
       },
+    });
+  }
+
+  #sizesOf(data: string): SegmentSizes {
+    return new SegmentSizes({
+      storePath: join(data, 'store'),
+      jobs: this.#jobs,
+      catalog: () => this.#catalog,
+      isServing: () => this.#shards.every((shard) => shard.state === 'ready'),
     });
   }
 
@@ -192,7 +208,10 @@ class Node implements RunningNode {
         tls: this.#access.tls,
         authenticator: this.#access.authenticator,
         isOriginAllowed: (origin) => isOriginAllowed(origin, config.allowedOrigins),
-        routes: ingestRoutes(this.#gateway, this.#intake),
+        routes: new Map([
+          ...ingestRoutes(this.#gateway, this.#intake),
+          ...segmentsRoutes((tenant) => this.#sizes.get(tenant)),
+        ]),
       },
       {
         status: () => this.status(),
@@ -869,7 +888,8 @@ class Node implements RunningNode {
     for (const timer of this.#timers) clearInterval(timer);
     clearTimeout(this.#spareTimer);
     this.#access?.close();
-    await Promise.all(this.#fits.map((fits) => fits.close()));
+    for (const sizes of this.#sizes.values()) sizes.close();
+    await Promise.all([...this.#fits.map((fits) => fits.close()), this.#jobs.close()]);
     if (this.#shards[0]?.state === 'ready') {
       await within(this.#askSnapshots(0), 2_000);
       for (const tenant of this.#tenants) await tenant.settleSnapshots();

@@ -21,6 +21,8 @@ const HTTP_OPERATION = {
   drill: 20,
   /** What goes with a product. */
   related: 21,
+  /** How many hold each tag, or would match a rule. */
+  segments: 23,
   /** To take keys that were joined apart: the wire's `alias` without `to`. */
   identities: 28,
   /** Data of a person stored and not used, and the end of it; also asked for by the wire's `consent`. */
@@ -56,6 +58,7 @@ export const PERMISSIONS: { readonly [Name in Operation]: readonly Role[] } = {
   routes: EVERY_ROLE,
   drill: ['operator'],
   related: ['app', 'marketer'],
+  segments: ['marketer', 'operator'],
   restrict: ['privacy'],
   identities: ['privacy', 'operator'],
 };

@@ -276,6 +276,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       ...PART_OPTIONS,
       { flags: '--catalog <file>', description: 'the catalog in force' },
       { flags: '--rule <rule>', description: 'a rule in CEL, counted whole and clause by clause' },
+      { flags: '--sample <people>', description: 'look at about so many people, and say how far off that may be' },
       { flags: '--json', description: 'print as JSON' },
     ],
     load: () => import('./segments.ts'),

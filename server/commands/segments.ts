@@ -1,71 +1,63 @@
 /**
  * `opportune segments [--rule RULE]`: how many people hold each tag of the catalog, and how many a rule would match, with
- * what each of its clauses cuts. Reads the records of a data folder, also beside the node that writes them.
+ * what each of its clauses cuts. Reads a data folder, also beside the node that writes it.
  */
 import { join } from 'node:path';
-import { textHash } from '../../proto/murmur3.ts';
 import { loadCatalogText } from '../../workers/catalog/catalog-file.ts';
-import { type CatalogSource, compileCatalogSource } from '../../workers/catalog/catalog-source.ts';
 import { readCatalogText } from '../../workers/catalog/catalog-text.ts';
-import { epochMillis } from '../../workers/clock.ts';
-import { countSegments, type SegmentCounts, unkeptBy } from '../../workers/segments/count-segments.ts';
-import { createZoneTable } from '../../workers/zone-table.ts';
+import { countSegments, type SegmentCounts } from '../../workers/segments/count-segments.ts';
+import { OperatorError } from '../operator-error.ts';
 import { type CommandCall, EXIT, textOption } from './command.ts';
 import { configOfFolder, recordCommand } from './command-audit.ts';
 import { openLog } from './log.ts';
 import { ProgressLine } from './progress-line.ts';
-import { createPaint, formatTable } from './terminal-text.ts';
-
-/** No tag of a catalog has this name: keys begin with a letter or digit. */
-const PREVIEW = 'rule.preview';
+import { createPaint, formatShare, formatTable } from './terminal-text.ts';
 
 export async function run(call: CommandCall): Promise<number> {
   const { options, io } = call;
   const config = configOfFolder(call);
   const path = textOption(options, 'catalog') ?? config.catalog;
-  const source = loadCatalogText(await readCatalogText(path), path);
-  const rule = textOption(options, 'rule');
-  const inForce = compileCatalogSource(source);
-  const catalog = rule === undefined ? inForce : compileCatalogSource(withRule(source, rule));
-  const asked = rule === undefined ? null : (catalog.tagByKey.get(PREVIEW)?.when ?? null);
-  const reader = openLog(join(config.data, 'store'));
+  const catalog = loadCatalogText(await readCatalogText(path), path);
+  const rule = textOption(options, 'rule') ?? null;
+  const sample = readSample(textOption(options, 'sample'));
+  const storePath = join(config.data, 'store');
+  // Where no node has run, that is what is said.
+  await openLog(storePath).close();
+  await recordCommand(config, { kind: 'access', detail: { command: 'segments' } });
   const progress = new ProgressLine(io);
   let counts: SegmentCounts;
   try {
-    await recordCommand(config, { kind: 'access', detail: { command: 'segments' } });
-    const total = reader.recordCount();
-    counts = countSegments(reader, catalog, asked, createZoneTable(textHash), epochMillis(), (read) =>
+    counts = await countSegments({ storePath, catalog, rule, sample }, (read, total) =>
       progress.show('reading records', read, total),
     );
   } finally {
     progress.end();
-    await reader.close();
   }
-  const unkept = unkeptBy(inForce, catalog);
-  if (options.json === true) io.out(`${JSON.stringify({ ...counts, unkept })}\n`);
-  else io.out(render(counts, unkept, io.hasColour));
+  if (options.json === true) io.out(`${JSON.stringify(counts)}\n`);
+  else io.out(render(counts, io.hasColour));
   return EXIT.ok;
 }
 
-/** The catalog with one more tag; JSON is YAML, so that it is checked, and complained about, as any. */
-function withRule({ file, fileName }: CatalogSource, rule: string): CatalogSource {
-  const tags = { ...file.profile?.tags, [PREVIEW]: { family: 'attributes', when: rule } };
-  return loadCatalogText(JSON.stringify({ ...file, profile: { ...file.profile, tags } }), `${fileName} with --rule`);
+function readSample(text: string | undefined): number | null {
+  if (text === undefined) return null;
+  const people = Number(text);
+  if (!Number.isSafeInteger(people) || people < 1)
+    throw new OperatorError('USAGE', `--sample: expected how many people to look at, got ${JSON.stringify(text)}`, {
+      advice: 'Some thousand give a share to within a percent; leave it out to count everybody.',
+    });
+  return people;
 }
 
 function numberOf(count: number): string {
   return count.toLocaleString('en');
 }
 
-function render(
-  { people, restricted, tags, rule }: SegmentCounts,
-  unkept: readonly string[],
-  hasColour: boolean,
-): string {
+function render({ people, restricted, tags, rule, sample, unkept }: SegmentCounts, hasColour: boolean): string {
   const paint = createPaint(hasColour);
   const share = (count: number): string => (people === 0 ? '-' : `${((100 * count) / people).toFixed(1)} %`);
   const aside = restricted === 0 ? '' : `; ${numberOf(restricted)} more keep their data unused`;
-  const lines = [`${numberOf(people)} people${aside}`];
+  const of = sample === null ? '' : `, a sample of ${numberOf(sample.records)} records`;
+  const lines = [`${numberOf(people)} people${of}${aside}`];
   if (tags.length > 0) {
     const rows = tags.map((one) => [one.tag, one.family, numberOf(one.people), share(one.people)]);
     lines.push(
@@ -74,7 +66,11 @@ function render(
   }
   if (rule !== null) {
     const { matches, clauses } = rule;
-    lines.push(paint.bold(`the rule matches ${numberOf(matches)} of ${numberOf(people)} (${share(matches)})`));
+    const ofAll = sample?.share ?? null;
+    const between = ofAll === null ? '' : `; of all ${formatShare(ofAll.low)} to ${formatShare(ofAll.high)}, at 95 %`;
+    lines.push(
+      paint.bold(`the rule matches ${numberOf(matches)} of ${numberOf(people)} (${share(matches)}${between})`),
+    );
     const most = clauses.reduce((best, one, i) => (one.without > (clauses[best]?.without ?? -1) ? i : best), 0);
     const rows = clauses.map(({ clause, alone, without }, i) => [
       `${i + 1}  ${clause}`,

@@ -39,6 +39,7 @@ const JOBS: Readonly<Record<string, readonly string[]>> = {
   'workers/jobs/fit-related.ts': ['workers/jobs/job-thread.ts'],
   'workers/jobs/fit-segments.ts': ['workers/jobs/job-thread.ts'],
   'workers/jobs/read-facts.ts': ['workers/jobs/job-thread.ts'],
+  'workers/jobs/size-segments.ts': ['workers/jobs/job-thread.ts'],
   'workers/jobs/write-facts.ts': ['workers/jobs/job-thread.ts'],
   'workers/jobs/model-snapshot-file.ts': [
     'workers/jobs/job-thread.ts',

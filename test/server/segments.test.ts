@@ -1,5 +1,6 @@
-/** `opportune segments` on what a real server has written: sizes and previews as a count by hand gives them. */
+/** Sizes and previews of what a real server has been told, while it runs and afterwards: as a count by hand gives them. */
 import { afterEach, describe, expect, it } from 'vitest';
+import { shareInterval } from '../../decision/batch/share-interval.ts';
 import { run as showSegments } from '../../server/commands/segments.ts';
 import type { SegmentCounts } from '../../workers/segments/count-segments.ts';
 import { runCommand } from './run-command.ts';
@@ -50,22 +51,16 @@ describe('segments', () => {
     await peer.must({ op: 'consent', profile: 'person-3', purposes: { processing: { granted: false } } });
     await peer.must({ op: 'track', profile: 'visitor', event: 'search' });
     await peer.must({ op: 'alias', from: 'visitor', to: 'person-0' });
-    peer.close();
-    const { data } = node;
-    expect(await node.stop()).toBe(0);
-
     const counted = known.filter((_, n) => n !== 3);
     const isLooking = ({ views }: Known): boolean => views >= 2;
     const isGolden = ({ loyalty }: Known): boolean => loyalty === 'gold';
     const isOld = ({ age }: Known): boolean => age !== null && age >= 50;
     const count = (...all: ((one: Known) => boolean)[]): number =>
       counted.filter((one) => all.every((holds) => holds(one))).length;
-    const { code, out } = await runCommand(showSegments, [], { data, catalog, rule: RULE, json: true });
-    expect(code).toBe(0);
-    const counts = JSON.parse(out) as SegmentCounts & { unkept: string[] };
-    expect(counts).toMatchObject({
+    const expected = {
       people: PEOPLE - 1,
       restricted: 1,
+      sample: null,
       unkept: [],
       tags: [
         { tag: 'looking', people: count(isLooking) },
@@ -80,9 +75,42 @@ describe('segments', () => {
           { alone: count(isOld), without: count(isLooking, isGolden) },
         ],
       },
-    });
+    };
+    // At once: most of it is in the journal only.
+    const preview = (content: object): Promise<Response> =>
+      fetch(`${node?.admin}/v1/segments/preview`, { method: 'POST', body: JSON.stringify(content) });
+    const served = await preview({ rule: RULE });
+    expect([served.status, await served.json()]).toMatchObject([200, expected]);
+    expect(await node.json('/v1/segments')).toMatchObject({ ...expected, rule: null });
+    const refused = await preview({ rule: 'profile.nothing == 1' });
+    expect([refused.status, await refused.text()]).toEqual([400, expect.stringContaining('nothing')]);
+    const { data } = node;
+    const beside = await runCommand(showSegments, [], { data, catalog, rule: RULE, json: true });
+    expect(JSON.parse(beside.out)).toMatchObject(expected);
+
+    // Somebody new, an event more and somebody erased are seen by the next count.
+    await peer.must({ op: 'track', profile: 'latecomer', event: 'view' });
+    await peer.must({ op: 'track', profile: 'person-1', event: 'view' });
+    await peer.must({ op: 'erase', profile: 'person-2' });
+    const [looking = 0, alive = 0, golden = 0] = expected.tags.map(({ people }) => people);
+    const later = [looking + 1 - 1, alive + 1 - 1, golden].map((people) => ({ people }));
+    expect(await node.json('/v1/segments')).toMatchObject({ people: PEOPLE - 1, restricted: 1, tags: later });
+    peer.close();
+    expect(await node.stop()).toBe(0);
+    const { code, out } = await runCommand(showSegments, [], { data, catalog, rule: RULE, json: true });
+    expect(code).toBe(0);
+    const stopped = JSON.parse(out) as SegmentCounts;
+    expect(stopped).toMatchObject({ people: PEOPLE - 1, restricted: 1, tags: later });
+
+    // A part of all, whose interval holds what is true of all.
+    const part = await runCommand(showSegments, [], { data, catalog, rule: RULE, json: true, sample: '150' });
+    const { people, rule, sample } = JSON.parse(part.out) as SegmentCounts;
+    expect(people).toBeGreaterThan(100);
+    expect(people).toBeLessThan(200);
+    expect(sample?.share).toEqual(shareInterval(rule?.matches ?? -1, people));
+    await expect(runCommand(showSegments, [], { data, catalog, sample: '0' })).rejects.toThrow(/--sample/);
     const shown = await runCommand(showSegments, [], { data, catalog, rule: RULE });
-    expect(shown.out).toContain(`the rule matches ${count(isLooking, isGolden, isOld)} of ${PEOPLE - 1}`);
+    expect(shown.out).toContain(`the rule matches ${stopped.rule?.matches} of ${PEOPLE - 1}`);
     expect(shown.out).toContain('cuts most');
 
     const other = await runCommand(showSegments, [], { data, catalog, rule: 'count("search", "1d") > 0', json: true });

@@ -11,6 +11,7 @@ import type { fitRelated } from './fit-related.ts';
 import type { fitSegments } from './fit-segments.ts';
 import type { writeModelSnapshot } from './model-snapshot-file.ts';
 import type { readFacts } from './read-facts.ts';
+import type { sizeSegments } from './size-segments.ts';
 import type { writeFacts } from './write-facts.ts';
 
 export interface Jobs {
@@ -22,6 +23,7 @@ export interface Jobs {
   readonly fitRelated: typeof fitRelated;
   readonly fitSegments: typeof fitSegments;
   readonly readFacts: typeof readFacts;
+  readonly sizeSegments: typeof sizeSegments;
   readonly writeFacts: typeof writeFacts;
   readonly writeModelSnapshot: typeof writeModelSnapshot;
 }

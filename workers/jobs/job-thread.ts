@@ -33,6 +33,9 @@ export const fitSegments: Job<'fitSegments'> = (input) =>
 export const readFacts: Job<'readFacts'> = (input) =>
   outcomeOf(async () => (await import('./read-facts.ts')).readFacts(input));
 
+export const sizeSegments: Job<'sizeSegments'> = (input) =>
+  outcomeOf(async () => (await import('./size-segments.ts')).sizeSegments(input));
+
 export const writeFacts: Job<'writeFacts'> = (input) =>
   outcomeOf(async () => (await import('./write-facts.ts')).writeFacts(input));
 

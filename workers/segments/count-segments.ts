@@ -1,29 +1,29 @@
 /**
- * How many people hold each tag, and how many a rule would match: one pass over the stored records, in a process beside
- * the node, with the very functions that decisions use. A rule is counted whole and clause by clause (the operands of its
- * top-level `&&`), so that it shows which of them cuts most.
+ * How many people hold each tag, and how many a rule would match: one pass over everybody in a store, with the very
+ * functions that decisions use. A rule is counted whole and clause by clause (the operands of its top-level `&&`), so
+ * that it shows which of them cuts most.
  *
- * As exact as the records on disk: of a node that was stopped to the last event, of one that runs up to a checkpoint
- * ago, half a minute at most when it is busy. People whose data are stored and not used, and keys that lead to another's
- * record, are counted apart and match nothing. What no rule of the catalog in force counts is kept of nobody, so a new rule
- * over such an event is answered from what is there, and `unkept` names it.
+ * Each person counts as they were at one instant between the beginning and the end of the pass; whatever was acknowledged
+ * before it is in it. People whose data are stored and not used, and keys that lead to another's record, are counted
+ * apart and match nothing. What no rule of the catalog in force counts is kept of nobody, so a new rule over such an
+ * event is answered from what is there, and `unkept` names it. Runs in a thread of the job pool, or in a command.
  */
 
 import { isMoved } from '../../actors/identity.ts';
-import type { ColdRecord } from '../../actors/ports.ts';
-import { ProfileIndex } from '../../actors/profile-index.ts';
-import { ProfileRecord } from '../../actors/profile-record.ts';
-import { ProfileScope } from '../../actors/profile-scope.ts';
-import { FIELD } from '../../actors/record-layout.ts';
-import { SealedTrait } from '../../actors/sealed-trait.ts';
-import { Slab } from '../../actors/slab.ts';
 import { isRestricted } from '../../actors/standing.ts';
-import { fillTraitSlots } from '../../actors/trait-slots.ts';
+import { type ShareInterval, shareInterval } from '../../decision/batch/share-interval.ts';
 import type { Catalog } from '../../decision/catalog.ts';
-import { CatalogIndex } from '../../decision/catalog-index.ts';
-import type { ZoneTable } from '../../decision/local-time.ts';
 import type { Rule } from '../../decision/rule.ts';
-import { coldCodec } from '../cold-codec.ts';
+import { murmur3Text, textHash } from '../../proto/murmur3.ts';
+import { loadCatalogText } from '../catalog/catalog-file.ts';
+import { type CatalogSource, compileCatalogSource } from '../catalog/catalog-source.ts';
+import { epochMillis } from '../clock.ts';
+import { JournalReader } from '../store/journal-reader.ts';
+import { createZoneTable } from '../zone-table.ts';
+import { EVERYBODY, type HashRange, PresentPeople } from './present-people.ts';
+
+/** No tag of a catalog has this name: keys begin with a letter or digit. */
+const PREVIEW = 'rule.preview';
 
 export interface TagCount {
   readonly tag: string;
@@ -39,66 +39,115 @@ export interface ClauseCount {
   readonly without: number;
 }
 
+export interface RuleCount {
+  readonly matches: number;
+  readonly clauses: readonly ClauseCount[];
+}
+
+/** What a sample says of all: the counts beside it are of the sample. */
+export interface SampleEstimate {
+  /** People of whom about so many were looked at: restricted ones and joined keys among them. */
+  readonly records: number;
+  /** Share of people that the rule matches, at 95 %; null without a rule. */
+  readonly share: ShareInterval | null;
+}
+
 export interface SegmentCounts {
+  readonly startedAtEpochMillis: number;
   readonly atEpochMillis: number;
   /** Whose data may be used: what shares are of. */
   readonly people: number;
   readonly restricted: number;
   readonly tags: readonly TagCount[];
-  readonly rule: { readonly matches: number; readonly clauses: readonly ClauseCount[] } | null;
+  readonly rule: RuleCount | null;
+  /** Null where everybody was looked at. */
+  readonly sample: SampleEstimate | null;
+  /** Events the rule counts, or counts for longer, than records keep under the catalog in force. */
+  readonly unkept: readonly string[];
 }
 
-/** Where the records come from. */
-export interface RecordSource {
-  records(): Iterable<{ readonly bytes: Uint8Array }>;
-  getCold(partition: number, hashHigh: number, hashLow: number): Uint8Array | undefined;
+export interface CountSegmentsInput {
+  /** The store's folder, `<data>/store`. */
+  readonly storePath: string;
+  /** The catalog in force. */
+  readonly catalog: CatalogSource;
+  /** In CEL; null: only the tags. */
+  readonly rule: string | null;
+  /** People to look at, about; null: everybody. */
+  readonly sample: number | null;
 }
 
 /**
- * @param catalog the one in force; with a rule, the same with that rule as one of its tags
- * @param rule of the catalog's, or null
- * @param onProgress told how many records were read
+ * @param onProgress how many records were looked at, of how many
+ * @throws CatalogError with what is wrong with the rule; StoreError `OPEN_FAILED` where no node has run, `CORRUPT`
  */
-export function countSegments(
-  source: RecordSource,
+export async function countSegments(
+  { storePath, catalog: source, rule, sample }: CountSegmentsInput,
+  onProgress: (read: number, total: number) => void = () => {},
+): Promise<SegmentCounts> {
+  const inForce = compileCatalogSource(source);
+  const catalog = rule === null ? inForce : compileCatalogSource(withRule(source, rule));
+  const asked = rule === null ? null : (catalog.tagByKey.get(PREVIEW)?.when ?? null);
+  const reader = JournalReader.open(storePath);
+  try {
+    const startedAtEpochMillis = epochMillis();
+    const people = new PresentPeople(reader, catalog, createZoneTable(textHash));
+    const range = rangeOf(sample, people.expected(EVERYBODY), startedAtEpochMillis);
+    const counts = countPeople(people, catalog, asked, range, startedAtEpochMillis, onProgress);
+    const share = counts.rule === null ? null : shareInterval(counts.rule.matches, counts.people);
+    return {
+      ...counts,
+      startedAtEpochMillis,
+      atEpochMillis: epochMillis(),
+      sample: range === EVERYBODY ? null : { records: people.expected(EVERYBODY), share },
+      unkept: unkeptBy(inForce, catalog),
+    };
+  } finally {
+    await reader.close();
+  }
+}
+
+/** The catalog with one more tag; JSON is YAML, so that it is checked, and complained about, as any. */
+function withRule({ file, fileName }: CatalogSource, rule: string): CatalogSource {
+  const tags = { ...file.profile?.tags, [PREVIEW]: { family: 'attributes', when: rule } };
+  return loadCatalogText(JSON.stringify({ ...file, profile: { ...file.profile, tags } }), `${fileName} with the rule`);
+}
+
+/**
+ * Part of all by their keyed hashes, which are as good as drawn: no property of a person is known to them. Where it begins
+ * moves with the instant, so that two samples are of different people.
+ */
+function rangeOf(sample: number | null, records: number, now: number): HashRange {
+  if (sample === null || sample >= records) return EVERYBODY;
+  const width = Math.ceil((sample / records) * EVERYBODY.width);
+  return { start: murmur3Text(String(now), 0), width };
+}
+
+function countPeople(
+  people: PresentPeople,
   catalog: Catalog,
   rule: Rule | null,
-  zones: ZoneTable,
+  range: HashRange,
   now: number,
-  onProgress: (records: number) => void = () => {},
-): SegmentCounts {
-  const index = new CatalogIndex(catalog);
-  const record = new ProfileRecord(new Slab(), new ProfileIndex());
-  const coldOf = (of: ProfileRecord): ColdRecord => {
-    const bytes = source.getCold(of.partition, of.hashHigh, of.hashLow);
-    return bytes === undefined ? { traits: {} } : coldCodec.decode(bytes);
-  };
-  const scope = new ProfileScope(zones, record, index, (of, name) => {
-    const value = coldOf(of).traits[name];
-    return value === undefined || value instanceof SealedTrait ? '' : String(value);
-  });
-  const defaultZone = zones.zoneIndexByName(catalog.timeZone);
+  onProgress: (read: number, total: number) => void,
+): Pick<SegmentCounts, 'people' | 'restricted' | 'tags' | 'rule'> {
+  const { record, scope, index, defaultZone } = people.runtime;
+  const total = people.expected(range);
   const held = new Float64Array(catalog.tags.length);
   const clauses = rule?.clauses ?? [];
   const alone = new Float64Array(clauses.length);
   const without = new Float64Array(clauses.length);
-  let people = 0;
+  let counted = 0;
   let restricted = 0;
   let matches = 0;
   let read = 0;
-  for (const { bytes } of source.records()) {
-    onProgress(++read);
-    record.load(bytes);
+  people.forEach(range, () => {
+    onProgress(++read, total);
     if (isRestricted(record)) {
       if (!isMoved(record)) restricted++;
-      record.drop();
-      continue;
+      return;
     }
-    people++;
-    if (record.getU32(FIELD.traitSchema) !== catalog.traitSchemaHash) {
-      record.resizeTraits(catalog.traits.length, catalog.traitSchemaHash);
-      fillTraitSlots(record, catalog.traits, coldOf(record));
-    }
+    counted++;
     scope.bind(record, index, null, now, defaultZone);
     for (let tag = 0; tag < held.length; tag++) if (scope.holdsTag(tag)) held[tag] = (held[tag] as number) + 1; // below length
     if (rule?.evaluate(scope) === true) matches++;
@@ -114,14 +163,12 @@ export function countSegments(
     }
     for (let i = 0; i < clauses.length; i++)
       if (failures === 0 || (failures === 1 && failing === i)) without[i] = (without[i] as number) + 1; // below length
-    record.drop();
-  }
+  });
   return {
-    atEpochMillis: now,
-    people,
+    people: counted,
     restricted,
     tags: catalog.tags
-      .filter(({ when }) => rule === null || when !== rule)
+      .filter(({ key }) => key !== PREVIEW)
       .map(({ index: tag, key, family }) => ({ tag: key, family, people: held[tag] as number })), // as many as tags
     rule:
       rule === null
@@ -138,10 +185,10 @@ export function countSegments(
 }
 
 /** Events that the rule counts, or counts for longer, than anybody's record keeps under the catalog in force. */
-export function unkeptBy(inForce: Catalog, withRule: Catalog): string[] {
+function unkeptBy(inForce: Catalog, withRuleToo: Catalog): string[] {
   const longest = new Map<string, number>();
   for (const { event, windowMillis } of inForce.counters)
     longest.set(event, Math.max(longest.get(event) ?? 0, windowMillis));
-  const unkept = withRule.counters.filter(({ event, windowMillis }) => !((longest.get(event) ?? 0) >= windowMillis));
+  const unkept = withRuleToo.counters.filter(({ event, windowMillis }) => !((longest.get(event) ?? 0) >= windowMillis));
   return [...new Set(unkept.map(({ event }) => event))];
 }

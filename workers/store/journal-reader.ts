@@ -53,32 +53,31 @@ export class JournalReader {
     return this.#environment.meta.get(Buffer.from(name));
   }
 
-  /** The cold record of a profile, as last committed; a copy. Throws StoreError `CORRUPT`. */
-  getCold(partition: number, hashHigh: number, hashLow: number): Uint8Array | undefined {
-    const key = Buffer.alloc(STORE_KEY_BYTES); // tenant 0, as `ActorRuntime.storeKey` has it
-    key[2] = partition;
-    key.writeUInt32BE(hashHigh, 3);
-    key.writeUInt32BE(hashLow, 7);
+  /** The record of a profile, as last committed; a copy. Throws StoreError `CORRUPT`. */
+  getRecord(partition: number, hashHigh: number, hashLow: number): Uint8Array | undefined {
     this.#environment.refreshReads();
-    return this.#environment.cold.get(key);
+    return this.#environment.records.get(storeKey(partition, hashHigh, hashLow));
   }
 
-  /** How many records there are: what `records` gives, unless people come meanwhile. */
+  /** The cold record likewise. */
+  getCold(partition: number, hashHigh: number, hashLow: number): Uint8Array | undefined {
+    this.#environment.refreshReads();
+    return this.#environment.cold.get(storeKey(partition, hashHigh, hashLow));
+  }
+
+  /** How many records there are: as many as `recordKeys` gives, unless people come meanwhile. */
   recordCount(): number {
     this.#environment.refreshReads();
     return this.#environment.records.entryCount();
   }
 
-  /** The stored records, a few at a time and in no snapshot of all; bytes are copies. Throws StoreError `CORRUPT`. */
-  *records(): Generator<{ readonly key: Uint8Array; readonly bytes: Uint8Array }> {
-    let from: Uint8Array = Buffer.alloc(0);
+  /** Keys of the stored records from `start` on and before `end`, some at a time and in no snapshot of all. */
+  *recordKeys(start: Uint8Array, end: Uint8Array): Generator<Uint8Array> {
+    let from = start;
     for (;;) {
       this.#environment.refreshReads();
-      const keys = this.#environment.records.keys(from, undefined, RECORDS_A_READ);
-      for (const key of keys) {
-        const bytes = this.#environment.records.get(key);
-        if (bytes !== undefined) yield { key, bytes };
-      }
+      const keys = this.#environment.records.keys(from, end, RECORDS_A_READ);
+      yield* keys;
       const last = keys.at(-1);
       if (last === undefined || keys.length < RECORDS_A_READ) return;
       from = Buffer.concat([last, Buffer.of(0)]);
@@ -122,6 +121,15 @@ export class JournalReader {
   async close(): Promise<void> {
     await this.#environment.close();
   }
+}
+
+/** Tenant 0, as `ActorRuntime.storeKey` has it. */
+function storeKey(partition: number, hashHigh: number, hashLow: number): Uint8Array {
+  const key = Buffer.alloc(STORE_KEY_BYTES);
+  key[2] = partition;
+  key.writeUInt32BE(hashHigh, 3);
+  key.writeUInt32BE(hashLow, 7);
+  return key;
 }
 
 function isAborted(signal: AbortSignal | undefined): boolean {
