@@ -20,7 +20,7 @@ export const PURPOSE = {
   /** What the person does with an answer teaches the models. */
   measurement: 3,
   location: 4,
-  /** Handing data on; nothing here does, so it is kept for those who ask. */
+  /** Handing data on, as webhooks do. */
   sharing: 5,
 } as const;
 export const PURPOSE_NAMES = Object.keys(PURPOSE) as readonly (keyof typeof PURPOSE)[]; // its own keys

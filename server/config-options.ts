@@ -17,6 +17,7 @@ export interface ConfigValues {
   readonly adminHosts: readonly string[];
   readonly allowRemote: boolean;
   readonly allowAnonymousRemote: boolean;
+  readonly allowPrivateWebhooks: boolean;
   readonly apiKeyFile: string | null;
   readonly jwksFile: string | null;
   readonly jwksUrl: string | null;
@@ -183,6 +184,12 @@ export const OPTIONS: { readonly [Key in ConfigKey]: OptionSpec } = {
     check: onOff,
     byDefault: false,
     description: 'With allowRemote: serve other machines without authentication. Everyone who connects may do all.',
+  },
+  allowPrivateWebhooks: {
+    form: 'switch',
+    check: onOff,
+    byDefault: false,
+    description: 'Webhooks may be sent to addresses of this machine and network, and without TLS.',
   },
   apiKeyFile: {
     form: 'text',

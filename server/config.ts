@@ -29,6 +29,9 @@ const OTHER_VARIABLES = [
   'OPPORTUNE_TOKEN_FILE',
 ] as const;
 
+/** Begins the names of webhooks' secrets, which a catalog makes up. */
+const WEBHOOK_SECRETS = 'OPPORTUNE_WEBHOOK_SECRET_';
+
 export interface ResolvedConfig extends ConfigValues {
   /** Where each value came from: `flag --port`, `environment OPPORTUNE_PORT`, `file x.yaml`, `default`. */
   readonly sources: { readonly [Key in ConfigKey]: string };
@@ -218,7 +221,7 @@ function refuseUnknownVariables(environment: Environment): void {
   });
   for (const name of Object.keys(environment)) {
     if (!name.startsWith('OPPORTUNE_') || known.includes(name)) continue;
-    if ((OTHER_VARIABLES as readonly string[]).includes(name)) continue;
+    if ((OTHER_VARIABLES as readonly string[]).includes(name) || name.startsWith(WEBHOOK_SECRETS)) continue;
     throw unknown('environment variable', name, [...known, ...OTHER_VARIABLES], 'OPPORTUNE_');
   }
 }

@@ -45,9 +45,20 @@ import {
 import { isReady, type NodeStatus } from './node-status.ts';
 import type { MetricsExport } from './otel-environment.ts';
 import { residentMemoryBytes } from './resident-memory.ts';
+import type { EndpointCounts } from './webhooks/webhook-endpoint.ts';
+import type { WebhookState } from './webhooks/webhook-messages.ts';
 
 const SCOPE = 'opportune';
 const BOUNDS_SECONDS = BUCKET_MICROS.map((micros) => micros / 1e6);
+
+/** What is counted of a webhook's deliveries. */
+const WEBHOOK_OUTCOMES = [
+  'delivered',
+  'failed',
+  'skipped',
+  'dead',
+  'lost',
+] as const satisfies readonly (keyof EndpointCounts)[];
 
 export interface Metrics {
   /** Prometheus text format. */
@@ -64,6 +75,8 @@ export interface MetricsOptions {
   readonly status: () => NodeStatus;
   /** Visits the counts of what came by HTTP. */
   readonly ingested?: (visit: (source: string, outcome: string, count: number) => void) => void;
+  /** What became of webhooks' deliveries. */
+  readonly webhooks?: () => readonly WebhookState[];
   readonly resource: Resource;
   /** Null: nothing leaves the process but through `/metrics`. */
   readonly otlp: MetricsExport | null;
@@ -168,7 +181,7 @@ function groupByName(
   return groups;
 }
 
-function observeNode(provider: MeterProvider, { status, ingested }: MetricsOptions): void {
+function observeNode(provider: MeterProvider, { status, ingested, webhooks }: MetricsOptions): void {
   const meter = provider.getMeter(SCOPE);
   const gauge = (info: MetricInfo, read: (node: NodeStatus) => number): void => {
     meter
@@ -197,6 +210,14 @@ function observeNode(provider: MeterProvider, { status, ingested }: MetricsOptio
   });
   meter.createObservableCounter(NODE_COUNTERS.ingested.name, NODE_COUNTERS.ingested).addCallback((result) => {
     ingested?.((source, outcome, count) => result.observe(count, { source, outcome }));
+  });
+  // A catalog has twenty webhooks at most, of names that are not a person's.
+  meter.createObservableCounter(NODE_COUNTERS.webhooks.name, NODE_COUNTERS.webhooks).addCallback((result) => {
+    for (const { webhook, tenant, ...counts } of webhooks?.() ?? [])
+      for (const outcome of WEBHOOK_OUTCOMES) result.observe(counts[outcome], { webhook, tenant, outcome });
+  });
+  meter.createObservableGauge(NODE_GAUGES.webhooksPending.name, NODE_GAUGES.webhooksPending).addCallback((result) => {
+    for (const { webhook, tenant, pending } of webhooks?.() ?? []) result.observe(pending, { webhook, tenant });
   });
 }
 

@@ -39,6 +39,7 @@ import { EventIntake } from './http/incoming-event.ts';
 import { ingestRoutes } from './http/ingest-routes.ts';
 import { segmentsRoutes } from './http/segments-routes.ts';
 import { ShardGateway } from './http/shard-gateway.ts';
+import { webhookRoutes } from './http/webhook-routes.ts';
 import { assertPortFree } from './listen-port.ts';
 import { createLog, type Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -55,6 +56,7 @@ import { partitionsOf } from './shard-map.ts';
 import type { FromShard, ShardThreadData, ToShard } from './shard-messages.ts';
 import type { createResource, Tracing } from './telemetry.ts';
 import { TenantEstate } from './tenant-estate.ts';
+import { WebhookKeeper } from './webhooks/webhook-keeper.ts';
 
 const PROGRAM = `opportune/${packageVersion()}`;
 const CATALOG_SETTLE_MILLIS = 100;
@@ -132,6 +134,7 @@ class Node implements RunningNode {
   /** Of counts that are asked for; no thread while none is. */
   readonly #jobs = new JobPool({ threads: 1 });
   readonly #sizes: ReadonlyMap<string, SegmentSizes>;
+  readonly #webhooks: WebhookKeeper;
   #watcher: FSWatcher | null = null;
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #crew: ShardCrew;
@@ -160,6 +163,7 @@ class Node implements RunningNode {
     });
     this.#intake = new EventIntake(this.#gateway);
     this.#fits = this.#tenants.map((estate, tenant) => this.#fitsOf(estate.folderIn(config.data), tenant));
+    this.#webhooks = this.#webhooksOf();
     this.#sizes = new Map(this.#tenants.map((estate) => [estate.name, this.#sizesOf(estate.folderIn(config.data))]));
     this.failed = new Promise((resolve) => {
       this.#fail = resolve;
@@ -176,6 +180,33 @@ class Node implements RunningNode {
       declaredFacts: () => this.#catalog?.file.profile?.facts ?? [],
       offer: (shard, facts) => {
         if (this.#shards[shard]?.state === 'ready') this.#tell(shard, { kind: 'facts', tenant, facts });
+      },
+    });
+  }
+
+  #webhooksOf(): WebhookKeeper {
+    const { workers, allowPrivateWebhooks, timeScale, data } = this.#config;
+    return new WebhookKeeper({
+      log: this.#log,
+      shards: workers,
+      threadData: (catalog, isFromStart) => ({
+        tenants: this.#tenants.map((estate) => ({
+          name: estate.name,
+          storePath: join(estate.folderIn(data), 'store'),
+          outboxPath: join(estate.folderIn(data), 'webhooks'),
+          epoch: estate.epoch,
+        })),
+        workers,
+        catalog,
+        isFromStart,
+        isPrivateAllowed: allowPrivateWebhooks,
+        clock: { timeScale, sinceEpochMillis: this.#startedAt },
+      }),
+      ask: (shard, id, tenant, question) => {
+        if (this.#shards[shard]?.state !== 'ready') return false;
+        const number = this.#tenants.findIndex(({ name }) => name === tenant);
+        this.#tell(shard, { kind: 'look', id, tenant: number, question });
+        return true;
       },
     });
   }
@@ -211,6 +242,7 @@ class Node implements RunningNode {
         routes: new Map([
           ...ingestRoutes(this.#gateway, this.#intake),
           ...segmentsRoutes((tenant) => this.#sizes.get(tenant)),
+          ...webhookRoutes(this.#webhooks),
         ]),
       },
       {
@@ -239,6 +271,7 @@ class Node implements RunningNode {
       setInterval(() => this.#tell(0, { kind: 'trim', keepBytes: config.journalKeepGigabytes * 1e9 }), TRIM_MILLIS),
     );
     for (const fits of this.#fits) fits.begin();
+    this.#webhooks.useCatalog(kept.source);
     this.#watch = this.#beginWatch();
     for (const [tenant, estate] of this.#tenants.entries())
       estate.beginSnapshots(() => this.#tell(0, { kind: 'snapshot', tenant }));
@@ -356,6 +389,9 @@ class Node implements RunningNode {
         shard.problem = null;
         for (const fits of this.#fits) fits.shardReady(shard.index);
         break;
+      case 'looked':
+        this.#webhooks.looked(message.id, message.answer);
+        break;
       case 'factsTaken':
         this.#fits[message.tenant]?.factsTaken(shard.index, message.counts);
         break;
@@ -448,6 +484,7 @@ class Node implements RunningNode {
     for (const other of this.#shards)
       if (other !== shard) this.#tell(other.index, { kind: 'unlink', peer: shard.index });
     this.#gateway.unlink(shard.index);
+    this.#webhooks.shardGone(shard.index);
     const now = monotonicMillis();
     shard.restartedAt = [...shard.restartedAt.filter((at) => now - at < RESTARTS_WINDOW_MILLIS), now];
     if (this.#startError !== null || shard.restartedAt.length > RESTARTS_MAX) {
@@ -778,6 +815,7 @@ class Node implements RunningNode {
           ledgerSubjects: this.#subjects,
           parts: this.#tenants.map((tenant) => tenant.partsWith(this.#parts)),
         });
+      this.#webhooks.useCatalog(source);
       this.#log.info({ catalog: source.fileName, version: source.version }, 'catalog reloaded');
       this.#audit?.record('catalog', { file: source.fileName, version: source.version, before });
     } catch (error) {
@@ -808,6 +846,7 @@ class Node implements RunningNode {
         tenants: this.#tenants.map(({ name }) => name),
         status: () => this.status(),
         ingested: (visit) => this.#intake.forEachCount(visit),
+        webhooks: () => this.#webhooks.counts,
         resource,
         otlp: this.#otel.metrics,
       }),
@@ -889,7 +928,7 @@ class Node implements RunningNode {
     clearTimeout(this.#spareTimer);
     this.#access?.close();
     for (const sizes of this.#sizes.values()) sizes.close();
-    await Promise.all([...this.#fits.map((fits) => fits.close()), this.#jobs.close()]);
+    await Promise.all([...this.#fits.map((fits) => fits.close()), this.#jobs.close(), this.#webhooks.stop()]);
     if (this.#shards[0]?.state === 'ready') {
       await within(this.#askSnapshots(0), 2_000);
       for (const tenant of this.#tenants) await tenant.settleSnapshots();

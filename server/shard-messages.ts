@@ -15,6 +15,7 @@ import type { CatalogSource } from '../workers/catalog/catalog-source.ts';
 import type { FactCounts } from '../workers/fact-feed.ts';
 import type { ModelSnapshot } from '../workers/jobs/model-snapshot-file.ts';
 import type { LearningMemory } from '../workers/learning-exchange.ts';
+import type { PersonAnswer, PersonQuestion } from '../workers/person-look.ts';
 import type { PriceMemory } from '../workers/price-table.ts';
 import type { LedgerMemory, LedgerSubject } from '../workers/shared-ledger.ts';
 import type { GateMemory } from '../workers/store/writers-gate.ts';
@@ -108,6 +109,8 @@ export type ToShard =
   /** Look at the files of keys now. */
   | { readonly kind: 'refreshAccess' }
   | { readonly kind: 'facts'; readonly tenant: number; readonly facts: FactRows }
+  /** What is known of a person, for a webhook. */
+  | { readonly kind: 'look'; readonly id: number; readonly tenant: number; readonly question: PersonQuestion }
   | { readonly kind: 'drain'; readonly seconds: number }
   | { readonly kind: 'stop' }
   | { readonly kind: 'drill'; readonly drill: Drill }
@@ -142,6 +145,8 @@ export type FromShard =
   | { readonly kind: 'catalogApplied'; readonly version: string; readonly reason: string | null }
   | { readonly kind: 'trimmed'; readonly tenant: number; readonly batches: number }
   | { readonly kind: 'factsTaken'; readonly tenant: number; readonly counts: FactCounts }
+  /** Null: it cannot be said at the moment. */
+  | { readonly kind: 'looked'; readonly id: number; readonly answer: PersonAnswer | null }
   | { readonly kind: 'drained' }
   /** By tenant, whether all records and a last checkpoint are on disk. */
   | { readonly kind: 'stopped'; readonly isWritten: readonly boolean[] }

@@ -339,6 +339,9 @@ main.on('message', (message: ToShard) => {
     case 'facts':
       tenants[message.tenant]?.shard.takeFacts(message.facts);
       return;
+    case 'look':
+      tell({ kind: 'looked', id: message.id, answer: tenants[message.tenant]?.shard.look(message.question) ?? null });
+      return;
     case 'drain':
       void drain(message.seconds);
       return;

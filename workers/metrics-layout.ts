@@ -195,6 +195,7 @@ export const NODE_GAUGES = {
   fitPeople: info('opportune_fit_people', '{person}', 'People of the newest fit.'),
   fitPending: info('opportune_fit_shards_pending', '{shard}', 'Shards whose people do not all have the newest facts.'),
   catalogActions: info('opportune_catalog_actions', '{action}', 'Actions in the catalog in force.'),
+  webhooksPending: info('opportune_webhook_pending', '{delivery}', 'Deliveries of the webhook that wait.'),
 } as const satisfies Record<string, MetricInfo>;
 export const NODE_COUNTERS = {
   shardRestarts: info('opportune_shard_restarts', '{restart}', 'Replacements of the shard worker.'),
@@ -203,6 +204,11 @@ export const NODE_COUNTERS = {
     'opportune_ingested_events',
     '{event}',
     'Events that came by HTTP, by source (segment, cloudevents, json) and outcome (accepted, duplicate, refused, later).',
+  ),
+  webhooks: info(
+    'opportune_webhook_deliveries',
+    '{delivery}',
+    'Deliveries by webhook and outcome: delivered, skipped, dead, lost; and tries that failed.',
   ),
 } as const satisfies Record<string, MetricInfo>;
 

@@ -34,6 +34,7 @@ import type { ModelSnapshot } from './jobs/model-snapshot-file.ts';
 import { LearningExchange, type LearningMemory } from './learning-exchange.ts';
 import { COUNTER, type CounterName, GAUGE, type MetricsWriter } from './metrics-layout.ts';
 import type { NodeSecret } from './node-secret.ts';
+import { lookAtPerson, type PersonAnswer, type PersonQuestion } from './person-look.ts';
 import type { PriceTable } from './price-table.ts';
 import { Erasures } from './privacy/erasures.ts';
 import {
@@ -524,6 +525,17 @@ export class Shard {
     this.#marks.catalog(catalog.versionHash, epochMillis());
     writeCatalogText(this.#store, catalog.version, text);
     this.#metrics.add(COUNTER.catalogReloads, 1);
+  }
+
+  /** What may be told of a person outside; null where it cannot be said. */
+  look(question: PersonQuestion): PersonAnswer | null {
+    if (this.#isStopping || this.writer.isReadOnly) return null;
+    try {
+      return lookAtPerson(this.runtime, question, epochMillis());
+    } catch (error) {
+      this.runtime.reportTurnFailure(error);
+      return null;
+    }
   }
 
   /** Brings what a fit says to this shard's people, slowly; told as `factsTaken` when they have it. */

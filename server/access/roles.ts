@@ -23,6 +23,8 @@ const HTTP_OPERATION = {
   related: 21,
   /** How many hold each tag, or would match a rule. */
   segments: 23,
+  /** Who is told of tags, and to send again what could not be. */
+  webhooks: 26,
   /** To take keys that were joined apart: the wire's `alias` without `to`. */
   identities: 28,
   /** Data of a person stored and not used, and the end of it; also asked for by the wire's `consent`. */
@@ -59,6 +61,7 @@ export const PERMISSIONS: { readonly [Name in Operation]: readonly Role[] } = {
   drill: ['operator'],
   related: ['app', 'marketer'],
   segments: ['marketer', 'operator'],
+  webhooks: ['operator'],
   restrict: ['privacy'],
   identities: ['privacy', 'operator'],
 };

@@ -21,6 +21,7 @@ import { type FindingSink, mapOf } from './raw-values.ts';
 import { RuleParser } from './rule-parser.ts';
 import { shapeProblems } from './shape-problems.ts';
 import { tagKeys } from './tag-check.ts';
+import { checkWebhooks } from './webhook-check.ts';
 import { type DocumentPath, type Position, parseYamlSource } from './yaml-source.ts';
 
 /** Problems kept of one file; a file with more is told how many more. */
@@ -82,6 +83,7 @@ export function loadCatalogText(text: string, fileName: string): CatalogSource {
   checkCatalog(source.value, rules, counters, sink);
   checkConsent(source.value, sink);
   checkCleaning(mapOf(source.value), rules, sink);
+  checkWebhooks(mapOf(source.value), sink);
   if (problems.length > 0) throw catalogError(problems);
   return {
     fileName,

@@ -37,6 +37,9 @@ export const CATALOG_LIMITS = {
   capCountMax: 1_000,
   /** Money, in minor units: far inside the integers a double holds exactly. */
   moneyMinorMax: 1_000_000_000_000,
+  webhooksMax: 20,
+  webhookTraitsMax: 32,
+  webhookTriesMax: 100,
   leverMax: 1_000,
   leaseMillisMax: 7 * 86_400_000,
   quoteTtlMillisMax: 7 * 86_400_000,

@@ -231,6 +231,28 @@ const action = z.strictObject({
   creatives: z.array(z.string().min(1).max(256)).max(CATALOG_LIMITS.creativesMax).optional(),
 });
 
+const webhook = z
+  .strictObject({
+    url: z.string().min(1).max(2048).describe('https, or http where the node is told to speak to its own network'),
+    secret: z
+      .string()
+      .regex(/^[a-z0-9_]{1,64}$/, { error: 'must be 1 to 64 lower-case letters, digits or "_"' })
+      .describe('NAME of the secret in the environment: OPPORTUNE_WEBHOOK_SECRET_NAME, or …_NAME_FILE'),
+    tags: z.array(key).min(1).max(CATALOG_LIMITS.tagsMax).optional().describe('Which it is told of; default all'),
+    transitions: z
+      .array(z.enum(['entered', 'left']))
+      .min(1)
+      .max(2)
+      .optional()
+      .describe('Default both'),
+    traits: z.array(key).max(CATALOG_LIMITS.webhookTraitsMax).optional().describe('Sent along, as they are then'),
+    tenant: key.optional().describe("Whose people; default 'default'"),
+    timeout: duration.optional().describe('For one try; default 10s'),
+    retryAfter: duration.optional().describe('First pause, doubled with each try; default 1s'),
+    tries: z.int().min(1).max(CATALOG_LIMITS.webhookTriesMax).optional().describe('Before it is given up; default 12'),
+  })
+  .describe('Who is told when somebody enters or leaves a tag, see docs/WEBHOOKS.md');
+
 export const catalogSchema = z.strictObject({
   version: z.literal(1),
   name: key,
@@ -315,6 +337,7 @@ export const catalogSchema = z.strictObject({
     .optional()
     .describe('Which keys may be joined to one person'),
   journeys: z.record(key, journey).optional().describe('Stages that people go through'),
+  webhooks: z.record(key, webhook).optional(),
   channels: z.record(key, channel),
   slots: z.record(key, z.strictObject({ channels: z.array(key).min(1).max(CATALOG_LIMITS.channelsMax) })).optional(),
   products: z.array(product).max(CATALOG_LIMITS.productsMax).optional(),
@@ -328,6 +351,7 @@ export type DemandInputFile = NonNullable<z.infer<typeof product>['demandInputs'
 export type TagFile = z.infer<typeof tag>;
 export type JourneyFile = z.infer<typeof journey>;
 export type StageFile = z.infer<typeof stage>;
+export type WebhookFile = z.infer<typeof webhook>;
 export type TraitFile = z.infer<typeof trait>;
 export type CapFile = z.infer<typeof cap>;
 export type FatigueFile = z.infer<typeof fatigue>;

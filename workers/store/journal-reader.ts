@@ -6,7 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type JournalBatch, type JournalPosition, STORE_KEY_BYTES } from '../../actors/store.ts';
 import { StoreEnvironment } from './environment.ts';
-import { journalBatches, readBatch } from './journal-scan.ts';
+import { journalBatches, lastBatchOf, readBatch } from './journal-scan.ts';
 
 const POLL_MILLIS_DEFAULT = 200;
 const RECORDS_A_READ = 256;
@@ -39,6 +39,17 @@ export class JournalReader {
   *read(from: readonly JournalPosition[] = []): Generator<JournalBatch> {
     this.#environment.refreshReads();
     yield* journalBatches(this.#environment.journal, from);
+  }
+
+  /** Behind what a start of the node has written so far: from here on everything is new. */
+  endOf(epoch: number, streams: number): JournalPosition[] {
+    this.#environment.refreshReads();
+    const { journal } = this.#environment;
+    return Array.from({ length: streams }, (_, stream) => ({
+      epoch,
+      stream,
+      batch: lastBatchOf(journal, epoch, stream) + 1,
+    }));
   }
 
   /** One batch, a copy, or undefined where there is none (any more). Throws StoreError `CORRUPT`. */

@@ -128,6 +128,7 @@ describe('the sample catalogs', () => {
       'consent',
       'identity',
       'journeys',
+      'webhooks',
       'channels',
       'slots',
       'products',
