@@ -14,7 +14,7 @@
 import { murmur3Text } from '../../proto/murmur3.ts';
 import { personName } from '../../workers/audit/audit-record.ts';
 import type { PersonAnswer } from '../../workers/person-look.ts';
-import type { PersonAddress } from './tag-transitions.ts';
+import type { PersonAddress } from './transitions.ts';
 import type { DeadDelivery, Delivery, WebhookOutbox } from './webhook-outbox.ts';
 import type { WebhookPlan } from './webhook-plan.ts';
 import type { Outcome } from './webhook-request.ts';
@@ -344,14 +344,13 @@ function bodyOf(
   traits: Readonly<Record<string, string | number | boolean>>,
   plan: WebhookPlan,
 ): string {
-  const { tag, family, transition, atEpochMillis, stateSeq } = delivery;
+  const { told, atEpochMillis, stateSeq } = delivery;
   return JSON.stringify({
-    type: `tag.${transition}`,
+    type: told.type,
     timestamp: new Date(atEpochMillis).toISOString(),
     data: {
       person: personName(person.high, person.low),
-      tag,
-      family,
+      ...told.about,
       atEpochMillis,
       stateSeq,
       ...(plan.traits.length === 0 ? {} : { traits }),

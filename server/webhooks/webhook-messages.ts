@@ -2,7 +2,7 @@
 import type { CatalogSource } from '../../workers/catalog/catalog-source.ts';
 import type { PersonAnswer, PersonQuestion } from '../../workers/person-look.ts';
 import type { Circuit, EndpointCounts } from './webhook-endpoint.ts';
-import type { Transition } from './webhook-plan.ts';
+import type { Told } from './webhook-plan.ts';
 
 /** Where one tenant's data lie. */
 export interface WebhookTenant {
@@ -28,8 +28,7 @@ export interface WebhookThreadData {
 export interface ShownDead {
   readonly id: string;
   readonly person: string;
-  readonly tag: string;
-  readonly transition: Transition;
+  readonly told: Told;
   readonly atEpochMillis: number;
   readonly tries: number;
   readonly reason: string;

@@ -11,8 +11,8 @@
 import type { JournalPosition } from '../../actors/store.ts';
 import { StoreEnvironment } from '../../workers/store/environment.ts';
 import { sealedCopy } from '../../workers/store/sealed-value.ts';
-import type { PersonAddress } from './tag-transitions.ts';
-import type { Transition } from './webhook-plan.ts';
+import type { PersonAddress } from './transitions.ts';
+import type { Told } from './webhook-plan.ts';
 
 export interface Delivery extends PersonAddress {
   /** Place in the order in which it was taken. */
@@ -20,9 +20,7 @@ export interface Delivery extends PersonAddress {
   /** `webhook-id`: the same at each try. */
   readonly id: string;
   readonly webhook: string;
-  readonly tag: string;
-  readonly family: string;
-  readonly transition: Transition;
+  readonly told: Told;
   readonly atEpochMillis: number;
   readonly stateSeq: number;
   tries: number;

@@ -1,5 +1,5 @@
 /**
- * The webhooks of one tenant: reads the journal as it grows, puts who entered and left which tag into the outbox, and has
+ * The webhooks of one tenant: reads the journal as it grows, puts who entered and left which tag and stage into the outbox, and has
  * each endpoint send what is its own.
  *
  *   journal ─▸ transitions ─▸ outbox (one transaction with the place read up to) ─▸ endpoints
@@ -11,11 +11,11 @@ import { setImmediate as breathe } from 'node:timers/promises';
 import type { JournalBatch, JournalPosition } from '../../actors/store.ts';
 import { personName } from '../../workers/audit/audit-record.ts';
 import { JournalReader } from '../../workers/store/journal-reader.ts';
-import { forEachTransition, type TagTransition } from './tag-transitions.ts';
+import { forEachTransition, type StandingTransition } from './transitions.ts';
 import { type EndpointPorts, PENDING_MAX, WebhookEndpoint } from './webhook-endpoint.ts';
 import type { ShownDead, WebhookState, WebhookTenant } from './webhook-messages.ts';
 import { type Delivery, WebhookOutbox } from './webhook-outbox.ts';
-import type { WebhookPlan } from './webhook-plan.ts';
+import { toldBy, type WebhookPlan } from './webhook-plan.ts';
 
 /** Batches that are read, and put into the outbox, at a time. */
 const BATCHES_A_STEP = 256;
@@ -119,12 +119,8 @@ export class WebhookSender {
         ...counts,
         kept: dead.length,
         newestDead: newestDead.map(
-          ({
-            delivery: { id, high, low, tag, transition, atEpochMillis, tries },
-            reason,
-            diedAtEpochMillis,
-          }): ShownDead => ({
-            ...{ id, person: personName(high, low), tag, transition, atEpochMillis },
+          ({ delivery: { id, high, low, told, atEpochMillis, tries }, reason, diedAtEpochMillis }): ShownDead => ({
+            ...{ id, person: personName(high, low), told, atEpochMillis },
             ...{ tries, reason, diedAtEpochMillis },
           }),
         ),
@@ -202,12 +198,11 @@ export class WebhookSender {
     return batches === BATCHES_A_STEP;
   }
 
-  #take(transition: TagTransition, { now, taken, waiting, full }: Step): void {
-    const { tagHash, isEntered, name, partition, low, high, atEpochMillis, stateSeq } = transition;
-    const kind = isEntered ? 'entered' : 'left';
+  #take(transition: StandingTransition, { now, taken, waiting, full }: Step): void {
+    const { name, partition, low, high, atEpochMillis, stateSeq } = transition;
     for (const [webhook, { plan }] of this.#endpoints) {
-      const tag = plan.tags.get(tagHash);
-      if (tag === undefined || !plan.transitions.has(kind)) continue;
+      const told = toldBy(plan, transition);
+      if (told === null) continue;
       const count = waiting.get(webhook) ?? 0;
       const isFull = count >= PENDING_MAX;
       if (isFull) full.set(webhook, (full.get(webhook) ?? 0) + 1);
@@ -215,7 +210,7 @@ export class WebhookSender {
       taken.push({
         delivery: {
           id: `msg_${this.#outbox.createdAtEpochMillis.toString(36)}_${name}_${webhook}`,
-          ...{ webhook, tag: tag.key, family: tag.family, transition: kind },
+          ...{ webhook, told },
           ...{ partition, low, high, atEpochMillis, stateSeq },
           ...{ tries: 0, nextAtEpochMillis: now },
         },

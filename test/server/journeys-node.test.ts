@@ -3,9 +3,10 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { epochMillis } from '../../workers/clock.ts';
 import { RunningNode, until } from './running-node.ts';
 import { writeCatalog } from './test-catalogs.ts';
+import { ReceivingServer } from './webhooks/receiving-server.ts';
 import { WirePeer } from './wire-peer.ts';
 
-const catalog = writeCatalog(`version: 1
+const TEXT = `version: 1
 name: stages
 currency: EUR
 timeZone: UTC
@@ -21,7 +22,8 @@ journeys:
 actions:
   - { key: welcome, channels: [app], valueMinor: 100 }
   - { key: again, channels: [app], valueMinor: 100, eligibility: '!stage("life", "aware")' }
-`);
+`;
+const catalog = writeCatalog(TEXT);
 
 let node: RunningNode | undefined;
 afterEach(async () => {
@@ -76,5 +78,29 @@ describe('journeys on a node', () => {
       expect(moves).toContainEqual(expect.objectContaining({ kind: 'stage', subject: 'life', stage: 'lapsing' }));
     }
     expect(await node.stop()).toBe(0);
+  });
+
+  it('are told of to a webhook, in their order', async () => {
+    const endpoint = new ReceivingServer();
+    const base = await endpoint.listen();
+    const told = writeCatalog(
+      `webhooks: { crm: { url: '${base}/life', secret: crm, journeys: [life] } }\n${TEXT.replace(
+        'stages:',
+        `exit: 'count("leave", "7d") > 0'\n    stages:`,
+      )}`,
+    );
+    const environment = { OPPORTUNE_WEBHOOK_SECRET_CRM: `whsec_${endpoint.secret.toString('base64')}` };
+    node = await RunningNode.start({ catalog: told, words: ['--allow-private-webhooks'], environment });
+    const peer = await WirePeer.connect(node.url);
+    for (const event of ['view', 'purchase', 'leave']) await peer.must({ op: 'track', profile: 'ann', event });
+    await until(() => endpoint.taken('/life').length === 3);
+    const messages = endpoint.taken('/life').map(({ isSigned, type, data }) => ({ isSigned, type, ...data }));
+    expect(messages).toMatchObject([
+      { isSigned: true, type: 'stage.entered', journey: 'life', stage: 'aware' },
+      { isSigned: true, type: 'stage.entered', journey: 'life', stage: 'customer' },
+      { isSigned: true, type: 'journey.left', journey: 'life' },
+    ]);
+    expect(await node.stop()).toBe(0);
+    await endpoint.close();
   });
 });

@@ -40,7 +40,7 @@ interface Shown {
   readonly pending: number;
   readonly skipped: number;
   readonly kept: number;
-  readonly newestDead: { readonly id: string; readonly tag: string; readonly reason: string }[];
+  readonly newestDead: { readonly id: string; readonly told: unknown; readonly reason: string }[];
 }
 async function shown(webhook: string): Promise<Shown | undefined> {
   const { webhooks } = await node.json<{ webhooks: Shown[] }>('/v1/webhooks');
@@ -109,7 +109,10 @@ describe('webhooks of a node', () => {
     await become('person-5', 'gold');
     await until(async () => (await shown('strict'))?.kept === 1);
     const [dead] = (await shown('strict'))?.newestDead ?? [];
-    expect(dead).toMatchObject({ tag: 'golden', reason: expect.stringContaining('redirect') });
+    expect(dead).toMatchObject({
+      told: { type: 'tag.entered', about: { tag: 'golden' } },
+      reason: expect.stringContaining('redirect'),
+    });
     expect(endpoint.received.filter(({ path }) => path === '/elsewhere')).toEqual([]);
     const resend = async (content: unknown): Promise<[number, unknown]> => {
       const body = JSON.stringify(content);

@@ -238,7 +238,13 @@ const webhook = z
       .string()
       .regex(/^[a-z0-9_]{1,64}$/, { error: 'must be 1 to 64 lower-case letters, digits or "_"' })
       .describe('NAME of the secret in the environment: OPPORTUNE_WEBHOOK_SECRET_NAME, or …_NAME_FILE'),
-    tags: z.array(key).min(1).max(CATALOG_LIMITS.tagsMax).optional().describe('Which it is told of; default all'),
+    tags: z.array(key).min(1).max(CATALOG_LIMITS.tagsMax).optional().describe('Which it is told of'),
+    journeys: z
+      .array(key)
+      .min(1)
+      .max(CATALOG_LIMITS.journeysMax)
+      .optional()
+      .describe('Of which it is told who came where; without this and tags, of all'),
     transitions: z
       .array(z.enum(['entered', 'left']))
       .min(1)
@@ -251,7 +257,7 @@ const webhook = z
     retryAfter: duration.optional().describe('First pause, doubled with each try; default 1s'),
     tries: z.int().min(1).max(CATALOG_LIMITS.webhookTriesMax).optional().describe('Before it is given up; default 12'),
   })
-  .describe('Who is told when somebody enters or leaves a tag, see docs/WEBHOOKS.md');
+  .describe('Who is told when somebody enters or leaves a tag or journey, see docs/WEBHOOKS.md');
 
 export const catalogSchema = z.strictObject({
   version: z.literal(1),

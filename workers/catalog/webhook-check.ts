@@ -18,6 +18,7 @@ export function checkWebhooks(root: RawMap, sink: FindingSink): void {
   if (webhooks.length > CATALOG_LIMITS.webhooksMax)
     sink.find(['webhooks'], `must have at most ${CATALOG_LIMITS.webhooksMax} entries, has ${webhooks.length}`);
   const tags = tagKeys(root);
+  const journeys = Object.keys(mapOf(root.journeys));
   const profile = mapOf(root.profile);
   const traits = mapOf(profile.traits);
   const known = [
@@ -30,7 +31,9 @@ export function checkWebhooks(root: RawMap, sink: FindingSink): void {
     const webhook = mapOf(raw);
     const path = ['webhooks', key];
     checkUrl([...path, 'url'], textOf(webhook.url), sink);
-    if (tags.length === 0) sink.find(path, 'there is no tag it could be told of: declare one under profile.tags');
+    if (tags.length + journeys.length === 0)
+      sink.find(path, 'there is no tag and no journey it could be told of: declare one');
+    checkNames([...path, 'journeys'], webhook.journeys, journeys, 'journey', sink);
     checkNames([...path, 'tags'], webhook.tags, tags, 'tag', sink);
     checkNames([...path, 'traits'], webhook.traits, known, 'trait', sink);
     checkDistinct([...path, 'transitions'], webhook.transitions, sink);

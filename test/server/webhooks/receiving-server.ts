@@ -9,7 +9,13 @@ export interface Received {
   readonly isSigned: boolean;
   readonly wasTaken: boolean;
   readonly type: string;
-  readonly data: { readonly person: string; readonly tag: string; readonly traits?: Record<string, unknown> };
+  readonly data: {
+    readonly person: string;
+    readonly tag?: string;
+    readonly journey?: string;
+    readonly stage?: string;
+    readonly traits?: Record<string, unknown>;
+  };
 }
 
 export type Manner = 'take' | 'fail' | 'hang' | 'redirect';

@@ -18,6 +18,7 @@ const PLAN: WebhookPlan = {
   url: 'https://crm.example.com/',
   secretName: 'crm',
   tags: new Map(),
+  journeys: new Map(),
   transitions: new Set(['entered', 'left']),
   traits: ['loyalty'],
   tenant: 'default',
@@ -68,7 +69,7 @@ class Bench {
     const taken = people.map((partition, n) => ({
       delivery: {
         id: `d${this.outbox.pending.size + n}`,
-        ...{ webhook: 'crm', tag: 'silent', family: 'lifeCycle', transition: 'entered' as const },
+        ...{ webhook: 'crm', told: { type: 'tag.entered', about: { tag: 'silent', family: 'lifeCycle' } } },
         ...{ partition, low: 2, high: 1, atEpochMillis: 5, stateSeq: 1, tries: 0, nextAtEpochMillis: 0 },
       },
       died: null,

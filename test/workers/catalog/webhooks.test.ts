@@ -1,6 +1,8 @@
 /** `webhooks` of a catalog: what is refused and why, and what a sound one is planned as. */
 import { describe, expect, it } from 'vitest';
-import { planWebhooks } from '../../../server/webhooks/webhook-plan.ts';
+import { LEFT_AMOUNT } from '../../../decision/journey.ts';
+import { murmur3Text } from '../../../proto/murmur3.ts';
+import { planWebhooks, toldBy } from '../../../server/webhooks/webhook-plan.ts';
 import { CatalogError } from '../../../workers/catalog/catalog-error.ts';
 import { loadCatalogText } from '../../../workers/catalog/catalog-file.ts';
 import { CATALOG_LIMITS } from '../../../workers/catalog/catalog-limits.ts';
@@ -34,6 +36,7 @@ describe('webhooks of a catalog', () => {
     ['no secret', "crm: { url: 'https://a.example' }", 'webhooks.crm.secret'],
     ['a secret in place of its name', "crm: { url: 'https://a.example', secret: whsec_AbC }", 'lower-case'],
     ['an unknown tag', webhook('tags: [silen]'), '"silen" is not a declared tag'],
+    ['an unknown journey', webhook('journeys: [life]'), '"life" is not a declared journey'],
     ['a tag twice', webhook('tags: [silent, silent]'), 'is there already'],
     ['no tag at all', webhook('tags: []'), 'webhooks.crm.tags'],
     ['an unknown transition', webhook('transitions: [stayed]'), 'webhooks.crm.transitions'],
@@ -54,7 +57,7 @@ describe('webhooks of a catalog', () => {
     expect(problemsOf(many(CATALOG_LIMITS.webhooksMax))).toBe('');
     expect(problemsOf(many(CATALOG_LIMITS.webhooksMax + 1))).toContain('at most 20 entries');
     const without = `${catalogText({ actions: ACTION })}\nwebhooks: { ${webhook()} }\n`;
-    expect(() => loadCatalogText(without, 'test.yaml')).toThrow(/there is no tag/);
+    expect(() => loadCatalogText(without, 'test.yaml')).toThrow(/there is no tag and no journey/);
   });
 
   it('has its defaults, or what it says', () => {
@@ -70,5 +73,33 @@ describe('webhooks of a catalog', () => {
     expect(other).toMatchObject({ traits: ['number'], tenant: 'acme', timeoutMillis: 3_000, triesMax: 2 });
     expect([...(other?.tags.values() ?? [])]).toEqual([{ key: 'loyal', family: 'behaviour' }]);
     expect([...(other?.transitions ?? [])]).toEqual(['left']);
+  });
+
+  it('told of journeys: of all, of those it names, and then of no tag', () => {
+    const journeys =
+      'journeys: { life: { stages: { aware: {}, loyal: { when: "true" } } }, trial: { stages: { begun: {} } } }';
+    const plans = (rest: string) =>
+      planWebhooks(loadCatalogText(`${textWith(webhook(rest))}${journeys}\n`, 'test.yaml'));
+    const names = (rest: string): string[] =>
+      plans(rest).flatMap(({ tags, journeys: told }) => [...tags.values(), ...told.values()].map(({ key }) => key));
+    expect(names('')).toEqual(['silent', 'loyal', 'life', 'trial']);
+    expect(names('tags: [loyal]')).toEqual(['loyal']);
+    expect(names('journeys: [life]')).toEqual(['life']);
+    const [plan] = plans('journeys: [life], transitions: [entered]');
+    if (plan === undefined) throw new Error('one was declared');
+    const move = { kind: 'stage', subject: murmur3Text('life', 0), isSet: true, stateSeq: 3 } as const;
+    const at = { partition: 1, low: 2, high: 3, atEpochMillis: 4, name: 'n' };
+    const told = (amount: number, others = {}) => toldBy(plan, { ...move, ...at, amount, ...others });
+    expect(told(murmur3Text('loyal', 0))).toEqual({
+      type: 'stage.entered',
+      about: { journey: 'life', stage: 'loyal' },
+    });
+    expect([told(murmur3Text('gone', 0)), told(LEFT_AMOUNT), told(0, { isSet: false })]).toEqual([null, null, null]);
+    const [both] = plans('journeys: [life]');
+    if (both === undefined) throw new Error('one was declared');
+    expect(toldBy(both, { ...move, ...at, amount: LEFT_AMOUNT })).toEqual({
+      type: 'journey.left',
+      about: { journey: 'life' },
+    });
   });
 });

@@ -1,5 +1,5 @@
 /**
- * Who entered and left which tag, read out of the journal: a `standing` entry says it, right behind the event that was the
+ * Who entered and left which tag, and who came to which stage of a journey, read out of the journal: a `standing` entry says it, right behind the event that was the
  * cause, and is there exactly when the change was committed. Where in the journal it stands names it for good, so that a
  * batch read twice gives the same names.
  */
@@ -15,9 +15,14 @@ export interface PersonAddress {
   readonly high: number;
 }
 
-export interface TagTransition extends PersonAddress {
-  readonly tagHash: number;
-  readonly isEntered: boolean;
+export interface StandingTransition extends PersonAddress {
+  readonly kind: 'tag' | 'stage';
+  /** Hash of the tag, or of the journey. */
+  readonly subject: number;
+  /** Of a tag: whether it was entered. Of a stage: false where the catalog does not have the journey any more. */
+  readonly isSet: boolean;
+  /** Of a stage, as `placeOf` reads it. */
+  readonly amount: number;
   readonly atEpochMillis: number;
   /** Of the person, behind it. */
   readonly stateSeq: number;
@@ -28,7 +33,7 @@ export interface TagTransition extends PersonAddress {
 const entry = new Effect();
 
 /** Visits the transitions of one batch in their order. @throws RangeError at an entry that is none */
-export function forEachTransition(batch: JournalBatch, visit: (transition: TagTransition) => void): void {
+export function forEachTransition(batch: JournalBatch, visit: (transition: StandingTransition) => void): void {
   const { epoch, stream, bytes } = batch;
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   for (let offset = 0, next = 0; offset + 8 <= bytes.length; offset = next) {
@@ -36,15 +41,16 @@ export function forEachTransition(batch: JournalBatch, visit: (transition: TagTr
     if (next <= offset) throw new RangeError(`journal entry at offset ${offset} has no length`);
     if (bytes[offset + 4] !== EFFECT.standing) continue;
     entry.load(bytes, offset);
-    for (const [n, { kind, subject, isSet, at }] of standingChanges(entry).entries()) {
+    for (const [n, { kind, subject, isSet, at, amount }] of standingChanges(entry).entries()) {
       // Subject 0 is no tag: it says under which tags the person was looked at.
-      if (kind !== STANDING.tag || subject === 0) continue;
+      const isTag = kind === STANDING.tag && subject !== 0;
+      if (!isTag && kind !== STANDING.stage) continue;
       visit({
         partition: entry.partition,
         low: entry.hashLow,
         high: entry.hashHigh,
-        tagHash: subject,
-        isEntered: isSet,
+        kind: isTag ? 'tag' : 'stage',
+        ...{ subject, isSet, amount },
         atEpochMillis: at,
         stateSeq: entry.stateSeq,
         name: `${epoch}-${stream}-${batch.batch}-${offset}-${n}`,
