@@ -135,6 +135,8 @@ export class ActorRuntime implements EffectContext {
   /** When profiles are to be visited. */
   readonly wakes = new WakeTimers(this);
   readonly tags: TagTurn;
+  /** Told of each record that a turn changed, behind it; null while nobody wants to know. */
+  onChanged: ((record: ProfileRecord) => void) | null = null;
   readonly cleaner = new Cleaner(this);
   readonly options: RuntimeOptions;
   index: CatalogIndex;
@@ -432,6 +434,7 @@ export class ActorRuntime implements EffectContext {
       }
     }
     this.#markDirty();
+    if (this.onChanged !== null) this.onChanged(record);
     return true;
   }
 

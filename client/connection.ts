@@ -6,6 +6,7 @@
  * UNAVAILABLE: whether the server acted on it is unknown, and only the caller knows if it may be repeated.
  */
 import { CLOSE_CODE, LIMITS, SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK, WEBSOCKET_PATH } from '../proto/limits.ts';
+import type { Push } from '../proto/messages.ts';
 import type { Encoding } from '../proto/reply.ts';
 import { monotonicMillis } from './clock.ts';
 import { closedError, deadlineError, disconnectedError, type OpportuneError } from './opportune-error.ts';
@@ -22,6 +23,7 @@ export interface ConnectionOptions {
   readonly token: string | (() => string | Promise<string>);
   readonly WebSocket: WebSocketConstructor | undefined;
   readonly onOpen: () => void;
+  readonly onPush: (push: Push) => void;
   /** The socket ended or could not be opened; `code` is the WebSocket close code (1006 without one). */
   readonly onDown: (code: number) => void;
 }
@@ -51,7 +53,7 @@ export class Connection {
     this.#target = new URL(options.url);
     this.url = options.url;
     this.#options = options;
-    this.#session = new ClientSession(options.encoding);
+    this.#session = new ClientSession(options.encoding, options.onPush);
   }
 
   get state(): ConnectionState {

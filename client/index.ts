@@ -41,4 +41,5 @@ export {
 } from './opportune-client.ts';
 export { LOCAL_CODE, OpportuneError } from './opportune-error.ts';
 export type { Reply, RequestBody } from './session.ts';
+export type { Answer, SubscribeInput, SubscriptionHandle, SubscriptionListener } from './subscriptions.ts';
 export type { WebSocketConstructor, WebSocketLike } from './web-socket.ts';

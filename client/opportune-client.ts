@@ -36,6 +36,12 @@ import { closedError, disconnectedError, OpportuneError } from './opportune-erro
 import { randomFraction, randomMessageId } from './random.ts';
 import type { Outgoing, Reply, RequestBody, Settle } from './session.ts';
 import { ShardRoutes } from './shard-routes.ts';
+import {
+  ClientSubscriptions,
+  type SubscribeInput,
+  type SubscriptionHandle,
+  type SubscriptionListener,
+} from './subscriptions.ts';
 import type { WebSocketConstructor } from './web-socket.ts';
 
 /** What a caller gives for one operation: the request without `id` and `op`. */
@@ -94,6 +100,7 @@ export class OpportuneClient {
   readonly #shards = new Map<string, Connection>();
   readonly #routes = new ShardRoutes();
   readonly #events: EventQueue;
+  readonly #subscriptions: ClientSubscriptions;
   readonly #timers = new Set<ReturnType<typeof setTimeout>>();
   #status: ClientStatus = 'connecting';
   #isMapAsked = false;
@@ -110,6 +117,11 @@ export class OpportuneClient {
       now: monotonicMillis,
       draw: randomFraction,
       trySend: (outgoing) => this.#trySend(outgoing),
+      later: (work, delayMillis) => this.#later(work, delayMillis),
+    });
+    this.#subscriptions = new ClientSubscriptions({
+      ask: (body) => this.#askOf(this.#seed, body),
+      isConnected: () => this.#status === 'connected',
       later: (work, delayMillis) => this.#later(work, delayMillis),
     });
     this.#seed = this.#createConnection(options.url ?? DEFAULT_URL, true);
@@ -183,6 +195,14 @@ export class OpportuneClient {
     }
   }
 
+  /**
+   * Tells what a decide would answer, now and whenever that becomes another answer, over lost connections too. Nothing is
+   * held by it: make the offer with a `decide` of its own.
+   */
+  subscribe(input: SubscribeInput, listener: SubscriptionListener): SubscriptionHandle {
+    return this.#subscriptions.add(input, listener);
+  }
+
   /** Joins what is known under two keys to one person, who is found under either from then on. */
   async alias(input: AliasInput): Promise<AliasReply> {
     return (await this.#ask({ op: 'alias', ...input })) as AliasReply; // the reply to alias
@@ -242,14 +262,19 @@ export class OpportuneClient {
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
     this.#events.close(closedError());
+    this.#subscriptions.clear();
     this.#seed.stop(closedError());
     for (const connection of this.#shards.values()) connection.stop(closedError());
   }
 
   #ask(body: RequestBody): Promise<Reply> {
+    return this.#askOf(this.#connectionFor(body), body);
+  }
+
+  #askOf(connection: Connection, body: RequestBody): Promise<Reply> {
     return new Promise((resolve, reject) => {
       const settle: Settle = (reply, error) => (reply === undefined ? reject(error) : resolve(reply));
-      this.#connectionFor(body).submit([this.#outgoing(body, settle)]);
+      connection.submit([this.#outgoing(body, settle)]);
     });
   }
 
@@ -308,9 +333,11 @@ export class OpportuneClient {
       encoding,
       token,
       WebSocket,
+      onPush: (push) => this.#subscriptions.take(push),
       onOpen: () => {
         if (isSeed) {
           this.#setStatus('connected');
+          this.#subscriptions.opened();
           this.#askShards();
         }
         this.#events.pump();

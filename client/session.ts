@@ -16,9 +16,11 @@ import type {
   PingReply,
   Plain,
   ProfileReply,
+  Push,
   RequestMessage,
   StateReply,
   TrackReply,
+  UnsubscribeReply,
 } from '../proto/messages.ts';
 import { createWriter, type DocumentWriter, decodeReply, type Encoding } from '../proto/reply.ts';
 import type { Retry, Status } from '../proto/statuses.ts';
@@ -33,7 +35,8 @@ export type Reply =
   | DecideReply
   | ProfileReply
   | ExportReply
-  | EraseReply;
+  | EraseReply
+  | UnsubscribeReply;
 /** A request before it has an id: one member of `RequestMessage` for each operation. */
 export type RequestBody = RequestMessage extends infer Message
   ? Message extends RequestMessage
@@ -55,13 +58,16 @@ export interface Outgoing {
 export class ClientSession {
   readonly encoding: Encoding;
   readonly #writer: DocumentWriter;
+  readonly #onPush: (push: Push) => void;
   readonly #inFlight = new Map<number, Outgoing>();
   #nextId = 1;
   /** Replies that answer nothing in flight: late, repeated, or to a request the server could not read. */
   strayReplyCount = 0;
 
-  constructor(encoding: Encoding) {
+  /** @param onPush told what the server says without being asked */
+  constructor(encoding: Encoding, onPush: (push: Push) => void = () => {}) {
     this.encoding = encoding;
+    this.#onPush = onPush;
     this.#writer = createWriter(encoding);
   }
 
@@ -146,7 +152,10 @@ export class ClientSession {
       this.strayReplyCount++;
       return;
     }
-    if (fields.push !== undefined) return;
+    if (fields.push !== undefined) {
+      this.#onPush(value as unknown as Push); // the server's contract
+      return;
+    }
     const id = fields.id;
     const outgoing = typeof id === 'number' ? this.#inFlight.get(id) : undefined;
     if (outgoing === undefined || typeof id !== 'number') {

@@ -27,6 +27,8 @@ export const LIMITS = {
   containerItemsMax: 1024,
   /** Actions asked for in one `decide`. */
   decideCountMax: 32,
+  /** Subscriptions of one connection. */
+  subscriptionsMax: 256,
   /** Longest relative deadline, in milliseconds. */
   deadlineMillisMax: 60_000,
 } as const;

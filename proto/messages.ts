@@ -115,6 +115,16 @@ export interface ExportRequest extends Envelope<'export'> {
 export interface EraseRequest extends Envelope<'erase'> {
   readonly profile: string;
 }
+export interface SubscribeRequest extends Envelope<'subscribe'> {
+  readonly profile: string;
+  /** The question, as of a decide. */
+  readonly decide: Omit<DecideRequest, 'id' | 'op' | 'profile' | 'deadlineMillis' | 'traceparent' | 'dryRun'>;
+}
+export interface UnsubscribeRequest extends Envelope<'unsubscribe'> {
+  readonly profile: string;
+  /** Absent: all of the profile's. */
+  readonly decide?: SubscribeRequest['decide'];
+}
 export type RequestMessage =
   | HelloRequest
   | PingRequest
@@ -127,7 +137,9 @@ export type RequestMessage =
   | ReleaseRequest
   | ProfileRequest
   | ExportRequest
-  | EraseRequest;
+  | EraseRequest
+  | SubscribeRequest
+  | UnsubscribeRequest;
 
 export interface ErrorReply {
   readonly id: number | null;
@@ -257,6 +269,16 @@ export interface ExportReply extends OkReply {
   /** `record` (on the first page), `timeline`, `next`. */
   readonly export: Properties;
 }
+export interface UnsubscribeReply extends OkReply {
+  /** Subscriptions that were ended. */
+  readonly ended: number;
+}
+
+/** Told without being asked: another answer to a subscription's question, or that there will be none. */
+export type Push =
+  | ({ readonly push: 'decision'; readonly subscription: number } & Omit<DecideReply, 'id'>)
+  | ({ readonly push: 'ended'; readonly subscription: number } & Omit<ErrorReply, 'id' | 'ok'>);
+
 export interface EraseReply extends OkReply {
   readonly receipt: Properties;
 }

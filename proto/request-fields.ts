@@ -130,7 +130,7 @@ const OF_OP: Readonly<Record<OpName, readonly FieldName[]>> = {
   export: ['profile', 'context'],
   erase: ['profile'],
   subscribe: ['profile', 'decide'],
-  unsubscribe: ['profile'],
+  unsubscribe: ['profile', 'decide'],
 };
 const NEEDED_BY_OP: Partial<Readonly<Record<OpName, readonly FieldName[]>>> = {
   track: ['profile', 'event'],
@@ -143,6 +143,8 @@ const NEEDED_BY_OP: Partial<Readonly<Record<OpName, readonly FieldName[]>>> = {
   consent: ['profile'],
   export: ['profile'],
   erase: ['profile'],
+  subscribe: ['profile', 'decide'],
+  unsubscribe: ['profile'],
 };
 
 function bitsOf(names: readonly FieldName[]): number {

@@ -81,6 +81,8 @@ export const FAULT = {
   overloaded: fault(1505, 'RESOURCE_EXHAUSTED', 'later', 100),
   /** More requests a second than the operator allows one token or one address. */
   rateLimited: fault(1506, 'RESOURCE_EXHAUSTED', 'later', 1000),
+  /** As many subscriptions as a connection, or a worker, keeps. */
+  tooManySubscriptions: fault(1507, 'RESOURCE_EXHAUSTED', 'later', 1000),
   deadlineExceeded: fault(1601, 'DEADLINE_EXCEEDED', 'later'),
   /** The store cannot write (full disk, failed commit); reads and dry runs go on. */
   readOnly: fault(1701, 'UNAVAILABLE', 'later', 1000),

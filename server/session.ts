@@ -34,7 +34,8 @@ import type { Responder } from '../workers/responder.ts';
 import type { Login } from './access/principal.ts';
 import type { TokenBucket } from './access/rate-limit.ts';
 import { OPERATION, permits } from './access/roles.ts';
-import type { LinkHost, ShardLink } from './shard-link.ts';
+import type { ForwardOrigin, LinkHost, ShardLink } from './shard-link.ts';
+import { type SubscribedSession, Subscriptions } from './subscriptions.ts';
 import type { Connection } from './transport.ts';
 
 /** Memory for the answers of one burst; what it grew beyond the second bound is let go again. */
@@ -166,7 +167,7 @@ export function partitionOfRequest(request: Request): number {
   return request.keyLength === 0 ? -1 : partitionOf(request.keyBytes, request.keyStart, request.keyLength);
 }
 
-export class Session implements Responder, FrameSink {
+export class Session implements Responder, FrameSink, SubscribedSession {
   readonly connection: Connection;
   readonly encoding: Encoding;
   readonly writer: DocumentWriter;
@@ -186,6 +187,7 @@ export class Session implements Responder, FrameSink {
   readonly #host: SessionHost;
   /** Ids accepted and not answered yet. */
   readonly #open = new Set<number>();
+  readonly #subscriptions = new Subscriptions(this);
   /** Its turn to be closed has come: what is in flight is answered, what is new is sent elsewhere. */
   isClosing = false;
   #isAnswered = false;
@@ -276,9 +278,10 @@ export class Session implements Responder, FrameSink {
       case OP.ping:
         this.#ping(request);
         return;
-      case OP.whatIf:
-      case OP.subscribe:
       case OP.unsubscribe:
+        this.#unsubscribe(request);
+        return;
+      case OP.whatIf:
         this.#refuse(request, FAULT.unimplemented, 'op: this version does not implement it yet');
         return;
       default:
@@ -297,29 +300,75 @@ export class Session implements Responder, FrameSink {
       this.#refuse(request, FAULT.tooManyInFlight, `in flight: at most ${LIMITS.inFlightMax} requests a connection`);
       return;
     }
-    const partition = partitionOfRequest(request);
-    const owner = partition < 0 ? host.index : (host.owners[partition] as number);
     this.#isAnswered = false;
-    if (owner === host.index) {
-      this.#requests.markDecoded(this.#arrivedMicros);
-      this.#requests.handle(request, this, request.id, this.#arrivedMicros, false);
+    if (request.op === OP.subscribe) {
+      const problem = this.#subscriptions.begin(request);
+      if (problem !== null) {
+        this.#refuse(request, problem.fault, problem.message);
+        return;
+      }
     } else {
-      const link = host.links[owner];
-      if (link === undefined) {
-        if (this.#requests.answerUnreached(request, this, this.#arrivedMicros)) return;
-        this.#refuse(request, FAULT.shardRecovering, "shard: the partition's worker is restarting");
-        return;
-      }
-      if (!link.forward(request, this, this.#arrivedMicros)) {
-        this.metrics.add(COUNTER.shedForward, 1);
-        this.#refuse(request, FAULT.mailboxFull, "shard: too many requests wait for the partition's worker");
-        return;
-      }
+      this.#requests.markDecoded(this.#arrivedMicros);
+      if (!this.#hand(request, this, this.#arrivedMicros)) return;
     }
     if (!this.#isAnswered) {
       this.#open.add(request.id);
       this.metrics.addToGauge(GAUGE.inFlight, 1);
     }
+  }
+
+  /** Hands a request to the owner of its partition; false when it was refused, and answered. */
+  #hand(request: Request, to: Responder & ForwardOrigin, arrivedMicros: number): boolean {
+    const host = this.#host;
+    const partition = partitionOfRequest(request);
+    const owner = partition < 0 ? host.index : (host.owners[partition] as number);
+    if (owner === host.index) {
+      this.#requests.handle(request, to, request.id, arrivedMicros, false);
+      return true;
+    }
+    const link = host.links[owner];
+    if (link?.forward(request, to, arrivedMicros) === true) return true;
+    if (link === undefined && this.#requests.answerUnreached(request, to, arrivedMicros)) return false;
+    const fault = link === undefined ? FAULT.shardRecovering : FAULT.mailboxFull;
+    if (link !== undefined) this.metrics.add(COUNTER.shedForward, 1);
+    to.failForwarded(
+      request.id,
+      fault,
+      "shard: the partition's worker is restarting, or too many requests wait for it",
+    );
+    this.metrics.recordDuration(request.op, STATUS_INDEX[fault.status], monotonicMicros() - arrivedMicros);
+    return false;
+  }
+
+  #unsubscribe(request: Request): void {
+    const ended = this.#subscriptions.end(request);
+    // One that has had no answer yet gets none.
+    for (const id of ended) this.#close(id);
+    const serverMicros = Math.round(monotonicMicros() - this.#arrivedMicros);
+    this.writer.reset();
+    this.writer.plain({ id: request.id, ok: true, serverMicros, ended: ended.length });
+    this.#transmit(this.writer.finish());
+    this.metrics.recordDuration(OP.unsubscribe, STATUS_INDEX.OK, serverMicros);
+  }
+
+  route(request: Request, to: Responder & ForwardOrigin): void {
+    this.#hand(request, to, monotonicMicros());
+  }
+  push(bytes: Uint8Array): void {
+    this.metrics.add(COUNTER.sentPushes, 1);
+    this.#transmit(bytes);
+  }
+
+  /** The connection is no more. */
+  closed(): void {
+    for (const id of this.#subscriptions.endAll()) this.#close(id);
+  }
+
+  /** A request that was accepted is answered, or will not be. */
+  #close(id: number): boolean {
+    const wasOpen = this.#open.delete(id);
+    if (wasOpen) this.metrics.addToGauge(GAUGE.inFlight, -1);
+    return wasOpen;
   }
 
   /** One request of each limit's; two comparisons where there are none. */
@@ -343,8 +392,7 @@ export class Session implements Responder, FrameSink {
   }
 
   sendBytes(id: number, bytes: Uint8Array): void {
-    if (this.#open.delete(id)) this.metrics.addToGauge(GAUGE.inFlight, -1);
-    else this.#isAnswered = true;
+    if (!this.#close(id)) this.#isAnswered = true;
     this.#transmit(bytes);
   }
 

@@ -181,6 +181,7 @@ const handler: TransportHandler = {
     const session = connection.session as Session | undefined; // none for one that found no room
     if (session === undefined) return;
     door.leave(connection.admission as Admission, session.limits); // what `door.judge` gave along
+    session.closed();
     session.metrics.addToGauge(GAUGE.connections, -1);
   },
 };

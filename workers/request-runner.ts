@@ -48,6 +48,7 @@ import type { ShardModels } from './shard-models.ts';
 import type { ShardWriter } from './shard-writer.ts';
 import type { TraceReason, TraceRecord } from './trace-record.ts';
 import { TurnPhases } from './turn-phases.ts';
+import { Watches } from './watches.ts';
 
 const MAILBOX_DEPTH_MAX = 32_768;
 const MAILBOX_DEPTH_PER_PROFILE_MAX = 1_024;
@@ -138,6 +139,7 @@ export class RequestRunner implements HeldAnswerOwner {
   #traceCount = 0;
   readonly #pass = new PassBudget();
   readonly #delay = new QueueDelay();
+  readonly #watches: Watches;
   /** The queued message that is being decoded again, and what is done with it; both for one message at a time. */
   #late: Message | null = null;
   readonly #lateSink: FrameSink = {
@@ -167,6 +169,12 @@ export class RequestRunner implements HeldAnswerOwner {
     this.#erasures = options.erasures;
     this.#audit = options.audit;
     this.#phases = new TurnPhases(options.traces.isEnabled);
+    this.#watches = new Watches(options.runtime, options.decideTurn);
+  }
+
+  /** What subscribers wait for. */
+  get watches(): Watches {
+    return this.#watches;
   }
 
   get mailboxDepth(): number {
@@ -345,12 +353,34 @@ export class RequestRunner implements HeldAnswerOwner {
       this.#metrics.add(COUNTER.flaggedValues, cleaner.flagged);
       cleaner.flagged = 0;
     }
+    if (request.op === OP.subscribe && this.#watches.isKnown(request)) {
+      this.#watch(request, responder, slot, arrivedMicros, isForwarded);
+      return;
+    }
     if (this.#audit !== undefined && request.op !== OP.decide) this.#recordAudit(request, responder, now);
     const waits = this.#waitsForDisk(request);
     if (request.op === OP.identify && this.#profileTurn.keysTold.length > 0)
       this.#joinTold(request, responder, slot, arrivedMicros, waits, isForwarded);
     else if (waits >= 0) this.#hold(request, responder, slot, arrivedMicros, waits, isForwarded);
     else this.#answer(request, responder, slot, arrivedMicros, isForwarded);
+  }
+
+  /** Keeps a subscriber's question until its answer is another. */
+  #watch(request: Request, responder: Responder, slot: number, arrivedMicros: number, isForwarded: boolean): void {
+    const { id } = request;
+    const kept = { bytes: request.copyRaw(), to: sentTo(request), responder, slot, isForwarded };
+    const { stateSeq } = this.#runtime.record;
+    const question = {
+      again: () => this.#runQueued({ ...kept, arrivedMicros: monotonicMicros() }),
+      end: () => {
+        responder.writer.reset();
+        writeState(responder.writer, { id, ok: true, serverMicros: 0, stateSeq });
+        responder.send(slot);
+      },
+    };
+    if (this.#watches.keep(question, arrivedMicros)) return;
+    const text = 'subscribe: as many questions wait as this worker keeps; try again later';
+    this.#answerFault(request, responder, slot, arrivedMicros, FAULT.tooManySubscriptions, text, isForwarded);
   }
 
   /** Joins two keys, or takes them apart: answered when both their shards have it on disk. */
@@ -482,6 +512,8 @@ export class RequestRunner implements HeldAnswerOwner {
       }
       case OP.erase:
         return this.#erasures.ask(request, now);
+      case OP.subscribe:
+        return this.#watches.run(request, now, phases);
       default:
         return runtime.fail(FAULT.unimplemented, 'op: this version does not implement it');
     }
@@ -513,6 +545,7 @@ export class RequestRunner implements HeldAnswerOwner {
 
   #writeOk(writer: DocumentWriter, op: OpNumber, id: number, serverMicros: number, durability: number): void {
     switch (op) {
+      case OP.subscribe:
       case OP.decide: {
         const outcome = this.#decideTurn.outcome;
         outcome.serverMicros = serverMicros;
@@ -777,7 +810,7 @@ function sendTo(request: Request, { partition, hashLow, hashHigh, hops }: SentTo
 }
 
 function isRead(op: OpNumber): boolean {
-  return op === OP.profile || op === OP.export;
+  return op === OP.profile || op === OP.export || op === OP.subscribe;
 }
 
 function isReadOnlyOp(request: Request): boolean {

@@ -439,6 +439,7 @@ export class Shard {
     // The wheel was emptied too, and the journal names the leases since the last checkpoint only.
     this.#watchStoredLeases();
     this.joinings.forget();
+    this.requests.watches.askAll();
   }
 
   // ── time ───────────────────────────────────────────────────────────────────────────────────────
@@ -452,6 +453,7 @@ export class Shard {
       this.#erasures.tick(now);
       this.joinings.tick(monotonicMicros());
     }
+    this.requests.watches.tick(monotonicMicros());
     this.#wakePass();
     this.#options.ledger.refreshHints();
     const traces = this.requests.takeTraces();
@@ -498,6 +500,7 @@ export class Shard {
     metrics.set(GAUGE.slabBytes, slab.reservedBytes + profiles.bytes);
     metrics.set(GAUGE.slabUsedBytes, slab.usedBytes);
     metrics.set(GAUGE.mailboxDepth, this.requests.mailboxDepth);
+    metrics.set(GAUGE.subscriptions, this.requests.watches.count);
     metrics.set(GAUGE.gateDepth, this.writer.gateDepth);
     metrics.set(GAUGE.timersPending, wheel.pending + this.runtime.wakes.pending);
     metrics.set(GAUGE.modelEpoch, this.models.epoch);
@@ -522,6 +525,7 @@ export class Shard {
     this.runtime.setCatalog(new CatalogIndex(catalog));
     if (isOtherTags) this.#tags.begin();
     this.#decideTurn.useCatalog();
+    this.requests.watches.askAll();
     this.#marks.catalog(catalog.versionHash, epochMillis());
     writeCatalogText(this.#store, catalog.version, text);
     this.#metrics.add(COUNTER.catalogReloads, 1);
@@ -550,6 +554,7 @@ export class Shard {
     this.#tags.stop();
     for (const timer of this.#timers) clearInterval(timer);
     clearTimeout(this.#wakeTimer);
+    this.requests.watches.stop();
     this.requests.stop();
     return this.writer.stop();
   }

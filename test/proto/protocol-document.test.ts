@@ -63,7 +63,7 @@ describe('PROTOCOL.md', () => {
       });
       expect([...listed].sort()).toEqual([...known].sort());
     }
-    expect(rows).toHaveLength(12);
+    expect(rows).toHaveLength(14);
     for (const name of Object.keys(OP)) expect(document).toContain(`\`${name}\``);
   });
 

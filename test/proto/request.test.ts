@@ -156,6 +156,7 @@ describe.each(encodings)('FrameDecoder (%s)', (encoding) => {
         from: 'a',
         to: 'b',
         purposes: {},
+        decide: {},
       };
       const { requests, refusals } = decode(encoding, encode(encoding, message));
       expect(refusals).toEqual([]);

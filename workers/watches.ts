@@ -1,0 +1,156 @@
+/**
+ * Questions of subscribers that wait for another answer: each is a dry-run decide that names, as `decide.known`, the digest
+ * of the answer the subscriber has. Where the answer is another it is given at once; else the question is kept here, beside
+ * its person, and asked again when something of the person is committed, or the catalog is another. After KEPT_MILLIS it is
+ * answered with nothing new, and the subscriber's side asks anew: so what time or a model changes is seen as well, and who
+ * has gone leaves nothing behind for longer than that.
+ *
+ *   subscribe ─▸ run ─▸ another answer? ─┬─ yes ─▸ reply
+ *                 ▲                      └─ no ──▸ kept ─┬─ commit about the person ─▸ at the end of this pass, again
+ *                 └──────────────────────────────────────┴─ KEPT_MILLIS ─▸ reply without an answer
+ *
+ * A question is a request like any other: it comes over links, follows signposts, waits in mailboxes, and is answered
+ * UNAVAILABLE when this worker dies. Where nobody subscribes, a commit costs one comparison.
+ */
+import type { ActorRuntime } from '../actors/actor-runtime.ts';
+import type { DecideTurn } from '../actors/decide-turn.ts';
+import type { ProfileRecord } from '../actors/profile-record.ts';
+import type { PhaseClock } from '../decision/pipeline.ts';
+import { answerDigest } from '../proto/answer-digest.ts';
+import { FrameDecoder, type Request } from '../proto/request.ts';
+import { FAULT, type Fault } from '../proto/statuses.ts';
+
+/** Questions kept in one shard. */
+const KEPT_MAX = 4_096;
+const KEPT_MICROS = 10_000_000;
+/** Asked again in one pass of the event loop. */
+const AGAIN_A_PASS = 64;
+
+/** A question that waits. */
+export interface KeptQuestion {
+  /** Asks it again, as if it came now. */
+  again(): void;
+  /** Answers that nothing is new. */
+  end(): void;
+}
+
+interface Watch {
+  readonly question: KeptQuestion;
+  readonly person: string;
+  readonly untilMicros: number;
+}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+export class Watches {
+  readonly #runtime: ActorRuntime;
+  readonly #decideTurn: DecideTurn;
+  readonly #decoder = new FrameDecoder('json');
+  /** By the person's name; a question is in one list. */
+  readonly #kept = new Map<string, Set<Watch>>();
+  /** In the order in which they end. */
+  readonly #order = new Set<Watch>();
+  #due: Watch[] = [];
+  #isScheduled = false;
+  readonly #noteChange = (record: ProfileRecord): void => {
+    const watches = this.#kept.get(nameOf(record));
+    if (watches !== undefined) for (const watch of watches) this.#askAgain(watch);
+  };
+
+  constructor(runtime: ActorRuntime, decideTurn: DecideTurn) {
+    this.#runtime = runtime;
+    this.#decideTurn = decideTurn;
+  }
+
+  get count(): number {
+    return this.#order.size;
+  }
+
+  /** Works out the answer: null with the decide turn's `outcome` filled, or the fault. */
+  run(request: Request, now: number, phases: PhaseClock): Fault | null {
+    const { keyBytes, keyStart, keyLength, asPartition, asLow, asHigh, asHops } = request;
+    const profile = decoder.decode(keyBytes.subarray(keyStart, keyStart + keyLength));
+    const frame = encoder.encode(JSON.stringify({ ...request.decide, id: 0, op: 'decide', profile, dryRun: true }));
+    let fault: Fault | null = null;
+    const isWhole = this.#decoder.decode(frame, {
+      onRequest: (decide) => {
+        Object.assign(decide, { asPartition, asLow, asHigh, asHops });
+        fault = this.#decideTurn.run(decide, now, phases);
+      },
+      onInvalid: (_id, found, message) => {
+        fault = this.#runtime.fail(found, `subscribe.${message}`);
+      },
+    });
+    return isWhole
+      ? fault
+      : this.#runtime.fail(FAULT.invalidField, 'subscribe.decide: expected the fields of a decide');
+  }
+
+  /** Of a question just run: whether the subscriber has this answer. */
+  isKnown({ decide }: Request): boolean {
+    return decide?.known === answerDigest(this.#decideTurn.outcome);
+  }
+
+  /** Keeps a question about the bound profile; false when too many are kept. */
+  keep(question: KeptQuestion, nowMicros: number): boolean {
+    if (this.#order.size >= KEPT_MAX) return false;
+    const person = nameOf(this.#runtime.record);
+    const watch = { question, person, untilMicros: nowMicros + KEPT_MICROS };
+    const beside = this.#kept.get(person);
+    if (beside === undefined) this.#kept.set(person, new Set([watch]));
+    else beside.add(watch);
+    this.#order.add(watch);
+    this.#runtime.onChanged = this.#noteChange;
+    return true;
+  }
+
+  /** Asks all again: the catalog is another, or memory was read back from disk. */
+  askAll(): void {
+    for (const watch of this.#order) this.#askAgain(watch);
+  }
+
+  /** Answers those that were kept long enough. */
+  tick(nowMicros: number): void {
+    for (const watch of this.#order) {
+      if (watch.untilMicros > nowMicros) break;
+      this.#forget(watch);
+      watch.question.end();
+    }
+  }
+
+  /** Answers all: the shard stops. */
+  stop(): void {
+    this.tick(Number.POSITIVE_INFINITY);
+  }
+
+  #askAgain(watch: Watch): void {
+    this.#forget(watch);
+    this.#due.push(watch);
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(this.#pass);
+  }
+
+  readonly #pass = (): void => {
+    this.#isScheduled = false;
+    const due = this.#due;
+    this.#due = due.slice(AGAIN_A_PASS);
+    for (const { question } of due.slice(0, AGAIN_A_PASS)) question.again();
+    if (this.#due.length === 0 || this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(this.#pass);
+  };
+
+  #forget(watch: Watch): void {
+    this.#order.delete(watch);
+    const beside = this.#kept.get(watch.person);
+    beside?.delete(watch);
+    if (beside?.size === 0) this.#kept.delete(watch.person);
+    if (this.#order.size === 0) this.#runtime.onChanged = null;
+  }
+}
+
+function nameOf({ partition, hashLow, hashHigh }: ProfileRecord): string {
+  return `${partition} ${hashLow} ${hashHigh}`;
+}
