@@ -21,8 +21,9 @@ import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import { applyEffect, type EffectContext, type EntryPosition } from './apply-effect.ts';
 import { Cleaner } from './cleaner.ts';
-import { mergeSection, type SectionEntries, type SectionName, writeSection } from './cold-sections.ts';
+import { keepKeyId, mergeSection, type SectionEntries, type SectionName, writeSection } from './cold-sections.ts';
 import { ConsentView } from './consent-view.ts';
+import { DeadLetters } from './dead-letters.ts';
 import { DirtyRecords } from './dirty-records.ts';
 import { DECISION, EFFECT, Effect, EVENT, IDENTIFY, JOIN, LEDGER, MARK_TYPE_MIN, stateSeqAfter } from './effect.ts';
 import { isMoved } from './identity.ts';
@@ -52,6 +53,7 @@ import {
 } from './record-layout.ts';
 import { type PersonHash, SealedTrait, type TraitSealer } from './sealed-trait.ts';
 import { type Chunk, NO_HANDLE, RECORD_BYTES_MAX, Slab } from './slab.ts';
+import { setFlag } from './standing.ts';
 import { type JournalBatch, type JournalPosition, STORE_KEY_BYTES, type Store } from './store.ts';
 import { TagTurn } from './tag-turn.ts';
 import { fillTraitSlots } from './trait-slots.ts';
@@ -99,6 +101,12 @@ export class RuntimeStats {
   decisionsExplored = 0;
   decisionsEmpty = 0;
   learnUpdates = 0;
+  lettersKept = 0;
+  lettersSettled = 0;
+  lettersLostRing = 0;
+  lettersLostFull = 0;
+  lettersLostSize = 0;
+  lettersLostKeys = 0;
 }
 
 const ENCODER = new TextEncoder();
@@ -138,6 +146,7 @@ export class ActorRuntime implements EffectContext {
   /** Told of each record that a turn changed, behind it; null while nobody wants to know. */
   onChanged: ((record: ProfileRecord) => void) | null = null;
   readonly cleaner = new Cleaner(this);
+  readonly letters = new DeadLetters(this);
   readonly options: RuntimeOptions;
   index: CatalogIndex;
   defaultZone = 0;
@@ -340,6 +349,7 @@ export class ActorRuntime implements EffectContext {
   applySection(effect: Effect): void {
     const cold = this.readCold();
     mergeSection(cold, effect, this.options.coldCodec);
+    setFlag(this.record, RECORD_FLAG.letters, cold.sections?.letters !== undefined);
     this.store.putCold(this.boundStoreKey(), this.options.coldCodec.encode(cold));
   }
 
@@ -354,12 +364,9 @@ export class ActorRuntime implements EffectContext {
     this.#fillTraits(cold);
   }
 
-  /** The key's name outlives the trait: an erasure must find every key the journal may still hold values under. */
   #keepSealed(cold: ColdRecord, name: string, sealed: SealedTrait): void {
     cold.traits[name] = sealed;
-    const { keyId } = sealed;
-    cold.keyIds ??= [];
-    if (!cold.keyIds.includes(keyId)) cold.keyIds.push(keyId);
+    keepKeyId(cold, sealed);
   }
 
   #traitText(record: ProfileRecord, name: string): string {
@@ -433,6 +440,7 @@ export class ActorRuntime implements EffectContext {
         this.options.ledger.applyLogged(effect.ledgerKind(i), effect.ledgerSubject(i), effect.ledgerAmount(i), batch);
       }
     }
+    if (type === EFFECT.section) this.letters.noteBound();
     this.#markDirty();
     if (this.onChanged !== null) this.onChanged(record);
     return true;
@@ -563,6 +571,7 @@ export class ActorRuntime implements EffectContext {
 
   /** The bound person's record and cold record are no more. Nothing is bound afterwards. */
   forgetBound(): void {
+    this.letters.forget(this.record);
     this.store.removeProfile(this.boundStoreKey());
     this.record.drop();
   }
@@ -701,6 +710,7 @@ export class ActorRuntime implements EffectContext {
     this.wheel.clear();
     this.ripening.clear();
     this.wakes.clear();
+    this.letters.forgetAll();
   }
 
   /**
@@ -788,6 +798,7 @@ export class ActorRuntime implements EffectContext {
     this.#isReplaying = true;
     applyEffect(this.record, effect, position, this);
     this.#isReplaying = false;
+    if (effect.type === EFFECT.section) this.letters.noteBound();
     this.#markDirty();
   }
 
@@ -828,7 +839,9 @@ export class ActorRuntime implements EffectContext {
       const packed = (partition | ((decisionSeq & HINT_SEQ_MASK) << 8)) >>> 0;
       this.ripening.add(view.getFloat64(lease + LEASE.at, true), packed, low, high);
     }
-    if ((view.getUint16(FIELD.flags, true) & RECORD_FLAG.wakes) === 0) return;
+    const recordFlags = view.getUint16(FIELD.flags, true);
+    if ((recordFlags & RECORD_FLAG.letters) !== 0) this.letters.note({ partition, hashLow: low, hashHigh: high });
+    if ((recordFlags & RECORD_FLAG.wakes) === 0) return;
     const end = storedMomentsStart(record) + view.getUint16(FIELD.momentCount, true) * MOMENT_BYTES;
     for (let moment = storedMomentsStart(record); moment < end; moment += MOMENT_BYTES) {
       if (view.getUint8(moment + 20) === STANDING.wake)

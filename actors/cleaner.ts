@@ -16,6 +16,7 @@ import type { ZoneTable } from '../decision/local-time.ts';
 import type { Plain, Properties } from '../proto/messages.ts';
 import type { Request } from '../proto/request.ts';
 import type { SectionEntries, SectionName } from './cold-sections.ts';
+import { type Refusal, refusalOf } from './dead-letters.ts';
 import type { ColdRecord } from './ports.ts';
 import type { ProfileRecord } from './profile-record.ts';
 import type { ProfileScope } from './profile-scope.ts';
@@ -23,6 +24,8 @@ import type { ProfileScope } from './profile-scope.ts';
 /** Flags of events kept of one person; of more properties nothing new is remembered. */
 const EVENT_FLAGS_MAX = 32;
 const SECTION = 'quality';
+/** Values of one message that are named when it is refused. */
+export const REFUSED_MAX = 32;
 
 /** What of the actors' runtime is needed here. */
 export interface CleaningHost {
@@ -63,8 +66,13 @@ export class Cleaner {
       if (rules === null || rules.major !== null) continue;
       if (!cleanEntry(map, rules, 'identify.traits', options.zones, defaultZone)) return this.#refused();
     }
-    this.#lookForOutliers('', (name) => rulesOf(cleaning, index.catalog.traitByName.get(name)));
     return true;
+  }
+
+  /** Flags what is far from usual in the traits that were just cleaned and will be taken. */
+  weighTraits(cleaning: Cleaning): void {
+    const { index } = this.#runtime;
+    this.#lookForOutliers('', (name) => rulesOf(cleaning, index.catalog.traitByName.get(name)));
   }
 
   #refused(): false {
@@ -127,6 +135,25 @@ export class Cleaner {
     }
     this.#lookForOutliers(rules.name, (name) => rules.byName.get(name) ?? null);
     return true;
+  }
+
+  /** Every property for which the event is refused; those that are named twice, as amounts are, by one name. */
+  refusalsOf(cleaning: Cleaning, request: Request): Refusal[] {
+    const { options, defaultZone } = this.#runtime;
+    const { map } = this;
+    const left: Record<string, Plain> = { ...request.properties };
+    const refused: Refusal[] = [];
+    let rules = cleaning.events.get(request.event);
+    while (rules !== undefined && !cleanEvent(map, rules, left, options.zones, defaultZone)) {
+      const { name } = map;
+      refused.push(refusalOf(name, map.refusal, map.message));
+      if (refused.length === REFUSED_MAX) break;
+      // Looked at again without it, and without asking for it.
+      delete left[name];
+      const properties = rules.properties.filter((one) => one.name !== name && one.major?.name !== name);
+      rules = { ...rules, properties };
+    }
+    return refused;
   }
 
   /** Remembers what of the event that was just taken in was flagged. */

@@ -7,10 +7,19 @@
 import type { Plain } from '../proto/messages.ts';
 import { EFFECT, type Effect, SECTION_EFFECT } from './effect.ts';
 import type { ColdCodec, ColdRecord } from './ports.ts';
-import type { SealedTrait } from './sealed-trait.ts';
+import { SealedTrait } from './sealed-trait.ts';
 
 /** Who may have a section; each is written by one turn's file. */
-export const SECTION_NAMES = ['ids', 'consent', 'privacy', 'journeys', 'tags', 'devices', 'quality'] as const;
+export const SECTION_NAMES = [
+  'ids',
+  'consent',
+  'privacy',
+  'journeys',
+  'tags',
+  'devices',
+  'quality',
+  'letters',
+] as const;
 export type SectionName = (typeof SECTION_NAMES)[number];
 
 export type SectionEntries = { readonly [entry: string]: Plain | SealedTrait };
@@ -54,8 +63,15 @@ export function mergeEntries(cold: ColdRecord, section: string, entries: Section
   for (const [name, value] of Object.entries(entries)) {
     if (value === null) delete kept[name];
     else kept[name] = value;
+    if (value instanceof SealedTrait) keepKeyId(cold, value);
   }
   if (Object.keys(kept).length === 0) delete sections[section];
   else sections[section] = kept;
   cold.sections = sections;
+}
+
+/** The key's name outlives what it sealed: an erasure must find every key the journal may still hold values under. */
+export function keepKeyId(cold: ColdRecord, { keyId }: SealedTrait): void {
+  cold.keyIds ??= [];
+  if (!cold.keyIds.includes(keyId)) cold.keyIds.push(keyId);
 }

@@ -112,8 +112,11 @@ export class EventTurn {
     // What is told under the name of a sensitive trait is not kept: properties lie in the journal as they are.
     if (sensitiveNames.length > 0) dropSensitive(request, sensitiveNames);
     const { cleaning } = catalog;
-    if (cleaning !== null && !runtime.cleaner.cleanEvent(cleaning, request))
-      return runtime.fail(FAULT.invalidProperty, runtime.cleaner.map.message);
+    if (cleaning !== null && !runtime.cleaner.cleanEvent(cleaning, request)) {
+      const { message } = runtime.cleaner.map;
+      runtime.letters.keepEvent(request, runtime.cleaner.refusalsOf(cleaning, request), now);
+      return runtime.fail(FAULT.invalidProperty, message);
+    }
     const channel = request.properties?.channel;
     const channelSpec = typeof channel === 'string' ? runtime.index.catalog.channelByKey.get(channel) : undefined;
     const what = MEANINGS.get(request.event) ?? PLAIN;
@@ -139,6 +142,7 @@ export class EventTurn {
       this.#keepValues(eventHash, properties, this.#eventAt(request.atEpochMillis, now), now);
       if (cleaning !== null) runtime.cleaner.afterEvent(request.event, now);
       runtime.tags.afterEvent(eventHash, now);
+      if (hasMessage) runtime.letters.settle(request.messageId, now);
     }
     return ok ? null : runtime.fail(FAULT.internal, 'track: the turn failed and was undone; see the log');
   }

@@ -48,7 +48,8 @@ export function changesOfJoining(
   const taken = Object.fromEntries(Object.entries(traits).filter(([name]) => !Object.hasOwn(own.traits, name)));
   const sections: Record<string, Record<string, Plain | SealedTrait>> = {};
   for (const [section, entries] of Object.entries(theirs.sections ?? {})) {
-    if (section === 'ids') continue;
+    // Letters stay under the key they were written to, with the key they are sealed under.
+    if (section === 'ids' || section === 'letters') continue;
     const kept = own.sections?.[section] ?? {};
     if (section === 'consent')
       sections.consent = joinedConsent(kept as unknown as KeptStates, entries as unknown as KeptStates); // by name

@@ -17,9 +17,10 @@ import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import type { ActorRuntime } from './actor-runtime.ts';
 import { refusesChannel } from './apply-effect.ts';
-import { refusalOfTrait } from './cleaner.ts';
+import { REFUSED_MAX, refusalOfTrait } from './cleaner.ts';
 import { describeConsent } from './consent-turn.ts';
 import { describeWishes } from './contact-wishes.ts';
+import { type Refusal, refusalOf } from './dead-letters.ts';
 import { formatDecisionId } from './decision-id.ts';
 import { EFFECT, Effect, IDENTIFY } from './effect.ts';
 import { describeIdentity, joinedKeys, joinedName } from './identity.ts';
@@ -29,12 +30,13 @@ import { newestEntryOf } from './person-chain.ts';
 import { newestTold, qualityOf, traitsToldSince } from './profile-quality.ts';
 import { FIELD, LEASE, LEASE_STATE } from './record-layout.ts';
 import { describeRestriction } from './restriction.ts';
-import { SealedTrait } from './sealed-trait.ts';
+import { SealedTrait, usableKey } from './sealed-trait.ts';
 import { isTimekeeping } from './standing.ts';
 
 const TIMELINE_MAX = 50;
 const NO_KEYS: readonly string[] = [];
 const encoder = new TextEncoder();
+const NONE: readonly Refusal[] = [];
 const STATE_NAMES: Record<number, string> = { 1: 'open', 2: 'confirmed', 3: 'released', 4: 'expired' };
 
 export class ProfileTurn {
@@ -42,30 +44,43 @@ export class ProfileTurn {
   readonly #entry = new Effect();
   /** Keys that the traits of the last `identify` told, and the person is not joined with yet: of one that went well. */
   keysTold: readonly string[] = NO_KEYS;
+  /** Of the traits looked at last, where one was refused. */
+  #refusal: Refusal = refusalOf('', 0, '');
 
   constructor(runtime: ActorRuntime) {
     this.#runtime = runtime;
   }
 
+  /** After `identify` by a door that leaves bad traits out: those, each with the reason; the others were taken. */
+  dropped: readonly Refusal[] = NONE;
+
   identify(request: Request, now: number): Fault | null {
     const runtime = this.#runtime;
     const { cleaning, identity } = runtime.index.catalog;
     this.keysTold = NO_KEYS;
-    let traits = request.traits ?? {};
-    if (cleaning !== null) {
-      if (!runtime.cleaner.cleanTraits(cleaning, traits))
-        return runtime.fail(FAULT.invalidTrait, runtime.cleaner.map.message);
-      traits = runtime.cleaner.map.values ?? {};
+    const told = request.traits ?? {};
+    this.dropped = NONE;
+    let traits = this.#cleaned(told);
+    let refused = NONE;
+    if (traits === null) {
+      refused = this.#refusalsIn(told);
+      if (runtime.letters.door === 'segment') traits = this.#cleaned(without(told, refused));
     }
-    for (const name of Object.keys(traits)) {
-      const problem = this.#problemOf(name, traits[name]);
-      if (problem === null) continue;
-      runtime.cleaner.note(refusalOfTrait(runtime.index.catalog.traitByName.get(name), traits[name]));
-      return runtime.fail(FAULT.invalidTrait, problem);
-    }
+    const { message } = runtime;
     const fault = runtime.open(request, now);
     if (fault !== null) return fault;
     runtime.expireDue(now);
+    if (refused.length > 0) {
+      const names = new Set(refused.map(({ field }) => field));
+      const letter =
+        traits === null ? told : Object.fromEntries(Object.entries(told).filter(([name]) => names.has(name)));
+      runtime.letters.keepTraits(request, letter, refused, now);
+      if (traits === null) return runtime.fail(FAULT.invalidTrait, message);
+      this.dropped = refused;
+      if (Object.keys(traits).length === 0) return null;
+    }
+    if (traits === null) return runtime.fail(FAULT.invalidTrait, message);
+    if (cleaning !== null) runtime.cleaner.weighTraits(cleaning);
     if (cleaning !== null && cleaning.traitsWithFallback.length > 0) {
       runtime.cleaner.addFallbacks(cleaning);
       traits = runtime.cleaner.map.values ?? {};
@@ -107,6 +122,48 @@ export class ProfileTurn {
     return keys;
   }
 
+  /** The traits as they are to be taken, or null where one is refused: `#refusal` says which. */
+  #cleaned(told: Properties): Properties | null {
+    const runtime = this.#runtime;
+    const { cleaning, traitByName } = runtime.index.catalog;
+    const { cleaner } = runtime;
+    let traits = told;
+    if (cleaning !== null) {
+      if (!cleaner.cleanTraits(cleaning, traits)) {
+        const { name, message } = cleaner.map;
+        this.#refusal = refusalOf(name, cleaner.refusal, message);
+        runtime.message = message;
+        return null;
+      }
+      traits = cleaner.map.values ?? {};
+    }
+    for (const name of Object.keys(traits)) {
+      const problem = this.#problemOf(name, traits[name]);
+      if (problem === null) continue;
+      cleaner.note(refusalOfTrait(traitByName.get(name), traits[name]));
+      this.#refusal = refusalOf(name, cleaner.refusal, problem);
+      runtime.message = problem;
+      return null;
+    }
+    return traits;
+  }
+
+  /** Every trait that is refused. The reply names the first. */
+  #refusalsIn(told: Properties): readonly Refusal[] {
+    const { message } = this.#runtime;
+    const { refusal } = this.#runtime.cleaner;
+    const refused: Refusal[] = [];
+    let left = told;
+    do {
+      refused.push(this.#refusal);
+      if (!Object.hasOwn(left, this.#refusal.field) || refused.length === REFUSED_MAX) break;
+      left = without(left, [this.#refusal]);
+    } while (this.#cleaned(left) === null);
+    this.#runtime.message = message;
+    this.#runtime.cleaner.note(refusal);
+    return refused;
+  }
+
   /** What was told at an earlier instant does not replace what was told since. */
   #notToldSince(traits: Properties, atEpochMillis: number): Properties {
     const { store, record, options } = this.#runtime;
@@ -129,12 +186,12 @@ export class ProfileTurn {
     const { sealer } = runtime.options;
     const cold = runtime.readCold();
     const sealed: Record<string, Plain | SealedTrait> = { ...traits };
-    let keyId: string | null | undefined = cold.keyIds?.at(-1);
+    let keyId: string | null | undefined;
     for (const name of runtime.index.sensitiveNames) {
       const value = traits[name] === undefined ? cold.traits[name] : traits[name];
       if (value === undefined || value === null || typeof value === 'object') continue;
       if (sealer === undefined) return null;
-      if (keyId === undefined || keyId === null || !sealer.isUsable(keyId)) keyId = sealer.takeKey();
+      keyId ??= usableKey(sealer, cold);
       const made = keyId === null ? null : sealer.seal(value, name, runtime.record, keyId);
       if (made === null) return null;
       sealed[name] = made;
@@ -351,6 +408,12 @@ function describeJourneys({ index, scope }: ActorRuntime): Record<string, Plain>
     };
   }
   return entered;
+}
+
+function without(traits: Properties, refused: readonly Refusal[]): Properties {
+  const left: Record<string, Plain> = { ...traits };
+  for (const { field } of refused) delete left[field];
+  return left;
 }
 
 function reasonAgainst(spec: TraitSpec, value: Plain): string | null {

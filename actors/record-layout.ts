@@ -86,6 +86,8 @@ export const RECORD_FLAG = {
   moved: 64,
   /** Draws that last are another profile's: the moment `assignment` says whose. */
   assigned: 128,
+  /** There are dead letters, see `dead-letters.ts`. */
+  letters: 256,
 } as const;
 
 /** Offsets inside one lease. A lease is the record's memory of one chosen action of one decision. */

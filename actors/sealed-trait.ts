@@ -75,6 +75,12 @@ export interface TraitSealer {
   eraseKeys(keyIds: readonly string[]): number;
 }
 
+/** The key a person's values are sealed under from now on: their newest, or one nobody uses yet; null when none is ready. */
+export function usableKey(sealer: TraitSealer, { keyIds }: { readonly keyIds?: readonly string[] }): string | null {
+  const keyId = keyIds?.at(-1);
+  return keyId !== undefined && sealer.isUsable(keyId) ? keyId : sealer.takeKey();
+}
+
 /**
  * Leaves out what a caller sent under the name of a sensitive trait, from the request's context and properties, which
  * the journal keeps as they came. Looks at the top level; where nothing is to be left out nothing is allocated.

@@ -173,6 +173,7 @@ class Asker {
       encoding,
       writer,
       actor: 'asker',
+      door: 'ws',
       hasOptOut: false,
       line: new MailboxLine(),
       decoder: new FrameDecoder(encoding),

@@ -121,6 +121,21 @@ function writeStatePlainly(writer: DocumentWriter, reply: StateReply): void {
   writer.endMap();
 }
 
+/** `identify` by a door that leaves bad traits out; `dropped` says which, and why. */
+export function writePartial(
+  writer: DocumentWriter,
+  reply: StateReply & { readonly dropped: readonly string[] },
+): void {
+  beginOk(writer, reply);
+  writer.key('stateSeq');
+  writer.number(reply.stateSeq);
+  writer.key('dropped');
+  writer.beginArray();
+  for (const reason of reply.dropped) writer.string(reason);
+  writer.endArray();
+  writer.endMap();
+}
+
 export function writeAlias(writer: DocumentWriter, reply: AliasReply): void {
   beginOk(writer, reply);
   writer.key('stateSeq');

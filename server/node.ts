@@ -524,7 +524,7 @@ class Node implements RunningNode {
     });
     await this.#until(shard.index, (message) => message.kind === 'listening');
     if (this.#isStopping) return;
-    if (this.#hasSensitive) await this.#makeKeys(shard.index);
+    if (this.#needsKeys) await this.#makeKeys(shard.index);
     this.#serve(shard.index);
     this.#keepSpareSoon();
   }
@@ -701,15 +701,15 @@ class Node implements RunningNode {
         'made a master key for sensitive traits and keep it in the data folder: who has the whole folder can read them; keep it out of backups, or give one (OPPORTUNE_MASTER_KEY_FILE)',
       );
     }
-    this.#hasSensitive = hasSensitive(this.#catalog);
+    this.#needsKeys = needsKeys(this.#catalog);
     await tenant.begin(this.#log);
   }
 
-  #hasSensitive = false;
+  #needsKeys = false;
 
   /** Keys ahead of need, on disk before a worker serves: a turn never waits for one. */
   async #giveKeys(): Promise<void> {
-    if (this.#hasSensitive) await Promise.all(this.#shards.map(({ index }) => this.#makeKeys(index)));
+    if (this.#needsKeys) await Promise.all(this.#shards.map(({ index }) => this.#makeKeys(index)));
   }
 
   /** Of every tenant, or of one that has none left. */
@@ -804,8 +804,8 @@ class Node implements RunningNode {
       keep(this.#keptPath, kept, PROGRAM);
       this.#catalogRefused = null;
       for (const tenant of this.#tenants) tenant.clearPrices();
-      if (!this.#hasSensitive && hasSensitive(source)) {
-        this.#hasSensitive = true;
+      if (!this.#needsKeys && needsKeys(source)) {
+        this.#needsKeys = true;
         await this.#giveKeys();
       }
       for (const shard of this.#shards)
@@ -961,8 +961,9 @@ class Node implements RunningNode {
   }
 }
 
-function hasSensitive(catalog: CatalogSource | null): boolean {
-  return catalog?.traits.some(({ isSensitive }) => isSensitive) === true;
+/** Whether something can be sensitive, or be refused and kept sealed. */
+function needsKeys(catalog: CatalogSource | null): boolean {
+  return catalog !== null && (catalog.traits.length > 0 || catalog.file.events !== undefined);
 }
 
 /** Waits for the promise, but not longer than `millis`. */

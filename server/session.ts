@@ -179,6 +179,7 @@ export class Session implements Responder, FrameSink, SubscribedSession {
   readonly login: Login;
   readonly limits: SessionLimits;
   readonly actor: string;
+  readonly door = 'ws';
   readonly hasOptOut: boolean;
   readonly #operations: number;
   readonly #requests: RequestRunner;

@@ -12,6 +12,7 @@
  * answers everything that waits with UNAVAILABLE: it may or may not have been done.
  */
 import { strict as assert } from 'node:assert';
+import { DOORS, type Door } from '../actors/dead-letters.ts';
 import { MailboxLine } from '../actors/mailbox.ts';
 import { LIMITS } from '../proto/limits.ts';
 import { OP } from '../proto/messages.ts';
@@ -28,11 +29,13 @@ import { TENANTS_MAX } from './config-options.ts';
 import { createRingMemory, RING_RECORD_BYTES_MAX, RingReader, RingWriter } from './shared-ring.ts';
 
 const FORWARDED_MAX = 16_384;
+/** Of requests whose responder needs no look-up. */
+const USUAL_DOOR: Door = 'ws';
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder();
 
 /**
- * Tag of a record: the slot, the tenant, whether it names the profile the next request is about, an opt-out, whether it is
+ * Tag of a record: the slot, the tenant, the door, whether it names the profile the next request is about, an opt-out, whether it is
  * an answer or an actor's name, and which encoding it has.
  */
 const TAG_NAMED = 1 << 26;
@@ -45,7 +48,10 @@ const TENANT_SHIFT = 14;
 const TENANT_MASK = 0xff;
 assert(FORWARDED_MAX === 1 << TENANT_SHIFT && TENANTS_MAX < TENANT_MASK, 'a tenant is the bits between slot and flags');
 assert(FORWARDED_MAX <= TAG_JSON && (FORWARDED_MAX & SLOT_MASK) === 0, 'a slot is the low bits of a tag');
-assert(TENANT_MASK << TENANT_SHIFT < TAG_NAMED, 'flags are above the tenant');
+const DOOR_SHIFT = 22;
+const DOOR_MASK = 0xf;
+assert(TENANT_MASK << TENANT_SHIFT < 1 << DOOR_SHIFT, 'the door is above the tenant');
+assert(DOORS.length <= DOOR_MASK + 1 && DOOR_MASK << DOOR_SHIFT < TAG_NAMED, 'flags are above the door');
 /** Partition, low and high word of a profile's hash, and how often the request was sent on. */
 const NAME_BYTES = 10;
 /** Actors with a responder of their own on a link; beyond it they are all forgotten, and met anew. */
@@ -87,6 +93,7 @@ export interface ForwardOrigin {
   readonly tenant: number;
   /** Who asks, as the audit log names it. */
   readonly actor: string;
+  readonly door: Door;
   /** It came with `Sec-GPC: 1`. */
   readonly hasOptOut: boolean;
   sendBytes(id: number, bytes: Uint8Array): void;
@@ -167,7 +174,7 @@ export class ShardLink {
   constructor(port: LinkPort, host: LinkHost) {
     this.#port = port;
     this.#host = host;
-    this.#responders = host.tenants.map(() => this.#respondersOf(ANONYMOUS.principal.id, false));
+    this.#responders = host.tenants.map(() => this.#respondersOf(ANONYMOUS.principal.id, false, USUAL_DOOR));
     const [first] = host.tenants;
     const [responders] = this.#responders;
     assert(first !== undefined && responders !== undefined, 'there is always the default tenant');
@@ -193,7 +200,7 @@ export class ShardLink {
     this.#ids[slot] = request.id;
     this.#sentMicros[slot] = monotonicMicros();
     const flags = (origin.encoding === 'json' ? TAG_JSON : 0) | (origin.hasOptOut ? TAG_OPT_OUT : 0);
-    const tag = slot | (origin.tenant << TENANT_SHIFT) | flags;
+    const tag = slot | (origin.tenant << TENANT_SHIFT) | (DOORS.indexOf(origin.door) << DOOR_SHIFT) | flags;
     // A decision is recorded nowhere by who asked for it; the little else that is, says so first.
     if (request.op !== OP.decide && origin.actor !== ANONYMOUS.principal.id) {
       const name = ENCODER.encode(origin.actor);
@@ -266,8 +273,9 @@ export class ShardLink {
     this.#takenMicros = monotonicMicrosOf(number);
     const tenant = (tag >>> TENANT_SHIFT) & TENANT_MASK;
     const hasOptOut = (tag & TAG_OPT_OUT) !== 0;
-    const responders =
-      this.#takenActor === '' && !hasOptOut ? this.#unnamed(tenant) : this.#namedResponders(tenant, hasOptOut);
+    const door = DOORS[(tag >>> DOOR_SHIFT) & DOOR_MASK] as Door; // written from an index of it
+    const isUsual = this.#takenActor === '' && !hasOptOut && door === USUAL_DOOR;
+    const responders = isUsual ? this.#unnamed(tenant) : this.#namedResponders(tenant, hasOptOut, door);
     this.#takenRequests = (this.#host.tenants[tenant] as { requests: LinkRequests }).requests; // likewise
     this.#takenResponder = tag & TAG_JSON ? responders.json : responders.msgpack;
     this.#takenResponder.decoder.decode(bytes, this.#sink);
@@ -301,31 +309,32 @@ export class ShardLink {
     return this.#responders[tenant] as Record<Encoding, Responder>; // every worker has every tenant
   }
 
-  #namedResponders(tenant: number, hasOptOut: boolean): Record<Encoding, Responder> {
-    const key = `${tenant} ${hasOptOut} ${this.#takenActor}`;
+  #namedResponders(tenant: number, hasOptOut: boolean, door: Door): Record<Encoding, Responder> {
+    const key = `${tenant} ${hasOptOut} ${door} ${this.#takenActor}`;
     let responders = this.#named.get(key);
     if (responders === undefined) {
       if (this.#named.size >= ACTORS_MAX) this.#named.clear();
       const actor = this.#takenActor === '' ? ANONYMOUS.principal.id : this.#takenActor;
-      responders = this.#respondersOf(actor, hasOptOut);
+      responders = this.#respondersOf(actor, hasOptOut, door);
       this.#named.set(key, responders);
     }
     this.#takenActor = '';
     return responders;
   }
 
-  #respondersOf(actor: string, hasOptOut: boolean): Record<Encoding, Responder> {
+  #respondersOf(actor: string, hasOptOut: boolean, door: Door): Record<Encoding, Responder> {
     return {
-      msgpack: this.#responder('msgpack', actor, hasOptOut),
-      json: this.#responder('json', actor, hasOptOut),
+      msgpack: this.#responder('msgpack', actor, hasOptOut, door),
+      json: this.#responder('json', actor, hasOptOut, door),
     };
   }
 
-  #responder(encoding: Encoding, actor: string, hasOptOut: boolean): Responder {
+  #responder(encoding: Encoding, actor: string, hasOptOut: boolean, door: Door): Responder {
     const writer: DocumentWriter = this.#host.writer(encoding);
     return {
       encoding,
       actor,
+      door,
       hasOptOut,
       writer,
       line: new MailboxLine(),

@@ -32,6 +32,7 @@ export interface SubscribedSession {
   readonly encoding: Encoding;
   readonly tenant: number;
   readonly actor: string;
+  readonly door: Responder['door'];
   readonly hasOptOut: boolean;
   readonly writer: DocumentWriter;
   readonly decoder: FrameDecoder;
@@ -98,6 +99,7 @@ class Subscription implements Responder, ForwardOrigin {
   readonly encoding: Encoding;
   readonly tenant: number;
   readonly actor: string;
+  readonly door: Responder['door'];
   readonly hasOptOut: boolean;
   readonly writer: DocumentWriter;
   readonly decoder: FrameDecoder;
@@ -117,6 +119,7 @@ class Subscription implements Responder, ForwardOrigin {
     this.encoding = session.encoding;
     this.tenant = session.tenant;
     this.actor = session.actor;
+    this.door = session.door;
     this.hasOptOut = session.hasOptOut;
     this.writer = session.writer;
     this.decoder = session.decoder;

@@ -26,6 +26,10 @@ export class HeldAnswer implements HeldReply {
   deadlineMicros = Number.POSITIVE_INFINITY;
   stateSeq = 0;
   isDuplicate = false;
+  /** Of an `identify`: why traits were left out. */
+  dropped: readonly string[] = [];
+  /** What the answer says, where it refuses: what was refused is kept, and that it is waits for the disk. */
+  refusal: { readonly fault: Fault; readonly message: string } | null = null;
   /** The whole answer, where it cannot be written later from the fields above. */
   bytes: Uint8Array | null = null;
 
@@ -36,7 +40,7 @@ export class HeldAnswer implements HeldReply {
   }
 
   onCommitted(): void {
-    this.#owner.release(this, null, '');
+    this.#owner.release(this, this.refusal?.fault ?? null, this.refusal?.message ?? '');
   }
 
   /** Kept, but not all of what was asked could be done. */

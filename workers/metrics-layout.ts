@@ -57,6 +57,7 @@ const SHED = 'Requests refused because a bound was reached.';
 const FALLBACK = "Decides with a deadline answered with the catalog's fallback.";
 const LOGIN = 'Upgrades refused for their token.';
 const REFUSED = 'Events and traits refused for a value, by why.';
+const LETTER_LOST = 'Refused messages that were not kept, or gave way to newer ones, by the bound that was met.';
 const FLAGGED = 'Values kept and flagged: implausible, in mixed scripts, or contradicting another.';
 const JOINING = "Keys joined with a person's, taken out again, and refused for good (a limit, a placeholder).";
 const LEASE = 'Decisions as leases: opened = confirmed + released + expired + open.';
@@ -101,6 +102,20 @@ export const COUNTERS = {
   refusedRequired: info('opportune_refused_values', '{message}', REFUSED, { reason: 'required' }),
   refusedUndeclared: info('opportune_refused_values', '{message}', REFUSED, { reason: 'undeclared' }),
   refusedContradiction: info('opportune_refused_values', '{message}', REFUSED, { reason: 'contradiction' }),
+  lettersKept: info(
+    'opportune_dead_letters_kept',
+    '{message}',
+    'Refused messages kept as dead letters; again counts again.',
+  ),
+  lettersSettled: info(
+    'opportune_dead_letters_settled',
+    '{message}',
+    'Dead letters whose event was taken in after all, told again or mended by its sender.',
+  ),
+  lettersLostRing: info('opportune_dead_letters_lost', '{message}', LETTER_LOST, { bound: 'person' }),
+  lettersLostFull: info('opportune_dead_letters_lost', '{message}', LETTER_LOST, { bound: 'worker' }),
+  lettersLostSize: info('opportune_dead_letters_lost', '{message}', LETTER_LOST, { bound: 'size' }),
+  lettersLostKeys: info('opportune_dead_letters_lost', '{message}', LETTER_LOST, { bound: 'keys' }),
   flaggedValues: info('opportune_flagged_values', '{value}', FLAGGED),
   keysJoined: info('opportune_joinings', '{key}', JOINING, { outcome: 'joined' }),
   keysUnjoined: info('opportune_joinings', '{key}', JOINING, { outcome: 'unjoined' }),
@@ -152,6 +167,7 @@ export const GAUGES = {
   leasesOpen: info('opportune_leases_open', '{lease}', 'Leases neither confirmed, released nor expired.'),
   timersPending: info('opportune_timers_pending', '{timer}', 'Timers waiting.'),
   modelEpoch: info('opportune_model_epoch', '{epoch}', 'Version of the models in use.'),
+  deadLetters: info('opportune_dead_letters', '{message}', 'Refused messages that are kept.'),
   storeReadOnly: info('opportune_store_read_only', '1', '1 while the store cannot write.'),
   storeBytes: info('opportune_store_bytes', 'By', 'Size of the data file.'),
   eventLoopUtilisation: info('opportune_event_loop_utilisation', '1', "Busy part of the worker's event loop, 0 to 1."),

@@ -17,7 +17,7 @@ import { Mailboxes } from '../actors/mailbox.ts';
 import type { ProfileTurn } from '../actors/profile-turn.ts';
 import { REFUSAL } from '../decision/cleaning/value-rules.ts';
 import type { PhaseClock } from '../decision/pipeline.ts';
-import { OP, type OpNumber, type Plain } from '../proto/messages.ts';
+import { OP, type OpNumber, type Plain, type StateReply } from '../proto/messages.ts';
 import {
   type DocumentWriter,
   writeAlias,
@@ -25,6 +25,7 @@ import {
   writeErase,
   writeError,
   writeExport,
+  writePartial,
   writeProfile,
   writeState,
   writeTrack,
@@ -57,6 +58,7 @@ const TRACES_PENDING_MAX = 1_000;
 /** Signposts a request may follow; there is never a ring of them, and this would show one. */
 const HOPS_MAX = 64;
 const decoder = new TextDecoder();
+const NOTHING: readonly string[] = [];
 /** In place of a fault: the answer is given elsewhere. */
 const ANSWERED: Fault = { ...FAULT.internal };
 
@@ -325,6 +327,10 @@ export class RequestRunner implements HeldAnswerOwner {
       return;
     }
     this.#runtime.consent.hasOptOut = responder.hasOptOut;
+    const { letters } = this.#runtime;
+    letters.door = responder.door;
+    letters.by = responder.actor;
+    letters.hasKept = false;
     let fault: Fault | null;
     try {
       fault =
@@ -345,7 +351,10 @@ export class RequestRunner implements HeldAnswerOwner {
     if (fault !== null) {
       this.#runtime.cleaner.flagged = 0;
       if (fault === FAULT.invalidTrait || fault === FAULT.invalidProperty) this.#countRefused();
-      this.#answerFault(request, responder, slot, arrivedMicros, fault, this.#runtime.message, isForwarded);
+      // What was kept of it is on disk when it is answered.
+      const waits = this.#runtime.letters.hasKept ? this.#waitsForDisk(request) : -1;
+      if (waits >= 0) this.#hold(request, responder, slot, arrivedMicros, waits, isForwarded, fault);
+      else this.#answerFault(request, responder, slot, arrivedMicros, fault, this.#runtime.message, isForwarded);
       return;
     }
     const { cleaner } = this.#runtime;
@@ -563,6 +572,13 @@ export class RequestRunner implements HeldAnswerOwner {
           duplicate: this.#eventTurn.isDuplicate,
         });
         return;
+      case OP.identify:
+        writeIdentified(
+          writer,
+          { id, ok: true, serverMicros, stateSeq: this.#runtime.record.stateSeq },
+          this.#dropped(),
+        );
+        return;
       case OP.profile:
         writeProfile(writer, {
           id,
@@ -593,10 +609,12 @@ export class RequestRunner implements HeldAnswerOwner {
     arrivedMicros: number,
     batch: number,
     isForwarded: boolean,
+    refusal: Fault | null = null,
   ): void {
     const held = this.#heldAnswer(request, responder, slot, arrivedMicros, isForwarded);
     const { op } = request;
-    if (op === OP.decide || op === OP.erase) held.bytes = this.#written(responder, op, request.id, arrivedMicros);
+    if (refusal !== null) held.refusal = { fault: refusal, message: this.#runtime.message };
+    else if (op === OP.decide || op === OP.erase) held.bytes = this.#written(responder, op, request.id, arrivedMicros);
     this.#writer.hold(batch, held);
   }
 
@@ -634,7 +652,14 @@ export class RequestRunner implements HeldAnswerOwner {
     if (request.deadlineMillis > 0) held.deadlineMicros = arrivedMicros + request.deadlineMillis * 1000;
     held.stateSeq = this.#runtime.record.stateSeq;
     held.isDuplicate = this.#eventTurn.isDuplicate;
+    if (request.op === OP.identify) held.dropped = this.#dropped();
     return held;
+  }
+
+  /** Why traits were left out of the last `identify`, as its answer says it. */
+  #dropped(): readonly string[] {
+    const { dropped } = this.#profileTurn;
+    return dropped.length === 0 ? NOTHING : dropped.map(({ message }) => message);
   }
 
   /** Sends an answer that was held; called by it, when its fate is known. */
@@ -650,7 +675,7 @@ export class RequestRunner implements HeldAnswerOwner {
         if (op === OP.track) {
           const duplicate = held.isDuplicate;
           writeTrack(writer, { id, ok: true, serverMicros, stateSeq, durability: 'committed', duplicate });
-        } else writeState(writer, { id, ok: true, serverMicros, stateSeq });
+        } else writeIdentified(writer, { id, ok: true, serverMicros, stateSeq }, held.dropped);
         responder.send(slot);
       }
       this.#phases.commit(held.heldMicros - arrivedMicros, micros);
@@ -796,6 +821,11 @@ export class RequestRunner implements HeldAnswerOwner {
   markDecoded(arrivedMicros: number): void {
     this.#phases.decoded(arrivedMicros);
   }
+}
+
+function writeIdentified(writer: DocumentWriter, reply: StateReply, dropped: readonly string[]): void {
+  if (dropped.length === 0) writeState(writer, reply);
+  else writePartial(writer, { ...reply, dropped });
 }
 
 function sentTo({ asPartition, asLow, asHigh, asHops }: Request): SentTo | null {

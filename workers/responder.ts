@@ -2,6 +2,7 @@
  * Who gets an answer: a connection on this thread, or the link to the worker the request came from. The
  * runner of requests knows no more of them than this.
  */
+import type { Door } from '../actors/dead-letters.ts';
 import type { MailboxLine } from '../actors/mailbox.ts';
 import type { DocumentWriter, Encoding } from '../proto/reply.ts';
 import type { FrameDecoder } from '../proto/request.ts';
@@ -11,6 +12,8 @@ export interface Responder {
   readonly encoding: Encoding;
   /** Who asks, as the audit log names it. */
   readonly actor: string;
+  /** By which way its requests came in. */
+  readonly door: Door;
   /** Its browser sent `Sec-GPC: 1`, which binds what it asks for. */
   readonly hasOptOut: boolean;
   /** Writer of the encoding the answer must have; shared, so fill and send it in one go. */

@@ -504,6 +504,7 @@ export class Shard {
     metrics.set(GAUGE.gateDepth, this.writer.gateDepth);
     metrics.set(GAUGE.timersPending, wheel.pending + this.runtime.wakes.pending);
     metrics.set(GAUGE.modelEpoch, this.models.epoch);
+    metrics.set(GAUGE.deadLetters, this.runtime.letters.total);
     metrics.set(GAUGE.storeReadOnly, this.writer.isReadOnly ? 1 : 0);
     metrics.set(
       GAUGE.leasesOpen,
@@ -579,4 +580,10 @@ const STAT_NAMES = [
   'decisionsExplored',
   'decisionsEmpty',
   'learnUpdates',
+  'lettersKept',
+  'lettersSettled',
+  'lettersLostRing',
+  'lettersLostFull',
+  'lettersLostSize',
+  'lettersLostKeys',
 ] as const satisfies readonly (keyof RuntimeStats & CounterName)[];

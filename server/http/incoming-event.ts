@@ -3,6 +3,7 @@
  * shape, and what became of it. A door only translates; `EventIntake` sends it to the person's actor, says how it
  * ended and counts it by source, so that every door has the same durability, de-duplication, cleaning and refusals.
  */
+import type { Door } from '../../actors/dead-letters.ts';
 import type { Plain, Properties } from '../../proto/messages.ts';
 import { FAULT, type Retry, type Status } from '../../proto/statuses.ts';
 import type { Asker, GatewayReply, ShardGateway } from './shard-gateway.ts';
@@ -28,7 +29,7 @@ export interface Unreadable {
 }
 
 /** Whose format an event came in. A stream's connector adds its own. */
-const SOURCES = ['segment', 'cloudevents', 'json'] as const;
+const SOURCES = ['segment', 'cloudevents', 'json'] as const satisfies readonly Door[];
 export type Source = (typeof SOURCES)[number];
 
 const OUTCOMES = ['accepted', 'duplicate', 'refused', 'later'] as const;
@@ -46,10 +47,6 @@ export interface Fate {
   /** Traits, or the joining of two keys, that were left out, each with the reason; the others were taken. */
   readonly dropped?: readonly string[];
 }
-
-/** One bad trait costs itself only; with more than so many the whole is refused. */
-const DROPPED_MAX = 32;
-const TRAIT = /^identify\.traits\.(.+?):/;
 
 export class EventIntake {
   readonly #gateway: ShardGateway;
@@ -99,8 +96,8 @@ export class EventIntake {
   }
 
   /**
-   * What is asked again without a bad trait would overtake what came after it about the same person, so that waits.
-   * Events that are one request each are kept in order by the person's actor and wait for nothing here.
+   * What is told of somebody behind the joining of their keys would be overtaken by what came after it about the same
+   * person, so that waits. Events that are one request each are kept in order by the actor and wait for nothing here.
    */
   #inOrder(asker: Asker, messageId: string | null, parts: readonly IncomingEvent[]): Promise<Fate> {
     const last = parts.at(-1);
@@ -111,7 +108,7 @@ export class EventIntake {
       before === undefined
         ? this.#takeParts(asker, messageId, parts)
         : before.then(() => this.#takeParts(asker, messageId, parts));
-    if (before === undefined && parts.every(({ op }) => op !== 'identify')) return fate;
+    if (before === undefined && parts.length < 2) return fate;
     this.#underWay.set(key, fate);
     return fate.then((settled) => {
       if (this.#underWay.get(key) === fate) this.#underWay.delete(key);
@@ -123,8 +120,7 @@ export class EventIntake {
     let isDuplicate = false;
     const dropped: string[] = [];
     for (const [i, part] of parts.entries()) {
-      const reply =
-        part.op === 'identify' ? await this.#identify(asker, part, dropped) : await this.#gateway.ask(asker, part);
+      const reply = await this.#gateway.ask(asker, part);
       if (!reply.ok) {
         if (part.op === 'alias' && reply.retry === 'never' && i < parts.length - 1) {
           dropped.push(`alias: ${reply.message}`);
@@ -133,29 +129,18 @@ export class EventIntake {
         return { ...failed(messageId, reply), ...(dropped.length > 0 ? { dropped } : {}) };
       }
       isDuplicate = isRepeated(reply);
+      for (const reason of droppedIn(reply)) dropped.push(reason.replace('identify.', ''));
     }
     return { messageId, outcome: isDuplicate ? 'duplicate' : 'accepted', ...(dropped.length > 0 ? { dropped } : {}) };
-  }
-
-  async #identify(
-    asker: Asker,
-    { profile, traits }: Extract<IncomingEvent, { op: 'identify' }>,
-    dropped: string[],
-  ): Promise<GatewayReply> {
-    const left: Record<string, Plain> = { ...traits };
-    for (;;) {
-      const reply = await this.#gateway.ask(asker, { op: 'identify', profile, traits: left });
-      if (reply.ok || reply.code !== FAULT.invalidTrait.code || dropped.length >= DROPPED_MAX) return reply;
-      const name = TRAIT.exec(reply.message)?.[1];
-      if (name === undefined || !Object.hasOwn(left, name)) return reply;
-      delete left[name];
-      dropped.push(reply.message.replace('identify.', ''));
-    }
   }
 }
 
 function isRepeated(reply: GatewayReply): boolean {
   return (reply as { duplicate?: Plain }).duplicate === true; // of track only
+}
+
+function droppedIn(reply: GatewayReply): readonly string[] {
+  return (reply as { dropped?: readonly string[] }).dropped ?? []; // of identify by Segment's door only
 }
 
 function outcomeOf({ retry }: { readonly retry: Retry }): Outcome {

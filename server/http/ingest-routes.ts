@@ -7,6 +7,7 @@
  * it again. docs/INGESTION.md says what each door expects.
  */
 import { gunzipSync } from 'node:zlib';
+import type { Door } from '../../actors/dead-letters.ts';
 import { asksRestriction, PROCESSING } from '../../actors/restriction.ts';
 import type { Plain, Properties } from '../../proto/messages.ts';
 import type { Status } from '../../proto/statuses.ts';
@@ -132,7 +133,7 @@ class Doors {
     // The wire protocol's own shape; to take keys apart is another route, and another permission.
     if (type === 'alias' && typeof value.from === 'string') {
       if (typeof value.to !== 'string') return refuse(call, { problem: 'to: expected the key to join it with' });
-      return answerReply(call, await this.#gateway.ask(askerOf(call), { ...value, op: 'alias' }));
+      return answerReply(call, await this.#gateway.ask(askerOf(call, 'json'), { ...value, op: 'alias' }));
     }
     if (call.body.length > SEGMENT_LIMITS.eventBytesMax)
       return refuse(call, { problem: `body: an event may have ${SEGMENT_LIMITS.eventBytesMax} bytes at most` });
@@ -168,7 +169,7 @@ class Doors {
     const sentAt = readUtcInstant(item.sentAt ?? outer.sentAt);
     const read = readSegmentCall(type, item, { sentAt, receivedAt: epochMillis() });
     if ('problem' in read) return this.#intake.refuse('segment', read.messageId, read);
-    return this.#intake.take('segment', askerOf(call), read.messageId, read.parts);
+    return this.#intake.take('segment', askerOf(call, 'segment'), read.messageId, read.parts);
   }
 
   async cloudEvents(call: HttpCall): Promise<void> {
@@ -179,7 +180,7 @@ class Doors {
     const take = (read: ReturnType<typeof readCloudEvent>): Promise<Fate> | Fate =>
       'problem' in read
         ? this.#intake.refuse('cloudevents', null, read)
-        : this.#intake.take('cloudevents', askerOf(call), read.messageId, read.parts);
+        : this.#intake.take('cloudevents', askerOf(call, 'cloudevents'), read.messageId, read.parts);
     if (call.headers['ce-specversion'] !== undefined) {
       return answerCloud(call, [await take(readBinaryCloudEvent(call.headers, content.value, receivedAt))]);
     }
@@ -205,7 +206,7 @@ class Doors {
     if (!isMap(content.value)) return refuse(call, { problem: 'body: expected a map' });
     if (op === 'consent' && asksRestriction(content.value.purposes))
       return refuse(call, { problem: 'purposes.processing: ask POST /v1/restrict' });
-    answerReply(call, await this.#gateway.ask(askerOf(call), { ...content.value, op }));
+    answerReply(call, await this.#gateway.ask(askerOf(call, 'json'), { ...content.value, op }));
   }
 
   /** As the entry `processing` of a consent, which is how it travels. */
@@ -219,7 +220,7 @@ class Doors {
     if (other !== undefined)
       return refuse(call, { problem: `${other.slice(0, 64)}: not known here; expected profile, restricted, proof` });
     const purposes = { [PROCESSING]: { granted: !restricted } };
-    answerReply(call, await this.#gateway.ask(askerOf(call), { ...message, purposes, op: 'consent' }));
+    answerReply(call, await this.#gateway.ask(askerOf(call, 'json'), { ...message, purposes, op: 'consent' }));
   }
 
   /** An alias without the other key, which is how it travels. */
@@ -230,13 +231,13 @@ class Doors {
     const [other] = Object.keys(others);
     if (typeof key !== 'string' || other !== undefined)
       return refuse(call, { problem: `${other?.slice(0, 64) ?? 'key'}: expected {key}, the key that was joined` });
-    answerReply(call, await this.#gateway.ask(askerOf(call), { op: 'alias', from: key }));
+    answerReply(call, await this.#gateway.ask(askerOf(call, 'json'), { op: 'alias', from: key }));
   }
 
   /** The wire protocol's own shape, one or an array. */
   async #plain(op: 'track' | 'identify', call: HttpCall, value: Properties | readonly Properties[]): Promise<void> {
     const ask = (message: Properties): Promise<GatewayReply> =>
-      this.#intake.ask('json', askerOf(call), { ...message, op });
+      this.#intake.ask('json', askerOf(call, 'json'), { ...message, op });
     if (isMap(value)) return answerReply(call, await ask(value));
     if (value.length > SEGMENT_LIMITS.batchEventsMax)
       return refuse(call, { problem: `body: has ${value.length} events, at most ${SEGMENT_LIMITS.batchEventsMax}` });
@@ -247,9 +248,9 @@ class Doors {
   }
 }
 
-function askerOf({ login, headers }: HttpCall): Asker {
+function askerOf({ login, headers }: HttpCall, door: Door): Asker {
   const hasOptOut = isOptOut(headers['sec-gpc']);
-  return { tenant: login.principal.tenant, actor: login.principal.id, hasOptOut };
+  return { tenant: login.principal.tenant, actor: login.principal.id, door, hasOptOut };
 }
 
 /** In the order of the items, some at a time. */

@@ -10,6 +10,7 @@
  */
 import { strict as assert } from 'node:assert';
 import type { MessagePort } from 'node:worker_threads';
+import type { Door } from '../../actors/dead-letters.ts';
 import type { ErrorReply, Plain, Properties } from '../../proto/messages.ts';
 import { createWriter } from '../../proto/reply.ts';
 import { FrameDecoder, type FrameSink, type Request } from '../../proto/request.ts';
@@ -49,6 +50,8 @@ export type GatewayReply =
 export interface Asker {
   readonly tenant: string;
   readonly actor: string;
+  /** Whose format it came in. */
+  readonly door: Door;
   /** The request came with `Sec-GPC: 1`. */
   readonly hasOptOut: boolean;
 }
@@ -71,7 +74,7 @@ export class ShardGateway {
   isClosed = false;
   #whenIdle: (() => void)[] = [];
   // The request being decoded: decoding and forwarding are one uninterrupted run.
-  #asker: Asker = { tenant: '', actor: '', hasOptOut: false };
+  #asker: Asker = { tenant: '', actor: '', door: 'json', hasOptOut: false };
   #resolve: Resolve = () => {};
   readonly #sink: FrameSink = {
     onRequest: (request) => this.#forward(request),
@@ -121,7 +124,7 @@ export class ShardGateway {
   }
 
   #forward(request: Request): void {
-    const { tenant, actor, hasOptOut } = this.#asker;
+    const { tenant, actor, door, hasOptOut } = this.#asker;
     const resolve = this.#resolve;
     const { id } = request;
     if (this.#waiting.size >= (this.#options.waitingMax ?? WAITING_MAX)) {
@@ -139,6 +142,7 @@ export class ShardGateway {
       encoding: 'json' as const,
       tenant: this.#options.tenants.indexOf(tenant),
       actor,
+      door,
       hasOptOut,
       sendBytes: (answered: number, bytes: Uint8Array) =>
         this.#settle(answered, JSON.parse(textDecoder.decode(bytes)) as GatewayReply), // written by our own writer

@@ -55,6 +55,7 @@ class Asker {
       encoding: 'msgpack',
       writer,
       actor: 'asker',
+      door: 'ws',
       hasOptOut: false,
       line: new MailboxLine(),
       decoder: new FrameDecoder('json'),

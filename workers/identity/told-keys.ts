@@ -10,6 +10,7 @@
  * Each alias is a request like a client's, sent the same way; what that costs is paid once a person and value.
  */
 
+import type { Door } from '../../actors/dead-letters.ts';
 import { MailboxLine } from '../../actors/mailbox.ts';
 import type { HeldReply } from '../../actors/output-gate.ts';
 import { createWriter, type DocumentWriter } from '../../proto/reply.ts';
@@ -104,6 +105,7 @@ class AnswerBehindKeys implements HeldReply {
 class KeyResponder implements Responder {
   readonly encoding = 'json';
   readonly actor: string;
+  readonly door: Door;
   readonly hasOptOut: boolean;
   readonly writer: DocumentWriter;
   readonly line = new MailboxLine();
@@ -111,12 +113,13 @@ class KeyResponder implements Responder {
   readonly #behind: AnswerBehindKeys;
 
   constructor(
-    { actor, hasOptOut }: Responder,
+    { actor, door, hasOptOut }: Responder,
     writer: DocumentWriter,
     decoder: FrameDecoder,
     behind: AnswerBehindKeys,
   ) {
     this.actor = actor;
+    this.door = door;
     this.hasOptOut = hasOptOut;
     this.writer = writer;
     this.decoder = decoder;
