@@ -61,6 +61,8 @@ export interface Letter {
   readonly refused: readonly Refusal[];
   readonly mark: string;
   readonly bytes: number;
+  /** It came with `Sec-GPC: 1`, and is told again so. */
+  readonly optOut?: true;
 }
 
 export interface NumberedLetter extends Letter {
@@ -91,6 +93,7 @@ interface LetterStats {
 export interface LetterHost {
   readonly record: ProfileRecord;
   readonly stats: LetterStats;
+  readonly consent: { readonly hasOptOut: boolean };
   readonly store: Pick<Store, 'getCold'>;
   readonly options: { readonly sealer?: TraitSealer; readonly coldCodec: Pick<ColdCodec, 'decode'> };
   readCold(): ColdRecord;
@@ -105,6 +108,8 @@ export class DeadLetters {
   by = '';
   /** Whether the last refusal was kept: its answer then waits for the disk. */
   hasKept = false;
+  /** Whether everybody who has letters is known: not before the stored records have been looked through. */
+  isComplete = false;
   readonly #host: LetterHost;
   readonly #people = new Map<string, Addressee>();
   #serial = 0;
@@ -178,6 +183,7 @@ export class DeadLetters {
       door: isRedriven ? before.door : this.door,
       by: isRedriven ? before.by : this.by,
       bytes: sealed.bytes.length,
+      ...(this.#host.consent.hasOptOut ? { optOut: true } : {}),
     };
     const entries: Record<string, Plain | SealedTrait> = {};
     const others = kept.filter((one) => one !== before);
@@ -279,6 +285,7 @@ export class DeadLetters {
   forgetAll(): void {
     this.#people.clear();
     this.#total = 0;
+    this.isComplete = false;
   }
 
   #idOf(number: number): string {

@@ -37,6 +37,7 @@ import type { ResolvedConfig } from './config.ts';
 import { FitKeeper } from './fit-keeper.ts';
 import { EventIntake } from './http/incoming-event.ts';
 import { ingestRoutes } from './http/ingest-routes.ts';
+import { letterRoutes } from './http/letter-routes.ts';
 import { segmentsRoutes } from './http/segments-routes.ts';
 import { ShardGateway } from './http/shard-gateway.ts';
 import { webhookRoutes } from './http/webhook-routes.ts';
@@ -51,6 +52,7 @@ import { type OtelSettings, readOtelEnvironment } from './otel-environment.ts';
 import { packageVersion } from './package-version.ts';
 import { residentMemoryBytes } from './resident-memory.ts';
 import { SegmentSizes } from './segment-sizes.ts';
+import { ShardAsks } from './shard-asks.ts';
 import type { ShardCrew } from './shard-crew.ts';
 import { partitionsOf } from './shard-map.ts';
 import type { FromShard, ShardThreadData, ToShard } from './shard-messages.ts';
@@ -130,6 +132,7 @@ class Node implements RunningNode {
   #admin: AdminHttp | null = null;
   readonly #gateway: ShardGateway;
   readonly #intake: EventIntake;
+  readonly #asks: ShardAsks;
   readonly #fits: readonly FitKeeper[];
   /** Of counts that are asked for; no thread while none is. */
   readonly #jobs = new JobPool({ threads: 1 });
@@ -162,6 +165,11 @@ class Node implements RunningNode {
       refusal: () => (this.#isDraining ? FAULT.shuttingDown : this.#isMemoryFull ? FAULT.memoryFull : null),
     });
     this.#intake = new EventIntake(this.#gateway);
+    this.#asks = new ShardAsks((shard, message) => {
+      if (this.#shards[shard]?.state !== 'ready') return false;
+      this.#tell(shard, message);
+      return true;
+    });
     this.#fits = this.#tenants.map((estate, tenant) => this.#fitsOf(estate.folderIn(config.data), tenant));
     this.#webhooks = this.#webhooksOf();
     this.#sizes = new Map(this.#tenants.map((estate) => [estate.name, this.#sizesOf(estate.folderIn(config.data))]));
@@ -243,6 +251,7 @@ class Node implements RunningNode {
           ...ingestRoutes(this.#gateway, this.#intake),
           ...segmentsRoutes((tenant) => this.#sizes.get(tenant)),
           ...webhookRoutes(this.#webhooks),
+          ...letterRoutes(this.#asks, config.workers, (name) => this.#tenants.findIndex((one) => one.name === name)),
         ]),
       },
       {
@@ -392,6 +401,9 @@ class Node implements RunningNode {
       case 'looked':
         this.#webhooks.looked(message.id, message.answer);
         break;
+      case 'answered':
+        this.#asks.answered(message.ask, message.answer);
+        break;
       case 'factsTaken':
         this.#fits[message.tenant]?.factsTaken(shard.index, message.counts);
         break;
@@ -485,6 +497,7 @@ class Node implements RunningNode {
       if (other !== shard) this.#tell(other.index, { kind: 'unlink', peer: shard.index });
     this.#gateway.unlink(shard.index);
     this.#webhooks.shardGone(shard.index);
+    this.#asks.lost(shard.index);
     const now = monotonicMillis();
     shard.restartedAt = [...shard.restartedAt.filter((at) => now - at < RESTARTS_WINDOW_MILLIS), now];
     if (this.#startError !== null || shard.restartedAt.length > RESTARTS_MAX) {

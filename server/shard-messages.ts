@@ -15,6 +15,7 @@ import type { CatalogSource } from '../workers/catalog/catalog-source.ts';
 import type { FactCounts } from '../workers/fact-feed.ts';
 import type { ModelSnapshot } from '../workers/jobs/model-snapshot-file.ts';
 import type { LearningMemory } from '../workers/learning-exchange.ts';
+import type { LetterAnswer, LetterQuestion } from '../workers/letter-desk.ts';
 import type { PersonAnswer, PersonQuestion } from '../workers/person-look.ts';
 import type { PriceMemory } from '../workers/price-table.ts';
 import type { LedgerMemory, LedgerSubject } from '../workers/shared-ledger.ts';
@@ -111,6 +112,8 @@ export type ToShard =
   | { readonly kind: 'facts'; readonly tenant: number; readonly facts: FactRows }
   /** What is known of a person, for a webhook. */
   | { readonly kind: 'look'; readonly id: number; readonly tenant: number; readonly question: PersonQuestion }
+  /** Answered by `answered` with the same number. */
+  | { readonly kind: 'ask'; readonly ask: number; readonly tenant: number; readonly question: LetterQuestion }
   | { readonly kind: 'drain'; readonly seconds: number }
   | { readonly kind: 'stop' }
   | { readonly kind: 'drill'; readonly drill: Drill }
@@ -147,6 +150,7 @@ export type FromShard =
   | { readonly kind: 'factsTaken'; readonly tenant: number; readonly counts: FactCounts }
   /** Null: it cannot be said at the moment. */
   | { readonly kind: 'looked'; readonly id: number; readonly answer: PersonAnswer | null }
+  | { readonly kind: 'answered'; readonly ask: number; readonly answer: LetterAnswer }
   | { readonly kind: 'drained' }
   /** By tenant, whether all records and a last checkpoint are on disk. */
   | { readonly kind: 'stopped'; readonly isWritten: readonly boolean[] }

@@ -343,6 +343,11 @@ main.on('message', (message: ToShard) => {
     case 'look':
       tell({ kind: 'looked', id: message.id, answer: tenants[message.tenant]?.shard.look(message.question) ?? null });
       return;
+    case 'ask':
+      void tenants[message.tenant]?.shard.letterDesk
+        .ask(message.question)
+        .then((answer) => tell({ kind: 'answered', ask: message.ask, answer }));
+      return;
     case 'drain':
       void drain(message.seconds);
       return;

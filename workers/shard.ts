@@ -32,6 +32,7 @@ import { Joinings } from './identity/joinings.ts';
 import type { PersonMessage } from './identity/person-message.ts';
 import type { ModelSnapshot } from './jobs/model-snapshot-file.ts';
 import { LearningExchange, type LearningMemory } from './learning-exchange.ts';
+import { LetterDesk } from './letter-desk.ts';
 import { COUNTER, type CounterName, GAUGE, type MetricsWriter } from './metrics-layout.ts';
 import type { NodeSecret } from './node-secret.ts';
 import { lookAtPerson, type PersonAnswer, type PersonQuestion } from './person-look.ts';
@@ -131,6 +132,7 @@ export class Shard {
   readonly writer: ShardWriter;
   readonly requests: RequestRunner;
   readonly joinings: Joinings;
+  readonly letterDesk: LetterDesk;
   readonly #options: ShardOptions;
   readonly #store: ShardStore;
   readonly #metrics: MetricsWriter;
@@ -253,6 +255,13 @@ export class Shard {
         peers?.sendOn(request, responder, slot, arrivedMicros) ?? null,
       ...(options.audit === undefined ? {} : { audit: options.audit }),
       burst: options.events.burst,
+    });
+    this.letterDesk = new LetterDesk({
+      runtime: this.runtime,
+      requests: this.requests,
+      writer: this.writer,
+      ownsPartition: options.ownsPartition,
+      ...(options.audit === undefined ? {} : { audit: options.audit }),
     });
     this.#facts = new FactFeed({
       runtime: this.runtime,
@@ -479,6 +488,7 @@ export class Shard {
       from = this.#store.scanRecords(from, STORED_LEASES_A_STEP, (key, record) => {
         if (this.#options.ownsPartition(key[2] as number)) this.runtime.watchStored(record);
       });
+      if (from === undefined) this.runtime.letters.isComplete = true;
       setTimeout(step, 2);
     };
     setTimeout(step, 100);

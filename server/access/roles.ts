@@ -25,6 +25,8 @@ const HTTP_OPERATION = {
   segments: 23,
   /** Who is told of tags, and to send again what could not be. */
   webhooks: 26,
+  /** What was refused of people: to see it, tell it again, drop it. */
+  deadLetters: 25,
   /** To take keys that were joined apart: the wire's `alias` without `to`. */
   identities: 28,
   /** Data of a person stored and not used, and the end of it; also asked for by the wire's `consent`. */
@@ -64,6 +66,7 @@ export const PERMISSIONS: { readonly [Name in Operation]: readonly Role[] } = {
   webhooks: ['operator'],
   restrict: ['privacy'],
   identities: ['privacy', 'operator'],
+  deadLetters: ['privacy', 'operator'],
 };
 
 /** Of the node as a whole, all its tenants together: permitted to the default tenant's principals only. */

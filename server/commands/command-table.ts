@@ -14,6 +14,15 @@ const URL_OPTION: CommandOption = {
 const TIMEOUT_OPTION: CommandOption = { flags: '--timeout <millis>', description: 'longest wait (default 5000)' };
 const ASKING: readonly CommandOption[] = [URL_OPTION, TIMEOUT_OPTION, JSON_OPTION];
 
+const ASKING_ADMIN: readonly CommandOption[] = [
+  {
+    flags: '--admin <url>',
+    description: 'HTTP address of the node (OPPORTUNE_ADMIN_URL, default http://127.0.0.1:7401)',
+  },
+  { flags: '--timeout <millis>', description: 'longest wait (default 30000)' },
+  JSON_OPTION,
+];
+
 const DATA_OPTIONS: readonly CommandOption[] = [
   { flags: '--data <folder>', description: 'data folder of the node (OPPORTUNE_DATA, default ./data)' },
   { flags: '--config <file>', description: 'YAML file of the options of the node (OPPORTUNE_CONFIG)' },
@@ -159,6 +168,21 @@ export const COMMANDS: readonly CommandSpec[] = [
       TIMEOUT_OPTION,
     ],
     load: () => import('./erase.ts'),
+  },
+  {
+    name: 'dead-letters',
+    usage: '',
+    summary: 'what was refused of people: list, show, tell again when the catalog is mended',
+    options: [
+      { flags: '--show <id>', description: 'one, with what it says' },
+      { flags: '--redrive [id]', description: 'tell one again, or those of --reason, or --all' },
+      { flags: '--drop [id]', description: 'let one go, or those of --reason, or --all' },
+      { flags: '--all', description: 'every one' },
+      { flags: '--reason <reason>', description: 'those refused for it: type, range, value, format, size, required …' },
+      { flags: '--limit <number>', description: 'rows shown (50)' },
+      ...ASKING_ADMIN,
+    ],
+    load: () => import('./dead-letters.ts'),
   },
   {
     name: 'compact',

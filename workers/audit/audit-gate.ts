@@ -59,8 +59,8 @@ export class AuditOutlet {
   }
 
   /** Call before the answer leaves. */
-  record(kind: AuditKind, actor: string, person: string, atEpochMillis: number, detail: AuditDetail): void {
+  record(kind: AuditKind, actor: string, person: string | null, atEpochMillis: number, detail: AuditDetail): void {
     Atomics.add(this.#words, this.#shard + 1, 1);
-    this.#tell({ kind, actor, person, atEpochMillis, detail });
+    this.#tell({ kind, actor, ...(person === null ? {} : { person }), atEpochMillis, detail });
   }
 }
