@@ -146,7 +146,7 @@ export class DeadLetters {
 
   /** Keeps what was refused of the bound person's traits. */
   keepTraits(request: Request, traits: Properties, refused: readonly Refusal[], now: number): void {
-    const at = request.atEpochMillis < now ? request.atEpochMillis : now;
+    const at = Number.isNaN(request.atEpochMillis) ? now : Math.min(request.atEpochMillis, now);
     const body = { op: 'identify', profile: request.profileKey(), atEpochMillis: at, traits };
     // Told every night, it is one letter all the same.
     this.#keep({ op: 'identify', refused, mark: this.#markOf(`identify ${JSON.stringify(traits)}`) }, body, now);

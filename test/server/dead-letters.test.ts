@@ -183,6 +183,31 @@ describe('dead letters on a running server', () => {
     expect(await letters()).toEqual([]);
   });
 
+  it('a letter of a key that was joined is told to the person there is now, and erased with them', async () => {
+    const catalog = writeCatalog(STRICT);
+    await start(catalog);
+    for (const profile of PEOPLE) {
+      await peer.ask(told(`device-${profile}`, { messageId: 'late' }));
+      await peer.ask({ op: 'identify', profile: `device-${profile}`, traits: { mail: 'marked-nowhere' } });
+      await peer.must({ op: 'identify', profile, traits: { town: 'Ulm' } });
+      await peer.must({ op: 'alias', from: `device-${profile}`, to: profile });
+    }
+    writeCatalog(MENDED, catalog);
+    await until(async () => (await command({ redrive: true, reason: 'range' })).out === 'no dead letters\n');
+    for (const profile of PEOPLE) expect([profile, await purchasesOf(profile)]).toEqual([profile, 1]);
+    const left = await letters();
+    expect(left.map(({ op }) => op)).toEqual(PEOPLE.map(() => 'identify'));
+    const { url, data } = node;
+    const erased = await Promise.all(PEOPLE.map((profile) => runCommand(erasePerson, [profile], { url })));
+    expect(erased.map(({ code }) => code)).toEqual(PEOPLE.map(() => 0));
+    expect(await letters()).toEqual([]);
+    const { results } = (await http('/v1/dead-letters/redrive', { ids: left.map(({ id }) => id) })).body;
+    expect(results.map(({ outcome }) => outcome)).toEqual(PEOPLE.map(() => 'unknown'));
+    await node.stop();
+    expect((await runCommand(compact, [], { data })).code).toBe(0);
+    expect(findIn(data, ['marked-nowhere', 'device-ann'])).toEqual([]);
+  });
+
   it('somebody erased: nothing of what was refused is in an answer or in any file', async () => {
     await start(writeCatalog(STRICT));
     const mark = 'marked-by-mistake';
