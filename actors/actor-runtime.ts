@@ -840,7 +840,9 @@ export class ActorRuntime implements EffectContext {
       this.ripening.add(view.getFloat64(lease + LEASE.at, true), packed, low, high);
     }
     const recordFlags = view.getUint16(FIELD.flags, true);
-    if ((recordFlags & RECORD_FLAG.letters) !== 0) this.letters.note({ partition, hashLow: low, hashHigh: high });
+    const hashCheck = view.getUint32(FIELD.hashCheck, true);
+    if ((recordFlags & RECORD_FLAG.letters) !== 0)
+      this.letters.note({ partition, hashLow: low, hashHigh: high, hashCheck });
     if ((recordFlags & RECORD_FLAG.wakes) === 0) return;
     const end = storedMomentsStart(record) + view.getUint16(FIELD.momentCount, true) * MOMENT_BYTES;
     for (let moment = storedMomentsStart(record); moment < end; moment += MOMENT_BYTES) {

@@ -3,8 +3,9 @@
  * sender, is mended. A letter is two entries of the person's cold section `letters`, changed by effects as anything
  * else: so it is on disk when the refusal is answered, in backups and exports, and gone with the person.
  *
- *     NUMBER        {at, lastAt, times, op, event, door, by, refused: [{field, reason, message}], mark, bytes}
- *     NUMBER.body   the message as JSON, sealed under the person's own key: nobody knows what was told by mistake
+ *     NUMBER        {at, lastAt, times, op, event, door, by, reasons, mark, bytes}
+ *     NUMBER.body   {refused: [{field, reason, message}], message}, the request itself, as JSON, sealed under the person's
+ *                   own key: a mistake may have put anything into any field, and into its name
  *
  * NUMBER is the `stateSeq` the letter led to, and with the person's hash the letter's id. The same message refused again
  * (its message id, or of an identify its traits) is the same letter. One that was told without a message id is given
@@ -19,7 +20,7 @@ import { formatDecisionId } from './decision-id.ts';
 import type { ColdCodec, ColdRecord } from './ports.ts';
 import type { ProfileRecord } from './profile-record.ts';
 import { FIELD, RECORD_FLAG } from './record-layout.ts';
-import { type PersonHash, SealedTrait, type TraitSealer, usableKey } from './sealed-trait.ts';
+import { type PersonHash, SealedTrait, type SealProblem, type TraitSealer, usableKey } from './sealed-trait.ts';
 import type { Store } from './store.ts';
 
 /** Ways by which a message comes in; positions travel between workers, so append only. */
@@ -58,7 +59,7 @@ export interface Letter {
   readonly door: Door;
   /** Name of the token it came with. */
   readonly by: string;
-  readonly refused: readonly Refusal[];
+  readonly reasons: readonly RefusalName[];
   readonly mark: string;
   readonly bytes: number;
   /** It came with `Sec-GPC: 1`, and is told again so. */
@@ -69,11 +70,14 @@ export interface NumberedLetter extends Letter {
   readonly number: number;
 }
 
+/** What is sealed of a letter: why it was refused, and the request as docs/PROTOCOL.md has it. */
+export interface LetterBody {
+  readonly refused: readonly Refusal[];
+  readonly message: Properties;
+}
+
 /** Somebody who has letters. */
-export interface Addressee {
-  readonly partition: number;
-  readonly hashLow: number;
-  readonly hashHigh: number;
+export interface Addressee extends PersonHash {
   /** Rises with each that is met: where a page of them begins. */
   readonly serial: number;
   readonly count: number;
@@ -141,7 +145,7 @@ export class DeadLetters {
       ...(quoteId === '' ? {} : { quoteId }),
       ...(properties === null ? {} : { properties }),
     };
-    this.#keep({ op: 'track', event, refused, mark: this.#markOf(id) }, body, now);
+    this.#keep({ op: 'track', event, mark: this.#markOf(id) }, { refused, message: body }, now);
   }
 
   /** Keeps what was refused of the bound person's traits. */
@@ -149,10 +153,11 @@ export class DeadLetters {
     const at = Number.isNaN(request.atEpochMillis) ? now : Math.min(request.atEpochMillis, now);
     const body = { op: 'identify', profile: request.profileKey(), atEpochMillis: at, traits };
     // Told every night, it is one letter all the same.
-    this.#keep({ op: 'identify', refused, mark: this.#markOf(`identify ${JSON.stringify(traits)}`) }, body, now);
+    const mark = this.#markOf(`identify ${JSON.stringify(traits)}`);
+    this.#keep({ op: 'identify', mark }, { refused, message: body }, now);
   }
 
-  #keep(told: Pick<Letter, 'op' | 'event' | 'refused' | 'mark'>, body: Properties, now: number): void {
+  #keep(told: Pick<Letter, 'op' | 'event' | 'mark'>, body: LetterBody, now: number): void {
     const { record, stats, options } = this.#host;
     const text = JSON.stringify(body);
     const bytes = ENCODER.encode(text).length;
@@ -179,6 +184,7 @@ export class DeadLetters {
       at: before?.at ?? now,
       lastAt: now,
       times: (before?.times ?? 0) + 1,
+      reasons: [...new Set(body.refused.map(({ reason }) => reason))],
       ...told,
       door: isRedriven ? before.door : this.door,
       by: isRedriven ? before.by : this.by,
@@ -225,14 +231,14 @@ export class DeadLetters {
     return lettersOf(this.#host.readCold()).find((one) => one.number === number) ?? null;
   }
 
-  /** What a letter of the bound person says, as JSON; or why that cannot be read. */
-  bodyOf(number: number): { readonly value: string } | { readonly problem: string } {
-    const { options, record } = this.#host;
+  /** What a letter says; or why that cannot be read. */
+  bodyOf(person: PersonHash, number: number): LetterBody | { readonly problem: SealProblem | 'missing' } {
+    const { options } = this.#host;
     const name = bodyName(number);
-    const sealed = this.#host.readCold().sections?.[SECTION]?.[name];
+    const sealed = this.#coldOf(person).sections?.[SECTION]?.[name];
     if (!(sealed instanceof SealedTrait)) return { problem: 'missing' };
-    const opened = options.sealer?.open(sealed, name, record) ?? { problem: 'unavailable' };
-    return 'value' in opened ? { value: String(opened.value) } : opened;
+    const opened = options.sealer?.open(sealed, name, person) ?? { problem: 'unavailable' };
+    return 'value' in opened ? (JSON.parse(String(opened.value)) as LetterBody) : opened; // sealed as it was written
   }
 
   /** People behind `after` (0: from the first), in the order they were met, some at a time. */
@@ -247,26 +253,34 @@ export class DeadLetters {
   }
 
   /** Letters of somebody, bound or not, the oldest first. */
-  lettersOf({
-    partition,
-    hashLow,
-    hashHigh,
-  }: Pick<PersonHash, 'partition' | 'hashLow' | 'hashHigh'>): NumberedLetter[] {
+  lettersOf(person: PersonHash): NumberedLetter[] {
+    return lettersOf(this.#coldOf(person));
+  }
+
+  #coldOf({ partition, hashLow, hashHigh }: PersonHash): ColdRecord {
     const bytes = this.#host.store.getCold(this.#host.storeKey(partition, hashLow, hashHigh));
-    return bytes === undefined ? [] : lettersOf(this.#host.options.coldCodec.decode(bytes));
+    return bytes === undefined ? { traits: {} } : this.#host.options.coldCodec.decode(bytes);
   }
 
   // ── who has letters ────────────────────────────────────────────────────────────────────────────
 
   /** Looks again at how many letters somebody has: after a change, and when a stored record says that there are some. */
-  note(person: Pick<PersonHash, 'partition' | 'hashLow' | 'hashHigh'>): void {
-    const { partition, hashLow, hashHigh } = person;
+  note(person: PersonHash): void {
+    const { partition, hashLow, hashHigh, hashCheck } = person;
     const name = nameOf(person);
     const known = this.#people.get(name);
     const count = this.lettersOf(person).length;
     this.#total += count - (known?.count ?? 0);
     if (count === 0) this.#people.delete(name);
-    else this.#people.set(name, { partition, hashLow, hashHigh, serial: known?.serial ?? ++this.#serial, count });
+    else
+      this.#people.set(name, {
+        partition,
+        hashLow,
+        hashHigh,
+        hashCheck,
+        serial: known?.serial ?? ++this.#serial,
+        count,
+      });
   }
 
   /** After a change of the bound record: costs a look at a flag where there are no letters and were none. */
@@ -276,7 +290,7 @@ export class DeadLetters {
     if (hasLetters || (this.#people.size > 0 && this.#people.has(nameOf(record)))) this.note(record);
   }
 
-  forget(person: Pick<PersonHash, 'partition' | 'hashLow' | 'hashHigh'>): void {
+  forget(person: PersonHash): void {
     const name = nameOf(person);
     this.#total -= this.#people.get(name)?.count ?? 0;
     this.#people.delete(name);
@@ -319,7 +333,7 @@ function dropFrom(entries: Record<string, Plain | SealedTrait>, number: number):
   entries[bodyName(number)] = null;
 }
 
-function nameOf({ partition, hashHigh, hashLow }: Pick<PersonHash, 'partition' | 'hashLow' | 'hashHigh'>): string {
+function nameOf({ partition, hashHigh, hashLow }: PersonHash): string {
   return `${partition} ${hashHigh} ${hashLow}`;
 }
 

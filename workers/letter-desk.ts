@@ -10,7 +10,7 @@
  * and an `identify` is dated by when it was told. What was joined since goes where its key leads.
  */
 import type { ActorRuntime } from '../actors/actor-runtime.ts';
-import type { NumberedLetter } from '../actors/dead-letters.ts';
+import type { LetterBody, NumberedLetter } from '../actors/dead-letters.ts';
 import { type DecisionIdParts, formatDecisionId, parseDecisionId } from '../actors/decision-id.ts';
 import { isMoved, joiningOf } from '../actors/identity.ts';
 import { MailboxLine } from '../actors/mailbox.ts';
@@ -25,8 +25,8 @@ import type { RequestRunner } from './request-runner.ts';
 import type { Responder } from './responder.ts';
 import type { ShardWriter } from './shard-writer.ts';
 
-/** Reading so many cold records takes about a millisecond. */
-export const PEOPLE_A_PAGE = 32;
+/** To read the letters of so many takes a millisecond or two, where each has as many as are kept. */
+const PEOPLE_A_PAGE = 8;
 
 export type LetterQuestion =
   /** Of people behind `after`; 0: from the first. */
@@ -38,7 +38,11 @@ export interface ShownLetter {
   readonly id: string;
   readonly op: string;
   readonly event: string | null;
-  readonly refused: readonly Properties[];
+  readonly refused: readonly {
+    readonly field: string | null;
+    readonly reason: string;
+    readonly message: string | null;
+  }[];
   readonly door: string;
   readonly by: string;
   readonly firstEpochMillis: number;
@@ -111,19 +115,17 @@ export class LetterDesk {
       return problem('later', 'store: cannot write at the moment (is the disk full?); try again later');
     const id: DecisionIdParts = { partition: 0, hashLow: 0, hashHigh: 0, decisionSeq: 0 };
     if (!parseDecisionId(question.id, id) || !this.#bind(id)) return UNKNOWN;
-    const letter = this.#options.runtime.letters.find(id.decisionSeq);
+    const { letters, record } = this.#options.runtime;
+    const letter = letters.find(id.decisionSeq);
     if (letter === null) return UNKNOWN;
     const { op, actor } = question;
     if (this.#underWay.has(question.id)) return problem('underWay', 'this dead letter is being told again already');
     if (op === 'drop') return this.#drop(id, actor, 'dropped', '');
-    const body = this.#options.runtime.letters.bodyOf(letter.number);
-    if ('problem' in body) {
-      this.#record(actor, id, op);
-      return problem('unreadable', `what it says cannot be read: ${body.problem}`);
-    }
-    const message = JSON.parse(body.value) as Properties; // sealed as it was written
+    const body = letters.bodyOf(record, letter.number);
     this.#record(actor, id, op);
-    if (op === 'show') return { kind: 'letter', letter: { ...shown(letter, question.id), message } };
+    if ('problem' in body) return problem('unreadable', `what it says cannot be read: ${body.problem}`);
+    const { message } = body;
+    if (op === 'show') return { kind: 'letter', letter: { ...shown(letter, question.id, body), message } };
     this.#underWay.add(question.id);
     try {
       return await this.#redrive(id, letter, message, actor);
@@ -136,11 +138,10 @@ export class LetterDesk {
     const { runtime, audit } = this.#options;
     const people = runtime.letters.people(after, PEOPLE_A_PAGE);
     const letters = people.flatMap((person) =>
-      runtime.letters
-        .lettersOf(person)
-        .map((letter) =>
-          shown(letter, formatDecisionId(person.partition, person.hashLow, person.hashHigh, letter.number)),
-        ),
+      runtime.letters.lettersOf(person).map((letter) => {
+        const id = formatDecisionId(person.partition, person.hashLow, person.hashHigh, letter.number);
+        return shown(letter, id, runtime.letters.bodyOf(person, letter.number));
+      }),
     );
     if (letters.length > 0)
       audit?.record('access', actor, null, epochMillis(), { operation: 'deadLetters', letters: letters.length });
@@ -240,18 +241,11 @@ export class LetterDesk {
   }
 }
 
-function shown({ op, event = '', refused, door, by, at, lastAt, times }: NumberedLetter, id: string): ShownLetter {
-  return {
-    id,
-    op,
-    event: event === '' ? null : event,
-    refused: refused.map((one) => ({ ...one })),
-    door,
-    by,
-    firstEpochMillis: at,
-    lastEpochMillis: lastAt,
-    times,
-  };
+/** A body that cannot be read leaves the reasons. */
+function shown(letter: NumberedLetter, id: string, body: LetterBody | { readonly problem: string }): ShownLetter {
+  const { op, event = null, reasons, door, by, at, lastAt, times } = letter;
+  const refused = 'problem' in body ? reasons.map((reason) => ({ field: null, reason, message: null })) : body.refused;
+  return { id, op, event, refused, door, by, firstEpochMillis: at, lastEpochMillis: lastAt, times };
 }
 
 function problem(what: Extract<LetterAnswer, { kind: 'problem' }>['problem'], message: string): LetterAnswer {

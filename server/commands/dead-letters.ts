@@ -43,7 +43,7 @@ async function show(call: CommandCall, id: string): Promise<number> {
   else {
     const paint = createPaint(io.hasColour);
     io.out(`${paint.bold(letter.id)}  ${whatOf(letter)}  ${originOf(letter)}\n`);
-    for (const { message } of letter.refused) io.out(`  ${paint.bad('refused')}  ${String(message)}\n`);
+    for (const { message, reason } of letter.refused) io.out(`  ${paint.bad('refused')}  ${message ?? reason}\n`);
     io.out(`${JSON.stringify(letter.message, null, 2)}\n`);
   }
   return EXIT.ok;
@@ -66,7 +66,7 @@ async function list(call: CommandCall): Promise<number> {
     const rows = shown.map((letter) => [
       letter.id,
       whatOf(letter),
-      letter.refused.map(({ field, reason }) => `${String(field)} (${String(reason)})`).join(', '),
+      letter.refused.map(({ field, reason }) => (field === null ? reason : `${field} (${reason})`)).join(', '),
       letter.times.toLocaleString('en'),
       originOf(letter),
       formatDistance(letter.lastEpochMillis, now),
@@ -158,8 +158,7 @@ function originOf({ door, by }: ShownLetter): string {
 function reasonsOf(letters: readonly ShownLetter[]): string {
   const counts = new Map<string, number>();
   for (const { refused } of letters)
-    for (const reason of new Set(refused.map((one) => String(one.reason))))
-      counts.set(reason, (counts.get(reason) ?? 0) + 1);
+    for (const reason of new Set(refused.map((one) => one.reason))) counts.set(reason, (counts.get(reason) ?? 0) + 1);
   return [...counts]
     .sort(([, a], [, b]) => b - a)
     .map(([reason, count]) => `${reason} ${count.toLocaleString('en')}`)
