@@ -7,13 +7,13 @@
  *
  * What is usual of a number is known a worker and in memory: after a start nothing is far until enough has come again.
  */
-import type { TraitSpec } from '../decision/catalog.ts';
+import type { Catalog, TraitSpec } from '../decision/catalog.ts';
 import type { CatalogIndex } from '../decision/catalog-index.ts';
 import { CleanedMap, cleanEntry, cleanEvent } from '../decision/cleaning/clean-map.ts';
 import { RobustSpread } from '../decision/cleaning/robust-spread.ts';
 import { type Cleaning, FLAG, FLAGS, REFUSAL, type ValueRules } from '../decision/cleaning/value-rules.ts';
 import type { ZoneTable } from '../decision/local-time.ts';
-import type { Plain, Properties } from '../proto/messages.ts';
+import { OP, type Plain, type Properties } from '../proto/messages.ts';
 import type { Request } from '../proto/request.ts';
 import type { SectionEntries, SectionName } from './cold-sections.ts';
 import { type Refusal, refusalOf } from './dead-letters.ts';
@@ -44,6 +44,8 @@ export class Cleaner {
   refusal = 0;
   /** Values of the last message that were kept and flagged, contradictions that it begins included. */
   flagged = 0;
+  /** Whether some value of the last message became another. */
+  hasChanged = false;
   readonly #runtime: CleaningHost;
   /** By event and property, or trait. */
   readonly #spreads = new Map<string, RobustSpread>();
@@ -58,6 +60,7 @@ export class Cleaner {
     const { options, index, defaultZone } = this.#runtime;
     map.begin(traits);
     this.flagged = 0;
+    this.hasChanged = false;
     for (const rules of cleaning.majorTraits.values()) {
       if (!cleanEntry(map, rules, 'identify.traits', options.zones, defaultZone)) return this.#refused();
     }
@@ -66,6 +69,7 @@ export class Cleaner {
       if (rules === null || rules.major !== null) continue;
       if (!cleanEntry(map, rules, 'identify.traits', options.zones, defaultZone)) return this.#refused();
     }
+    this.hasChanged = map.values !== traits;
     return true;
   }
 
@@ -121,13 +125,15 @@ export class Cleaner {
     const rules = cleaning.events.get(request.event);
     const { map } = this;
     this.flagged = 0;
+    this.hasChanged = false;
     if (rules === undefined) {
       map.begin(null);
       return true;
     }
     const { options, defaultZone } = this.#runtime;
     if (!cleanEvent(map, rules, request.properties, options.zones, defaultZone)) return this.#refused();
-    if (map.values !== request.properties) {
+    this.hasChanged = map.values !== request.properties;
+    if (this.hasChanged) {
       request.properties = map.values;
       // The frame still holds what came: what is journalled is packed anew.
       request.propertiesStart = 0;
@@ -209,4 +215,22 @@ export function refusalOfTrait(spec: TraitSpec | undefined, value: Plain | undef
   if (spec.type === 'timeZone' && typeof value === 'string') return REFUSAL.value;
   if (spec.type === 'string' && typeof value === 'string') return REFUSAL.size;
   return typeof value === 'number' && Number.isFinite(value) ? REFUSAL.range : REFUSAL.type;
+}
+
+/** Share of what the catalog declares of a message that it tells, 0 to 1; NaN where nothing is declared of it. */
+export function toldShare({ cleaning, traits }: Catalog, request: Request): number {
+  const isEvent = request.op === OP.track;
+  const declared = isEvent ? cleaning?.events.get(request.event)?.properties : traits;
+  const values = isEvent ? request.properties : request.traits;
+  if (declared === undefined) return Number.NaN;
+  let told = 0;
+  let count = 0;
+  for (const one of declared) {
+    if ('isFact' in one && one.isFact) continue;
+    count++;
+    const value = values?.[one.name];
+    const inMajor = 'major' in one && one.major !== null ? values?.[one.major.name] : null;
+    if ((value ?? inMajor ?? null) !== null) told++;
+  }
+  return count === 0 ? Number.NaN : told / count;
 }

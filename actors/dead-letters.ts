@@ -24,7 +24,7 @@ import { type PersonHash, SealedTrait, type SealProblem, type TraitSealer, usabl
 import type { Store } from './store.ts';
 
 /** Ways by which a message comes in; positions travel between workers, so append only. */
-export const DOORS = ['ws', 'json', 'segment', 'cloudevents', 'redrive'] as const;
+export const DOORS = ['ws', 'json', 'segment', 'cloudevents', 'redrive', 'import'] as const;
 export type Door = (typeof DOORS)[number];
 
 export const LETTER_LIMITS = {

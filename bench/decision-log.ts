@@ -174,6 +174,7 @@ class Asker {
       writer,
       actor: 'asker',
       door: 'ws',
+      source: 'anonymous',
       hasOptOut: false,
       line: new MailboxLine(),
       decoder: new FrameDecoder(encoding),

@@ -38,6 +38,7 @@ import { FitKeeper } from './fit-keeper.ts';
 import { EventIntake } from './http/incoming-event.ts';
 import { ingestRoutes } from './http/ingest-routes.ts';
 import { letterRoutes } from './http/letter-routes.ts';
+import { QualityRoute } from './http/quality-route.ts';
 import { segmentsRoutes } from './http/segments-routes.ts';
 import { ShardGateway } from './http/shard-gateway.ts';
 import { webhookRoutes } from './http/webhook-routes.ts';
@@ -133,6 +134,7 @@ class Node implements RunningNode {
   readonly #gateway: ShardGateway;
   readonly #intake: EventIntake;
   readonly #asks: ShardAsks;
+  readonly #quality: QualityRoute;
   readonly #fits: readonly FitKeeper[];
   /** Of counts that are asked for; no thread while none is. */
   readonly #jobs = new JobPool({ threads: 1 });
@@ -170,12 +172,27 @@ class Node implements RunningNode {
       this.#tell(shard, message);
       return true;
     });
+    this.#quality = new QualityRoute({
+      asks: this.#asks,
+      shards: config.workers,
+      tenantOf: (name) => ({ tenant: this.#numberOf(name), storePath: this.#storePathOf(name) }),
+      catalog: () => this.#catalog,
+      jobs: this.#jobs,
+    });
     this.#fits = this.#tenants.map((estate, tenant) => this.#fitsOf(estate.folderIn(config.data), tenant));
     this.#webhooks = this.#webhooksOf();
     this.#sizes = new Map(this.#tenants.map((estate) => [estate.name, this.#sizesOf(estate.folderIn(config.data))]));
     this.failed = new Promise((resolve) => {
       this.#fail = resolve;
     });
+  }
+
+  #numberOf(tenant: string): number {
+    return this.#tenants.findIndex(({ name }) => name === tenant);
+  }
+
+  #storePathOf(tenant: string): string {
+    return join(this.#tenants[this.#numberOf(tenant)]?.folderIn(this.#config.data) ?? '', 'store');
   }
 
   #fitsOf(data: string, tenant: number): FitKeeper {
@@ -251,14 +268,14 @@ class Node implements RunningNode {
           ...ingestRoutes(this.#gateway, this.#intake),
           ...segmentsRoutes((tenant) => this.#sizes.get(tenant)),
           ...webhookRoutes(this.#webhooks),
-          ...letterRoutes(this.#asks, config.workers, (name) => this.#tenants.findIndex((one) => one.name === name)),
+          ...letterRoutes(this.#asks, config.workers, (name) => this.#numberOf(name)),
+          ...this.#quality.routes,
         ]),
       },
       {
         status: () => this.status(),
         metricsText: async () => (await this.#loadMetrics()).prometheusText(),
-        related: (tenant, sku) =>
-          this.#fits[this.#tenants.findIndex(({ name }) => name === tenant)]?.related(sku) ?? null,
+        related: (tenant, sku) => this.#fits[this.#numberOf(tenant)]?.related(sku) ?? null,
         catalogSchema: async () => (await import('../workers/catalog/catalog-schema.ts')).catalogJsonSchema(),
         ...(config.drills ? { drill: (drill: Drill, worker: number) => this.#drill(drill, worker) } : {}),
       },

@@ -11,6 +11,7 @@
  * shared by all sessions of a thread: everything from a frame to its answers is one uninterrupted run.
  */
 import { strict as assert } from 'node:assert';
+import type { Door } from '../actors/dead-letters.ts';
 import { MailboxLine } from '../actors/mailbox.ts';
 import { asksRestriction } from '../actors/restriction.ts';
 import {
@@ -38,6 +39,8 @@ import type { ForwardOrigin, LinkHost, ShardLink } from './shard-link.ts';
 import { type SubscribedSession, Subscriptions } from './subscriptions.ts';
 import type { Connection } from './transport.ts';
 
+/** How `opportune import` introduces itself: with the name of the mapping, which its rows are counted under. */
+const IMPORT_CLIENT = /^opportune-import\/([\w.-]{1,64})$/;
 /** Memory for the answers of one burst; what it grew beyond the second bound is let go again. */
 const BURST_BYTES_INITIAL = 64 * 1024;
 const BURST_BYTES_KEPT = 4 * 1024 * 1024;
@@ -179,7 +182,8 @@ export class Session implements Responder, FrameSink, SubscribedSession {
   readonly login: Login;
   readonly limits: SessionLimits;
   readonly actor: string;
-  readonly door = 'ws';
+  door: Door = 'ws';
+  source: string;
   readonly hasOptOut: boolean;
   readonly #operations: number;
   readonly #requests: RequestRunner;
@@ -206,6 +210,7 @@ export class Session implements Responder, FrameSink, SubscribedSession {
     this.login = login;
     this.limits = limits;
     this.actor = login.principal.id;
+    this.source = this.actor;
     this.hasOptOut = hasOptOut;
     this.#operations = login.operations;
     this.tenant = host.tenants.findIndex(({ name }) => name === login.principal.tenant);
@@ -446,6 +451,11 @@ export class Session implements Responder, FrameSink, SubscribedSession {
 
   #hello(request: Request): void {
     const host = this.#host;
+    const mapping = IMPORT_CLIENT.exec(request.clientName)?.[1];
+    if (mapping !== undefined) {
+      this.door = 'import';
+      this.source = mapping;
+    }
     this.writer.reset();
     writeHello(this.writer, {
       id: request.id,

@@ -2,12 +2,16 @@
  * Questions of the main thread to one shard that are answered later: a number goes with each and comes back with the
  * answer. Of a worker that is away, or dies before it has answered, the answer is null: it may or may not have been done.
  */
-import type { LetterAnswer, LetterQuestion } from '../workers/letter-desk.ts';
-import type { ToShard } from './shard-messages.ts';
+import type { LetterAnswer } from '../workers/letter-desk.ts';
+import type { ShardAnswer, ShardQuestion, SourcesAnswer, ToShard } from './shard-messages.ts';
+
+type AnswerTo<Question extends ShardQuestion> = Question extends { readonly op: 'sources' }
+  ? SourcesAnswer
+  : LetterAnswer;
 
 interface Waiting {
   readonly shard: number;
-  readonly resolve: (answer: LetterAnswer | null) => void;
+  readonly resolve: (answer: ShardAnswer | null) => void;
 }
 
 export class ShardAsks {
@@ -20,15 +24,20 @@ export class ShardAsks {
     this.#tell = tell;
   }
 
-  ask(shard: number, tenant: number, question: LetterQuestion): Promise<LetterAnswer | null> {
+  ask<Question extends ShardQuestion>(
+    shard: number,
+    tenant: number,
+    question: Question,
+  ): Promise<AnswerTo<Question> | null> {
     return new Promise((resolve) => {
       const ask = ++this.#next;
-      this.#waiting.set(ask, { shard, resolve });
+      // The worker answers each kind of question with its own kind of answer.
+      this.#waiting.set(ask, { shard, resolve: resolve as Waiting['resolve'] });
       if (!this.#tell(shard, { kind: 'ask', ask, tenant, question })) this.answered(ask, null);
     });
   }
 
-  answered(ask: number, answer: LetterAnswer | null): void {
+  answered(ask: number, answer: ShardAnswer | null): void {
     const waiting = this.#waiting.get(ask);
     this.#waiting.delete(ask);
     waiting?.resolve(answer);

@@ -31,6 +31,8 @@ import { createRingMemory, RING_RECORD_BYTES_MAX, RingReader, RingWriter } from 
 const FORWARDED_MAX = 16_384;
 /** Of requests whose responder needs no look-up. */
 const USUAL_DOOR: Door = 'ws';
+/** Between an actor's name and another one that its messages are counted under, which never holds it. */
+const SOURCE_MARK = '\u0000';
 const ENCODER = new TextEncoder();
 const DECODER = new TextDecoder();
 
@@ -94,6 +96,8 @@ export interface ForwardOrigin {
   /** Who asks, as the audit log names it. */
   readonly actor: string;
   readonly door: Door;
+  /** What its messages are counted under; mostly the actor. */
+  readonly source: string;
   /** It came with `Sec-GPC: 1`. */
   readonly hasOptOut: boolean;
   sendBytes(id: number, bytes: Uint8Array): void;
@@ -202,8 +206,9 @@ export class ShardLink {
     const flags = (origin.encoding === 'json' ? TAG_JSON : 0) | (origin.hasOptOut ? TAG_OPT_OUT : 0);
     const tag = slot | (origin.tenant << TENANT_SHIFT) | (DOORS.indexOf(origin.door) << DOOR_SHIFT) | flags;
     // A decision is recorded nowhere by who asked for it; the little else that is, says so first.
-    if (request.op !== OP.decide && origin.actor !== ANONYMOUS.principal.id) {
-      const name = ENCODER.encode(origin.actor);
+    const { actor, source } = origin;
+    if (request.op !== OP.decide && (actor !== ANONYMOUS.principal.id || source !== actor)) {
+      const name = ENCODER.encode(source === actor ? actor : actor + SOURCE_MARK + source);
       this.#put(TAG_ACTOR, 0, name, 0, name.length);
     }
     if (request.asPartition >= 0) {
@@ -314,27 +319,30 @@ export class ShardLink {
     let responders = this.#named.get(key);
     if (responders === undefined) {
       if (this.#named.size >= ACTORS_MAX) this.#named.clear();
-      const actor = this.#takenActor === '' ? ANONYMOUS.principal.id : this.#takenActor;
-      responders = this.#respondersOf(actor, hasOptOut, door);
+      const named = this.#takenActor === '' ? ANONYMOUS.principal.id : this.#takenActor;
+      const mark = named.lastIndexOf(SOURCE_MARK);
+      const actor = mark < 0 ? named : named.slice(0, mark);
+      responders = this.#respondersOf(actor, hasOptOut, door, mark < 0 ? actor : named.slice(mark + 1));
       this.#named.set(key, responders);
     }
     this.#takenActor = '';
     return responders;
   }
 
-  #respondersOf(actor: string, hasOptOut: boolean, door: Door): Record<Encoding, Responder> {
+  #respondersOf(actor: string, hasOptOut: boolean, door: Door, source = actor): Record<Encoding, Responder> {
     return {
-      msgpack: this.#responder('msgpack', actor, hasOptOut, door),
-      json: this.#responder('json', actor, hasOptOut, door),
+      msgpack: this.#responder('msgpack', actor, hasOptOut, door, source),
+      json: this.#responder('json', actor, hasOptOut, door, source),
     };
   }
 
-  #responder(encoding: Encoding, actor: string, hasOptOut: boolean, door: Door): Responder {
+  #responder(encoding: Encoding, actor: string, hasOptOut: boolean, door: Door, source: string): Responder {
     const writer: DocumentWriter = this.#host.writer(encoding);
     return {
       encoding,
       actor,
       door,
+      source,
       hasOptOut,
       writer,
       line: new MailboxLine(),

@@ -18,6 +18,7 @@ import type { LearningMemory } from '../workers/learning-exchange.ts';
 import type { LetterAnswer, LetterQuestion } from '../workers/letter-desk.ts';
 import type { PersonAnswer, PersonQuestion } from '../workers/person-look.ts';
 import type { PriceMemory } from '../workers/price-table.ts';
+import type { SourceRow } from '../workers/quality/source-tallies.ts';
 import type { LedgerMemory, LedgerSubject } from '../workers/shared-ledger.ts';
 import type { GateMemory } from '../workers/store/writers-gate.ts';
 import type { TraceRecord } from '../workers/trace-record.ts';
@@ -79,6 +80,15 @@ export interface ShardThreadData {
   readonly tls: TransportTls | null;
 }
 
+/** What the main thread asks one shard of one tenant. */
+export type ShardQuestion = LetterQuestion | { readonly op: 'sources' };
+export interface SourcesAnswer {
+  readonly kind: 'sources';
+  readonly rows: readonly SourceRow[];
+  readonly sinceEpochMillis: number;
+}
+export type ShardAnswer = LetterAnswer | SourcesAnswer;
+
 export type ToShard =
   /** The first and only message to a thread that waits and is not needed any more. */
   | { readonly kind: 'leave' }
@@ -113,7 +123,7 @@ export type ToShard =
   /** What is known of a person, for a webhook. */
   | { readonly kind: 'look'; readonly id: number; readonly tenant: number; readonly question: PersonQuestion }
   /** Answered by `answered` with the same number. */
-  | { readonly kind: 'ask'; readonly ask: number; readonly tenant: number; readonly question: LetterQuestion }
+  | { readonly kind: 'ask'; readonly ask: number; readonly tenant: number; readonly question: ShardQuestion }
   | { readonly kind: 'drain'; readonly seconds: number }
   | { readonly kind: 'stop' }
   | { readonly kind: 'drill'; readonly drill: Drill }
@@ -150,7 +160,7 @@ export type FromShard =
   | { readonly kind: 'factsTaken'; readonly tenant: number; readonly counts: FactCounts }
   /** Null: it cannot be said at the moment. */
   | { readonly kind: 'looked'; readonly id: number; readonly answer: PersonAnswer | null }
-  | { readonly kind: 'answered'; readonly ask: number; readonly answer: LetterAnswer }
+  | { readonly kind: 'answered'; readonly ask: number; readonly answer: ShardAnswer }
   | { readonly kind: 'drained' }
   /** By tenant, whether all records and a last checkpoint are on disk. */
   | { readonly kind: 'stopped'; readonly isWritten: readonly boolean[] }

@@ -23,12 +23,13 @@ export function peersOf(host: () => Pick<SessionHost, 'owners' | 'links'>, tenan
 }
 
 function originOf(responder: Responder, slot: number, tenant: number): ForwardOrigin {
-  const { encoding, actor, door, hasOptOut, writer } = responder;
+  const { encoding, actor, door, source, hasOptOut, writer } = responder;
   return {
     encoding,
     tenant,
     actor,
     door,
+    source,
     hasOptOut,
     sendBytes: (_id, bytes) => responder.sendBytes(slot, bytes),
     failForwarded(id, fault, message) {

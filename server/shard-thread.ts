@@ -271,6 +271,15 @@ async function stop(): Promise<void> {
   main.close();
 }
 
+async function answerTo({ ask, tenant, question }: Extract<ToShard, { kind: 'ask' }>): Promise<void> {
+  const { letterDesk, sources } = (tenants[tenant] as Tenant).shard; // every worker has every tenant
+  if (question.op !== 'sources') tell({ kind: 'answered', ask, answer: await letterDesk.ask(question) });
+  else {
+    const { sinceEpochMillis } = sources;
+    tell({ kind: 'answered', ask, answer: { kind: 'sources', rows: sources.rows(), sinceEpochMillis } });
+  }
+}
+
 function takeCatalog(message: Extract<ToShard, { kind: 'catalog' }>): void {
   let reason: string | null = null;
   try {
@@ -344,9 +353,7 @@ main.on('message', (message: ToShard) => {
       tell({ kind: 'looked', id: message.id, answer: tenants[message.tenant]?.shard.look(message.question) ?? null });
       return;
     case 'ask':
-      void tenants[message.tenant]?.shard.letterDesk
-        .ask(message.question)
-        .then((answer) => tell({ kind: 'answered', ask: message.ask, answer }));
+      void answerTo(message);
       return;
     case 'drain':
       void drain(message.seconds);

@@ -33,6 +33,7 @@ export interface SubscribedSession {
   readonly tenant: number;
   readonly actor: string;
   readonly door: Responder['door'];
+  readonly source: Responder['source'];
   readonly hasOptOut: boolean;
   readonly writer: DocumentWriter;
   readonly decoder: FrameDecoder;
@@ -100,6 +101,7 @@ class Subscription implements Responder, ForwardOrigin {
   readonly tenant: number;
   readonly actor: string;
   readonly door: Responder['door'];
+  readonly source: Responder['source'];
   readonly hasOptOut: boolean;
   readonly writer: DocumentWriter;
   readonly decoder: FrameDecoder;
@@ -120,6 +122,7 @@ class Subscription implements Responder, ForwardOrigin {
     this.tenant = session.tenant;
     this.actor = session.actor;
     this.door = session.door;
+    this.source = session.source;
     this.hasOptOut = session.hasOptOut;
     this.writer = session.writer;
     this.decoder = session.decoder;

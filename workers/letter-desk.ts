@@ -173,6 +173,7 @@ export class LetterDesk {
         encoding: 'json',
         actor,
         door: 'redrive',
+        source: actor,
         hasOptOut,
         writer,
         line: new MailboxLine(),

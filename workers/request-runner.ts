@@ -8,6 +8,7 @@
  *                      └─▸ mailbox ─▸ next pass of the loop      (this pass has used its time slice)
  */
 import { type ActorRuntime, MOVED } from '../actors/actor-runtime.ts';
+import { toldShare } from '../actors/cleaner.ts';
 import { ConsentTurn } from '../actors/consent-turn.ts';
 import type { DecideTurn } from '../actors/decide-turn.ts';
 import type { EventTurn } from '../actors/event-turn.ts';
@@ -43,6 +44,7 @@ import { COUNTER, HISTOGRAM, type MetricsWriter, STATUS_INDEX } from './metrics-
 import { PassBudget } from './pass-budget.ts';
 import { loadConsentStrings, readConsentStrings } from './privacy/consent-strings.ts';
 import type { Erasures } from './privacy/erasures.ts';
+import { type SourceTallies, TALLY } from './quality/source-tallies.ts';
 import { QueueDelay } from './queue-delay.ts';
 import type { Responder } from './responder.ts';
 import type { ShardModels } from './shard-models.ts';
@@ -113,6 +115,7 @@ export interface RequestRunnerOptions {
   /** Where accesses to a person's data and changes of consent are told; absent where nobody keeps a log. */
   readonly audit?: AuditOutlet;
   readonly joinings: Joinings;
+  readonly sources: SourceTallies;
   ownsPartition(partition: number): boolean;
   /**
    * Hands a request about another shard's profile, `request.asPartition`, to it. Null, or why not.
@@ -327,7 +330,11 @@ export class RequestRunner implements HeldAnswerOwner {
       return;
     }
     this.#runtime.consent.hasOptOut = responder.hasOptOut;
-    const { letters } = this.#runtime;
+    const { letters, cleaner } = this.#runtime;
+    const isTold = request.op === OP.track || request.op === OP.identify;
+    // Before the turn, which puts clean values in their place.
+    const told = isTold ? toldShare(this.#runtime.index.catalog, request) : Number.NaN;
+    cleaner.hasChanged = false;
     letters.door = responder.door;
     letters.by = responder.actor;
     letters.hasKept = false;
@@ -340,7 +347,7 @@ export class RequestRunner implements HeldAnswerOwner {
       if (fault === MOVED) fault = this.#follow(request, responder, slot, arrivedMicros, isForwarded);
       else if (fault === null && request.op === OP.alias) fault = ANSWERED;
       if (fault === ANSWERED) {
-        this.#runtime.cleaner.flagged = 0;
+        cleaner.flagged = 0;
         return;
       }
     } catch (error) {
@@ -348,8 +355,9 @@ export class RequestRunner implements HeldAnswerOwner {
       this.#runtime.message = `${request.op}: the turn failed; see the log`;
       fault = FAULT.internal;
     }
+    if (isTold && responder.door !== 'redrive') this.#tally(request.op, responder, fault, told);
     if (fault !== null) {
-      this.#runtime.cleaner.flagged = 0;
+      cleaner.flagged = 0;
       if (fault === FAULT.invalidTrait || fault === FAULT.invalidProperty) this.#countRefused();
       // What was kept of it is on disk when it is answered.
       const waits = this.#runtime.letters.hasKept ? this.#waitsForDisk(request) : -1;
@@ -357,7 +365,6 @@ export class RequestRunner implements HeldAnswerOwner {
       else this.#answerFault(request, responder, slot, arrivedMicros, fault, this.#runtime.message, isForwarded);
       return;
     }
-    const { cleaner } = this.#runtime;
     if (cleaner.flagged > 0) {
       this.#metrics.add(COUNTER.flaggedValues, cleaner.flagged);
       cleaner.flagged = 0;
@@ -460,6 +467,38 @@ export class RequestRunner implements HeldAnswerOwner {
     const fault = this.#options.sendOn(request, responder, slot, arrivedMicros);
     if (fault === null) return ANSWERED;
     return this.#runtime.fail(fault, "shard: the worker of the person's partition is restarting or has too much to do");
+  }
+
+  /** Counts what was told by its source. What is to come again is counted when it does. */
+  #tally(op: OpNumber, responder: Responder, fault: Fault | null, told: number): void {
+    if (fault !== null && fault.retry !== 'never') return;
+    const row = this.#options.sources.of(responder);
+    const add = (column: number, count: number): void => {
+      row[column] = (row[column] as number) + count; // a column of the row
+    };
+    const { cleaner } = this.#runtime;
+    add(TALLY.received, 1);
+    if (!Number.isNaN(told)) {
+      add(TALLY.toldShares, told);
+      add(TALLY.toldMessages, 1);
+    }
+    if (fault !== null) {
+      const isCleaners = fault === FAULT.invalidTrait || fault === FAULT.invalidProperty;
+      add(TALLY.refused, 1);
+      add(isCleaners ? TALLY.reasons + cleaner.refusal : TALLY.refusedOther, 1);
+      return;
+    }
+    if (op === OP.track && this.#eventTurn.isDuplicate) {
+      add(TALLY.duplicates, 1);
+      return;
+    }
+    const dropped = op === OP.identify ? this.#profileTurn.dropped : [];
+    add(TALLY.accepted, 1);
+    if (cleaner.hasChanged) add(TALLY.cleaned, 1);
+    if (cleaner.flagged > 0 || dropped.length > 0) add(TALLY.blemished, 1);
+    add(TALLY.flagged, cleaner.flagged);
+    add(TALLY.dropped, dropped.length);
+    for (const { reason } of dropped) add(TALLY.reasons + REFUSAL[reason], 1);
   }
 
   #countRefused(): void {

@@ -14,6 +14,8 @@ export interface Responder {
   readonly actor: string;
   /** By which way its requests came in. */
   readonly door: Door;
+  /** What they are counted under, for who looks at the quality of what comes in. */
+  readonly source: string;
   /** Its browser sent `Sec-GPC: 1`, which binds what it asks for. */
   readonly hasOptOut: boolean;
   /** Writer of the encoding the answer must have; shared, so fill and send it in one go. */

@@ -38,6 +38,7 @@ import type { NodeSecret } from './node-secret.ts';
 import { lookAtPerson, type PersonAnswer, type PersonQuestion } from './person-look.ts';
 import type { PriceTable } from './price-table.ts';
 import { Erasures } from './privacy/erasures.ts';
+import { SourceTallies } from './quality/source-tallies.ts';
 import {
   basePositions,
   earlierOf,
@@ -63,6 +64,8 @@ const EXCHANGE_MILLIS = 75;
 const TICK_MILLIS = 100;
 /** Gauges that cost a system call are read every so many ticks. */
 const SLOW_GAUGES_TICKS = 10;
+/** What came from where is written down every so many ticks: ten seconds. */
+const SOURCES_TICKS = 100;
 /** Journal batches without anything learnt after which a snapshot is taken all the same. */
 const SNAPSHOT_BATCHES_MAX = 64;
 const TIMERS_A_TICK = 20_000;
@@ -133,6 +136,7 @@ export class Shard {
   readonly requests: RequestRunner;
   readonly joinings: Joinings;
   readonly letterDesk: LetterDesk;
+  readonly sources: SourceTallies;
   readonly #options: ShardOptions;
   readonly #store: ShardStore;
   readonly #metrics: MetricsWriter;
@@ -236,6 +240,8 @@ export class Shard {
       eraseSignpost: (key, now) => this.#erasures.eraseSignpost(key, now),
       erased: (root, key) => this.#erasures.keyErased(root, key),
     });
+    this.sources = new SourceTallies(epochMillis());
+    this.sources.load(options.store, options.shard, options.shards);
     const profileTurn = new ProfileTurn(this.runtime);
     this.requests = new RequestRunner({
       shard: options.shard,
@@ -250,6 +256,7 @@ export class Shard {
       exportTurn: new ExportTurn(this.runtime, profileTurn),
       erasures: this.#erasures,
       joinings: this.joinings,
+      sources: this.sources,
       ownsPartition: options.ownsPartition,
       sendOn: (request, responder, slot, arrivedMicros) =>
         peers?.sendOn(request, responder, slot, arrivedMicros) ?? null,
@@ -464,10 +471,15 @@ export class Shard {
     }
     this.requests.watches.tick(monotonicMicros());
     this.#wakePass();
+    if (this.#ticks % SOURCES_TICKS === SOURCES_TICKS - 1) this.#writeSources();
     this.#options.ledger.refreshHints();
     const traces = this.requests.takeTraces();
     if (traces.length > 0) this.#options.events.traced(traces);
     this.publishMetrics();
+  }
+
+  #writeSources(): void {
+    if (!this.writer.isReadOnly && this.sources.write(this.#store, this.#options.shard)) this.writer.commitSoon();
   }
 
   /** A million people due at once are visited in many passes, and the requests go before them. */
@@ -567,6 +579,7 @@ export class Shard {
     clearTimeout(this.#wakeTimer);
     this.requests.watches.stop();
     this.requests.stop();
+    this.#writeSources();
     return this.writer.stop();
   }
 }

@@ -23,6 +23,8 @@ const HTTP_OPERATION = {
   related: 21,
   /** How many hold each tag, or would match a rule. */
   segments: 23,
+  /** How good what is known of people is, and what comes from where: figures, of nobody in particular. */
+  quality: 24,
   /** Who is told of tags, and to send again what could not be. */
   webhooks: 26,
   /** What was refused of people: to see it, tell it again, drop it. */
@@ -67,6 +69,7 @@ export const PERMISSIONS: { readonly [Name in Operation]: readonly Role[] } = {
   restrict: ['privacy'],
   identities: ['privacy', 'operator'],
   deadLetters: ['privacy', 'operator'],
+  quality: ['marketer', 'privacy', 'operator', 'auditor'],
 };
 
 /** Of the node as a whole, all its tenants together: permitted to the default tenant's principals only. */

@@ -306,6 +306,18 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import('./segments.ts'),
   },
   {
+    name: 'quality',
+    usage: '',
+    summary:
+      'how good what is known of people is, by trait; and what came from where, accepted, cleaned, refused by why',
+    options: [
+      ...PART_OPTIONS,
+      { flags: '--catalog <file>', description: 'the catalog in force' },
+      { flags: '--json', description: 'print as JSON' },
+    ],
+    load: () => import('./quality.ts'),
+  },
+  {
     name: 'backup',
     usage: '<folder>',
     summary: 'copy the data folder as of this moment, also while the server runs',

@@ -14,6 +14,8 @@ import { createPaint, formatCount, formatDistance, formatTable } from './termina
 
 /** Letters shown where no `--limit` is given. */
 const SHOWN = 50;
+/** Of what was not settled. */
+const BAD_SHOWN = 20;
 const PATH = '/v1/dead-letters';
 
 interface Page {
@@ -103,8 +105,10 @@ async function settle(call: CommandCall, what: 'redrive' | 'drop'): Promise<numb
   if (options.json === true) io.out(`${JSON.stringify({ results })}\n`);
   else {
     const paint = createPaint(io.hasColour);
-    for (const { id: one, outcome, message = '' } of results)
-      if (!GOOD.includes(outcome)) io.out(`${one}  ${paint.bad(outcome)}  ${message}\n`);
+    const bad = results.filter(({ outcome }) => !GOOD.includes(outcome));
+    for (const { id: one, outcome, message = '' } of bad.slice(0, BAD_SHOWN))
+      io.out(`${one}  ${paint.bad(outcome)}  ${message}\n`);
+    if (bad.length > BAD_SHOWN) io.out(paint.dim(`… and ${bad.length - BAD_SHOWN} more; --json has all\n`));
     io.out(`${summaryOf(results)}\n`);
   }
   return isGood ? EXIT.ok : EXIT.failed;

@@ -53,7 +53,7 @@ export async function run(call: CommandCall): Promise<number> {
   let isTokenOver = false;
   const client = isDry
     ? null
-    : await connected(urlOf(options, io), tokenOf(io), (closeCode) => {
+    : await connected(urlOf(options, io), tokenOf(io), mapping.name, (closeCode) => {
         if (closeCode === CLOSE_CODE.policy) isTokenOver = true;
       });
   const progress = new ProgressLine(io);
@@ -175,10 +175,14 @@ function stopped(error: unknown, line: number): unknown {
   return new OperatorError(code, `${message} (imported up to line ${line})`, { advice, cause: error });
 }
 
-/** Resolves once connected; the first failure is final. Later losses are told, and met by repeating. */
+/**
+ * Resolves once connected; the first failure is final. Later losses are told, and met by repeating.
+ * @param mapping its name, under which the server counts the rows
+ */
 function connected(
   url: string,
   token: string,
+  mapping: string,
   onLost: (closeCode: number | undefined) => void,
 ): Promise<OpportuneClient> {
   let isConnected = false;
@@ -186,7 +190,7 @@ function connected(
     const client = connect({
       url,
       token,
-      clientName: 'opportune-import',
+      clientName: `opportune-import/${mapping.replace(/[^\w.-]/g, '_').slice(0, 64)}`,
       clientVersion: packageVersion(),
       onStatus: (status, closeCode) => {
         if (status === 'connected') {

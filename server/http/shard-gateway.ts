@@ -143,6 +143,7 @@ export class ShardGateway {
       tenant: this.#options.tenants.indexOf(tenant),
       actor,
       door,
+      source: actor,
       hasOptOut,
       sendBytes: (answered: number, bytes: Uint8Array) =>
         this.#settle(answered, JSON.parse(textDecoder.decode(bytes)) as GatewayReply), // written by our own writer

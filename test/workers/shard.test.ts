@@ -56,6 +56,7 @@ class Asker {
       writer,
       actor: 'asker',
       door: 'ws',
+      source: 'test',
       hasOptOut: false,
       line: new MailboxLine(),
       decoder: new FrameDecoder('json'),

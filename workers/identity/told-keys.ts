@@ -106,6 +106,7 @@ class KeyResponder implements Responder {
   readonly encoding = 'json';
   readonly actor: string;
   readonly door: Door;
+  readonly source: string;
   readonly hasOptOut: boolean;
   readonly writer: DocumentWriter;
   readonly line = new MailboxLine();
@@ -113,13 +114,14 @@ class KeyResponder implements Responder {
   readonly #behind: AnswerBehindKeys;
 
   constructor(
-    { actor, door, hasOptOut }: Responder,
+    { actor, door, source, hasOptOut }: Responder,
     writer: DocumentWriter,
     decoder: FrameDecoder,
     behind: AnswerBehindKeys,
   ) {
     this.actor = actor;
     this.door = door;
+    this.source = source;
     this.hasOptOut = hasOptOut;
     this.writer = writer;
     this.decoder = decoder;

@@ -3,6 +3,7 @@
  * function `job-thread.ts` exports; to add a job, write its file, add a line here and one there.
  */
 import type { collectPeople } from './collect-people.ts';
+import type { countQuality } from './count-quality.ts';
 import type { evaluatePolicy } from './evaluate-policy.ts';
 import type { exportLog } from './export-log.ts';
 import type { fitChurn } from './fit-churn.ts';
@@ -16,6 +17,7 @@ import type { writeFacts } from './write-facts.ts';
 
 export interface Jobs {
   readonly collectPeople: typeof collectPeople;
+  readonly countQuality: typeof countQuality;
   readonly evaluatePolicy: typeof evaluatePolicy;
   readonly exportLog: typeof exportLog;
   readonly fitPurchases: typeof fitPurchases;

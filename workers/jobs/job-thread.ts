@@ -13,6 +13,9 @@ type Job<Name extends JobName> = (input: JobInput<Name>) => Promise<JobOutcome<N
 export const collectPeople: Job<'collectPeople'> = (input) =>
   outcomeOf(async () => (await import('./collect-people.ts')).collectPeople(input));
 
+export const countQuality: Job<'countQuality'> = (input) =>
+  outcomeOf(async () => (await import('./count-quality.ts')).countQuality(input));
+
 export const evaluatePolicy: Job<'evaluatePolicy'> = (input) =>
   outcomeOf(async () => (await import('./evaluate-policy.ts')).evaluatePolicy(input));
 

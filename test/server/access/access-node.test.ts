@@ -258,6 +258,7 @@ describe.each(['uws', 'ws'] as const)('access over %s', (transport) => {
     segments: ['POST', '/v1/segments/preview', 400],
     webhooks: ['POST', '/v1/webhooks/resend', 400],
     identities: ['POST', '/v1/unjoin', 400],
+    quality: ['GET', '/v1/quality', 200],
     deadLetters: ['GET', '/v1/dead-letters', 200],
   };
   it.each(ROLES)('roles: %s may do what its column of the table says, over HTTP', async (role) => {
