@@ -14,6 +14,7 @@
  */
 import { Buffer } from 'node:buffer';
 import type { CatalogIndex } from '../decision/catalog-index.ts';
+import { FeedSet } from '../decision/feed-table.ts';
 import type { ZoneTable } from '../decision/local-time.ts';
 import { murmur3Text } from '../proto/murmur3.ts';
 import { partitionOf } from '../proto/partition.ts';
@@ -132,6 +133,8 @@ export class ActorRuntime implements EffectContext {
   readonly slab = new Slab();
   readonly profiles = new ProfileIndex();
   readonly record: ProfileRecord;
+  /** Empty under a catalog with other feeds than the one before, until they are pushed again. */
+  readonly feeds = new FeedSet();
   readonly scope: ProfileScope;
   /** What the bound person allows; bound by the turns that ask. */
   readonly consent = new ConsentView();
@@ -176,7 +179,8 @@ export class ActorRuntime implements EffectContext {
     this.store = options.store;
     this.index = index;
     this.record = new ProfileRecord(this.slab, this.profiles);
-    this.scope = new ProfileScope(options.zones, this.record, index, (record, name) => this.#traitText(record, name));
+    const readText = (record: ProfileRecord, name: string): string => this.#traitText(record, name);
+    this.scope = new ProfileScope(options.zones, this.record, index, readText, this.feeds);
     this.#position = { epoch: options.epoch, stream: options.stream, batch: 0, offset: 0 };
     this.tags = new TagTurn(this);
     this.setCatalog(index);
@@ -185,6 +189,7 @@ export class ActorRuntime implements EffectContext {
   /** Takes a new catalog between two turns. Records derive their trait slots anew when next opened. */
   setCatalog(index: CatalogIndex): void {
     this.index = index;
+    this.feeds.bind(index.catalog.feeds, index.catalog.feedsHash);
     const zone = this.options.zones.zoneIndexByName(index.catalog.timeZone);
     if (zone < 0) throw new RangeError(`the catalog's time zone "${index.catalog.timeZone}" is not known here`);
     this.defaultZone = zone;

@@ -7,6 +7,7 @@ import { MOMENT } from '../decision/catalog.ts';
 import type { CatalogIndex } from '../decision/catalog-index.ts';
 import { type ConsentRules, PURPOSE } from '../decision/consent.ts';
 import type { ContactWishes } from '../decision/contact-wishes.ts';
+import { FeedSet } from '../decision/feed-table.ts';
 import { OUTSIDE, placeOf } from '../decision/journey.ts';
 import type { ZoneTable } from '../decision/local-time.ts';
 import type { ProfileState } from '../decision/pipeline.ts';
@@ -24,6 +25,7 @@ export class ProfileScope implements ProfileState {
   readonly #zones: ZoneTable;
   /** Reads a string trait's text from the cold record; rare (rules like `startsWith`). */
   readonly #readText: (record: ProfileRecord, traitName: string) => string;
+  readonly #feeds: FeedSet;
   #record: ProfileRecord;
   #index: CatalogIndex;
   #context: Properties | null = null;
@@ -68,7 +70,9 @@ export class ProfileScope implements ProfileState {
     record: ProfileRecord,
     index: CatalogIndex,
     readText: (record: ProfileRecord, traitName: string) => string,
+    feeds = new FeedSet(),
   ) {
+    this.#feeds = feeds;
     this.#zones = zones;
     this.#values = new ValueMoments(zones);
     this.#record = record;
@@ -208,6 +212,12 @@ export class ProfileScope implements ProfileState {
       return Number.isFinite(weight) ? weight : 0;
     }
     return decayedWeight(this.#weights[tag] as number, at, halfLifeMillis, this.atEpochMillis); // as many as tags
+  }
+  feedNumber(feed: number, field: number, key: string | undefined): number {
+    return this.#feeds.number(feed, field, key, this.atEpochMillis);
+  }
+  feedText(feed: number, field: number, key: string | undefined): string | undefined {
+    return this.#feeds.text(feed, field, key, this.atEpochMillis);
   }
   stageOf(journey: number): number {
     this.#readTags();

@@ -8,10 +8,11 @@
 import type { Cleaning, QualityRules } from './cleaning/value-rules.ts';
 import type { ConsentRules } from './consent.ts';
 import type { DemandInput } from './demand-inputs.ts';
+import type { FeedCell, FeedSpec } from './feed-table.ts';
 import type { IdentityRules } from './identity-rules.ts';
 import type { Journey } from './journey.ts';
 import type { Promotion } from './promotion.ts';
-import type { Rule } from './rule.ts';
+import type { Rule, RuleScope } from './rule.ts';
 import type { Tag } from './tag.ts';
 
 export type TraitType = 'integer' | 'number' | 'boolean' | 'string' | 'enum' | 'timeZone';
@@ -113,6 +114,12 @@ export interface PersonalDiscount {
   readonly basisPoints: number;
 }
 
+/** A value of a feed that a price stays at or below, give or take; cost, margin and floor go before it. */
+export interface FeedCeiling extends FeedCell {
+  /** How far above or below the value, in 1/10,000 of it. */
+  readonly basisPoints: number;
+}
+
 export interface Product {
   readonly index: number;
   readonly sku: string;
@@ -150,6 +157,8 @@ export interface Product {
   readonly demandInputs: readonly DemandInput[];
   /** Under which what they do is learnt: other inputs, another beginning. */
   readonly demandInputsHash: number;
+  /** A price of others above which it is not sold, or null. */
+  readonly ceilingFrom: FeedCeiling | null;
   readonly quoteTtlMillis: number;
 }
 
@@ -220,6 +229,14 @@ export interface EventRetention {
   readonly property: string | null;
 }
 
+/** A context feed, see `feed-table.ts`. */
+export interface Feed extends FeedSpec {
+  /** The key under which a request reads it where nothing else is said; undefined where that is not known. */
+  readonly keyOf: ((scope: RuleScope) => string | undefined) | null;
+  /** Indices of the fields that are features; none without `keyOf`. */
+  readonly features: readonly number[];
+}
+
 /** How a decision turns what is known into a choice; see `choice.ts`. */
 export type Strategy = 'thompson' | 'squarecb' | 'lints';
 
@@ -268,6 +285,9 @@ export interface Catalog {
   readonly tagByKey: ReadonlyMap<string, Tag>;
   readonly tagByHash: ReadonlyMap<number, Tag>;
   readonly journeyByHash: ReadonlyMap<number, Journey>;
+  readonly feeds: readonly Feed[];
+  /** Changes when the feeds do: their tables are then bound anew. 0 without feeds. */
+  readonly feedsHash: number;
   /** How traits and events are cleaned; null where nothing is declared. */
   readonly cleaning: Cleaning | null;
   readonly quality: QualityRules;

@@ -1,9 +1,10 @@
 /**
  * What moves a product's demand beside its own price, as a catalog declares it: a competitor's price or the weather,
- * sent in a request's context, other products' prices, the time of day. Each becomes one number, 0 in the usual case:
+ * sent in a request's context or pushed to a feed, other products' prices, the time of day. Each becomes one number, 0
+ * in the usual case:
  *
- *   price in the context   log(value / usual)           number in the context   (value - mean) / scale
- *   another product        log(its price / its list)    hour                    sine or cosine of the hour, UTC
+ *   a price           log(value / usual)           a number   (value - mean) / scale
+ *   another product   log(its price / its list)    hour       sine or cosine of the hour, UTC
  *
  * They must be the same for everybody in an hour; a catalog names none that is a trait. What is missing counts as the
  * usual case. `cross-demand.ts` learns their effects; `workers/hour-prices.ts` draws the hour's price by them.
@@ -11,13 +12,18 @@
 import type { Properties } from '../proto/messages.ts';
 import { CROSS_INPUTS_MAX } from './cross-demand.ts';
 import { logPriceRatio } from './demand-model.ts';
+import type { FeedCell } from './feed-table.ts';
+import type { RuleScope } from './rule.ts';
 
 /** Base and own price have the first two places. */
 export const DEMAND_INPUTS_MAX = CROSS_INPUTS_MAX - 2;
 
+/** A value of a feed, or what the request's context has under a key. */
+export type InputSource = FeedCell | { readonly context: string };
+
 export type DemandInput =
-  | { readonly kind: 'price'; readonly key: string; readonly usualMinor: number }
-  | { readonly kind: 'number'; readonly key: string; readonly mean: number; readonly scale: number }
+  | { readonly kind: 'price'; readonly from: InputSource; readonly usualMinor: number }
+  | { readonly kind: 'number'; readonly from: InputSource; readonly mean: number; readonly scale: number }
   | { readonly kind: 'product'; readonly skuHash: number; readonly listMinor: number }
   | { readonly kind: 'hour'; readonly isCosine: boolean };
 
@@ -34,12 +40,14 @@ function sineOfHour(hour: number): number {
 
 /**
  * @param context of the request, or null
+ * @param feeds what is known of the world
  * @param priceOf the price of another product this hour, minor units
  * @param out length `DEMAND_INPUTS_MAX`, overwritten; finite, within +-3
  */
 export function fillDemandInputs(
   inputs: readonly DemandInput[],
   context: Properties | null,
+  feeds: Pick<RuleScope, 'feedNumber'>,
   nowEpochMillis: number,
   priceOf: (skuHash: number) => number,
   out: Float64Array,
@@ -52,7 +60,8 @@ export function fillDemandInputs(
     if (input.kind === 'product') value = logPriceRatio(priceOf(input.skuHash), input.listMinor);
     else if (input.kind === 'hour') value = sineOfHour(input.isCosine ? hour + 6 : hour);
     else {
-      const given = context?.[input.key];
+      const { from } = input;
+      const given = 'context' in from ? context?.[from.context] : feeds.feedNumber(from.feed, from.field, from.key);
       if (typeof given === 'number') {
         value = input.kind === 'price' ? logPriceRatio(given, input.usualMinor) : (given - input.mean) / input.scale;
       }

@@ -11,8 +11,17 @@ import { textHash } from '../proto/murmur3.ts';
 import type { Catalog } from './catalog.ts';
 import { contextFeatures, FEATURE_KIND, featurePlan, mixHash, octaveBuckets, textFeature } from './features.ts';
 
-/** What a feature is made of; `request` and `time` are of nobody. */
-export type FeatureGroup = 'request' | 'time' | 'traits' | 'facts' | 'tags' | 'behaviour' | 'context' | 'unknown';
+/** What a feature is made of; `request`, `time` and `feeds` are of nobody. */
+export type FeatureGroup =
+  | 'request'
+  | 'time'
+  | 'traits'
+  | 'facts'
+  | 'tags'
+  | 'behaviour'
+  | 'feeds'
+  | 'context'
+  | 'unknown';
 
 export interface NamedFeature {
   readonly group: FeatureGroup;
@@ -64,13 +73,19 @@ function tableOf(catalog: Catalog): ReadonlyMap<number, NamedFeature> {
   };
   time(FEATURE_KIND.hour, HOURS, 'hour');
   time(FEATURE_KIND.weekday, WEEKDAYS, 'weekday');
-  const { traits, tags, counters } = featurePlan(catalog);
+  const { traits, feeds, tags, counters } = featurePlan(catalog);
   for (const { spec, hash, linearHash, valueHashes } of traits) {
     const name = named(spec.name, spec.index, spec.isFact);
     table.set(linearHash, name);
     for (const value of valueHashes) table.set(value, name);
     const isOpen = (spec.type === 'number' || spec.type === 'integer') && (spec.min === null || spec.max === null);
     if (isOpen) for (const bucket of octaveBuckets()) table.set(mixHash(hash, bucket), name);
+  }
+  for (const { type, name, number, ofText } of feeds) {
+    const named: NamedFeature = { group: 'feeds', name, trait: -1 };
+    table.set(number.linearHash, named);
+    for (const value of [...number.valueHashes, ...ofText.values()]) table.set(value, named);
+    if (type === 'number') for (const bucket of octaveBuckets()) table.set(mixHash(number.hash, bucket), named);
   }
   for (const { key, hash } of tags) table.set(hash, { group: 'tags', name: key, trait: -1 });
   for (const { spec, countHash, recencyHash } of counters) {

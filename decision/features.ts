@@ -14,6 +14,7 @@ import type { Properties } from '../proto/messages.ts';
 import { murmur3Text } from '../proto/murmur3.ts';
 import type { Catalog, EventCounter, TraitSpec } from './catalog.ts';
 import { NO_FEATURE } from './facts.ts';
+import type { FeedField, FeedType } from './feed-table.ts';
 import { naturalLogarithm } from './normal.ts';
 import type { RuleScope } from './rule.ts';
 
@@ -39,6 +40,7 @@ export const FEATURE_KIND = {
   slot: 0x243185be,
   sku: 0x550c7dc3,
   tag: 0x72be5d74,
+  feed: 0x7c3a9b21,
 } as const;
 
 /**
@@ -89,12 +91,17 @@ export class FeatureVector {
   }
 }
 
-export interface TraitFeature {
-  readonly spec: TraitSpec;
+interface NumberFeature {
+  readonly min: number | null;
+  readonly max: number | null;
   readonly hash: number;
   readonly linearHash: number;
   /** Hashes of an enum's values, of the two booleans or of the eight buckets, by position. */
   readonly valueHashes: Uint32Array;
+}
+
+export interface TraitFeature extends NumberFeature {
+  readonly spec: TraitSpec;
 }
 
 interface CounterFeature {
@@ -111,8 +118,20 @@ interface TagFeature {
   readonly hash: number;
 }
 
+interface FeedFeature {
+  readonly feed: number;
+  readonly field: number;
+  readonly type: FeedType;
+  readonly name: string;
+  readonly keyOf: (scope: RuleScope) => string | undefined;
+  /** Hashes of the values of a text. */
+  readonly ofText: ReadonlyMap<string, number>;
+  readonly number: NumberFeature;
+}
+
 interface FeaturePlan {
   readonly traits: readonly TraitFeature[];
+  readonly feeds: readonly FeedFeature[];
   readonly counters: readonly CounterFeature[];
   readonly tags: readonly TagFeature[];
   /** Names of protected and sensitive traits: refused as context keys as well. */
@@ -138,7 +157,8 @@ function compile(catalog: Catalog): FeaturePlan {
       spec.type === 'enum'
         ? Uint32Array.from(spec.values, (value) => mixHash(hash, murmur3Text(value, 0)))
         : Uint32Array.from({ length: BUCKET_COUNT }, (_, bucket) => mixHash(hash, bucket));
-    traits.push({ spec, hash, linearHash: mixHash(FEATURE_KIND.linear, spec.hash), valueHashes });
+    const { min, max } = spec;
+    traits.push({ spec, min, max, hash, linearHash: mixHash(FEATURE_KIND.linear, spec.hash), valueHashes });
   }
   const seen = new Set<number>();
   const counters: CounterFeature[] = [];
@@ -154,7 +174,23 @@ function compile(catalog: Catalog): FeaturePlan {
   const tags = catalog.tags
     .filter(({ isFeature }) => isFeature)
     .map(({ index, key, hash }) => ({ tag: index, key, hash: mixHash(FEATURE_KIND.tag, hash) }));
-  return { traits, counters, tags, withheld };
+  return { traits, feeds: feedFeatures(catalog), counters, tags, withheld };
+}
+
+function feedFeatures({ feeds }: Catalog): FeedFeature[] {
+  return feeds.flatMap(({ name: feedName, fields, features, keyOf }, feed) => {
+    if (keyOf === null) return [];
+    return features.map((field): FeedFeature => {
+      const { name: fieldName, type, min, max, values } = fields[field] as FeedField; // an index of its own fields
+      const name = `${feedName}.${fieldName}`;
+      const hash = mixHash(FEATURE_KIND.feed, murmur3Text(name, 0));
+      // As of an enum, by its text.
+      const ofText = new Map(values.map((value) => [value, mixHash(hash, murmur3Text(value, 0))]));
+      const valueHashes = Uint32Array.from({ length: BUCKET_COUNT }, (_, bucket) => mixHash(hash, bucket));
+      const linearHash = mixHash(FEATURE_KIND.linear, hash);
+      return { feed, field, type, name, keyOf, ofText, number: { min, max, hash, linearHash, valueHashes } };
+    });
+  });
 }
 
 /** What features a catalog can give. */
@@ -247,21 +283,41 @@ function addTrait(trait: TraitFeature, scope: RuleScope, out: FeatureVector, nam
     names.push(`profile.${name} = ${spec.type === 'enum' ? spec.values[x] : x === 1}`);
     return;
   }
-  const { min, max } = spec;
+  addNumber(trait, x, `profile.${name}`, out, names);
+}
+
+/** One bucket and, where a scale is known, one linear feature. @param x finite */
+function addNumber(feature: NumberFeature, x: number, name: string, out: FeatureVector, names: string[] | null): void {
+  const { min, max, hash } = feature;
   if (min === null || max === null || !(max > min)) {
     const bucket = octaveBucket(x);
-    if (out.add(mixHash(trait.hash, bucket), 1) && names !== null) names.push(`profile.${name} ${octaveText(bucket)}`);
+    if (out.add(mixHash(hash, bucket), 1) && names !== null) names.push(`${name} ${octaveText(bucket)}`);
     return;
   }
   const share = (x - min) / (max - min);
   const bounded = Math.min(Math.max(share, 0), 1);
   const bucket = bounded === 1 ? BUCKET_COUNT - 1 : Math.floor(bounded * BUCKET_COUNT);
-  const added = out.add(trait.valueHashes[bucket] as number, 1); // bucket < BUCKET_COUNT, the length
+  const added = out.add(feature.valueHashes[bucket] as number, 1); // bucket < BUCKET_COUNT, the length
   if (added && names !== null) {
     const width = (max - min) / BUCKET_COUNT;
-    names.push(`profile.${name} from ${min + bucket * width} to ${min + (bucket + 1) * width}`);
+    names.push(`${name} from ${min + bucket * width} to ${min + (bucket + 1) * width}`);
   }
-  if (out.add(trait.linearHash, 2 * bounded - 1) && names !== null) names.push(`profile.${name} (linear)`);
+  if (out.add(feature.linearHash, 2 * bounded - 1) && names !== null) names.push(`${name} (linear)`);
+}
+
+function addFeed(feature: FeedFeature, scope: RuleScope, out: FeatureVector, names: string[] | null): void {
+  const { feed, field, name, keyOf, number, type } = feature;
+  const key = keyOf(scope);
+  if (type === 'text') {
+    const text = scope.feedText(feed, field, key);
+    const hash = text === undefined ? undefined : feature.ofText.get(text);
+    if (hash !== undefined && out.add(hash, 1) && names !== null) names.push(`feed ${name} = ${text}`);
+    return;
+  }
+  const x = scope.feedNumber(feed, field, key);
+  if (!(x > -Infinity && x < Infinity)) return;
+  if (type === 'number') addNumber(number, x, `feed ${name}`, out, names);
+  else if (out.add(number.valueHashes[x] as number, 1) && names !== null) names.push(`feed ${name} = ${x === 1}`); // 0 or 1
 }
 
 function octaveText(bucket: number): string {
@@ -339,8 +395,8 @@ function addContext(
 
 /**
  * Fills `out` with the features of one person at one instant, in this order: bias, slot, sku, local hour
- * (24), local weekday (7), declared traits, tags that are features, the catalog's counters, the request's context in its own
- * key order (nested values and null are no features).
+ * (24), local weekday (7), declared traits, tags that are features, fields of feeds that are, the catalog's counters, the
+ * request's context in its own key order (nested values and null are no features).
  *
  * @param scope the person, read only; about one call a trait and two a counter
  * @param slotHash, skuHash hash of the slot and product asked for, or 0 for none
@@ -381,6 +437,9 @@ export function buildFeatures(
   for (let index = 0; index < plan.tags.length; index += 1) {
     const { tag, key, hash } = plan.tags[index] as TagFeature; // index < length
     if (scope.holdsTag(tag) && out.add(hash, 1) && names !== null) names.push(`tag ${key}`);
+  }
+  for (let index = 0; index < plan.feeds.length; index += 1) {
+    addFeed(plan.feeds[index] as FeedFeature, scope, out, names); // index < length
   }
   for (let index = 0; index < plan.counters.length; index += 1) {
     addCounter(plan.counters[index] as CounterFeature, scope, out, names); // index < length

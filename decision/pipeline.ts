@@ -25,7 +25,7 @@ import type { LinearModel } from './linear-model.ts';
 import { maturityPoint, reachOf } from './maturity.ts';
 import { PART_KIND, type PartRegister } from './part-register.ts';
 import { personalPrice } from './personal-price.ts';
-import type { PricePoint } from './price-point.ts';
+import { feedCeiling, type PricePoint } from './price-point.ts';
 import { drawUniform, PURPOSE } from './random.ts';
 import { featureEffects } from './response-learning.ts';
 import { positivesLearnt, predictAll, type ResponseModel, responseMoments, trialsLearnt } from './response-model.ts';
@@ -77,13 +77,14 @@ export interface DecisionModels {
   /** Numbers of its parts; every part of the catalog in force has one. */
   readonly parts: PartRegister;
   /** The price of this hour for everybody. `stockLeft` is read for a product that must be sold by a day, `inputs` for one that
-   * has `demandInputs`: null for the usual case. */
+   * has `demandInputs`: null for the usual case. `ceilingMinor` is what a feed allows; infinite where none says. */
   pricePoint(
     product: Product,
     nowEpochMillis: number,
     stockLeft: number,
     wantsExplain: boolean,
     inputs: Float64Array | null,
+    ceilingMinor: number,
   ): PricePoint;
   /** Fills week curve of the channel, look-alike tilt of `input.zone` and everybody's gaps between purchases into the input. */
   fillSendTime(input: SendTimeInput, channel: Channel): void;
@@ -230,11 +231,13 @@ export class Pipeline {
   }
 
   /** What another product costs this hour; one that is drawn for it is drawn for the usual case. */
-  #otherPrice(atEpochMillis: number): (skuHash: number) => number {
+  #otherPrice(state: ProfileState): (skuHash: number) => number {
     return (skuHash) => {
       const other = this.#catalog.productByHash.get(skuHash);
       if (other === undefined) return Number.NaN;
-      return this.#models.pricePoint(other, atEpochMillis, this.#stockLeft(other), false, null).priceMinor;
+      const ceilingMinor = feedCeiling(other, state);
+      return this.#models.pricePoint(other, state.atEpochMillis, this.#stockLeft(other), false, null, ceilingMinor)
+        .priceMinor;
     };
   }
 
@@ -243,10 +246,13 @@ export class Pipeline {
     const { inputs } = draft;
     draft.hasInputs = product.demandInputs.length > 0;
     if (draft.hasInputs) {
-      fillDemandInputs(product.demandInputs, query.context, atEpochMillis, this.#otherPrice(atEpochMillis), inputs);
+      const { demandInputs } = product;
+      fillDemandInputs(demandInputs, query.context, state, atEpochMillis, this.#otherPrice(state), inputs);
     }
+    const ceilingMinor = feedCeiling(product, state);
     const stockLeft = this.#stockLeft(product);
-    const everybody = this.#models.pricePoint(product, atEpochMillis, stockLeft, query.isExplain, inputs);
+    const { isExplain } = query;
+    const everybody = this.#models.pricePoint(product, atEpochMillis, stockLeft, isExplain, inputs, ceilingMinor);
     return product.personalDiscounts.length === 0 ? everybody : personalPrice(product, state, everybody);
   }
 

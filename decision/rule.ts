@@ -31,6 +31,10 @@ export interface RuleScope {
   tagWeight(tag: number): number;
   /** Index of the stage of `catalog.journeys[journey]` the person is in; below 0 for none. */
   stageOf(journey: number): number;
+  /** Field of a feed's row under a key: a number, or 0 and 1 of a boolean; NaN where it is not known or there is no key. */
+  feedNumber(feed: number, field: number, key: string | undefined): number;
+  /** The same of a text; undefined where it is not known. */
+  feedText(feed: number, field: number, key: string | undefined): string | undefined;
   /** Value given with the request, or undefined. */
   context(key: string): Scalar | undefined;
   nowEpochMillis(): number;

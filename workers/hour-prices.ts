@@ -27,6 +27,8 @@ export interface PriceBasis {
   readonly referencePriceMinor: number;
   /** Of a product with `demandInputs`: a copy. Null in the usual case. */
   readonly inputs: Float64Array | null;
+  /** What a feed lets it cost at most; infinite where none says. */
+  readonly ceilingMinor: number;
 }
 
 /** The price of a product and hour, as a shard came to know it. */
@@ -82,6 +84,7 @@ export class HourPrices {
     stockLeft: number,
     wantsExplain: boolean,
     given: Float64Array | null,
+    ceilingMinor: number,
   ): PricePoint {
     const hour = Math.floor(nowEpochMillis / HOUR_MILLIS);
     const known = this.#points.get(product.hash);
@@ -89,7 +92,7 @@ export class HourPrices {
     let basis: PriceBasis | null = null;
     const price = this.#prices.priceOf(product.index, hour, (previousPriceMinor, referencePriceMinor) => {
       const inputs = given === null || product.demandInputs.length === 0 ? null : given.slice();
-      basis = { stockLeft, previousPriceMinor, referencePriceMinor, inputs };
+      basis = { stockLeft, previousPriceMinor, referencePriceMinor, inputs, ceilingMinor };
       return this.drawPrice(product, nowEpochMillis, basis);
     });
     const { priceMinor, propensity, promotion } = price;
@@ -102,7 +105,7 @@ export class HourPrices {
       personalised: false,
       propensity,
       promotion: product.promotions[promotion]?.key ?? null,
-      explain: wantsExplain ? this.#explainPrice(product, nowEpochMillis, stockLeft, given) : {},
+      explain: wantsExplain ? this.#explainPrice(product, nowEpochMillis, stockLeft, given, ceilingMinor) : {},
     };
     this.#points.set(product.hash, { hour, point });
     return point;
@@ -121,7 +124,7 @@ export class HourPrices {
     input.state = this.#belief;
     input.listMinor = product.listMinor;
     input.floorMinor = product.floorMinor;
-    input.ceilingMinor = product.ceilingMinor;
+    input.ceilingMinor = Math.min(product.ceilingMinor, basis.ceilingMinor);
     input.costMinor = product.costMinor;
     input.stepMinor = product.stepMinor;
     input.endingsMinor = product.endingsMinor;
@@ -203,8 +206,10 @@ export class HourPrices {
     nowEpochMillis: number,
     stockLeft: number,
     inputs: Float64Array | null,
+    ceilingMinor: number,
   ): PricePoint['explain'] {
-    this.drawPrice(product, nowEpochMillis, { stockLeft, previousPriceMinor: -1, referencePriceMinor: -1, inputs });
+    const none = { previousPriceMinor: -1, referencePriceMinor: -1 };
+    this.drawPrice(product, nowEpochMillis, { stockLeft, ...none, inputs, ceilingMinor });
     const hour = Math.floor(nowEpochMillis / HOUR_MILLIS);
     const { unitsLeft, quotesLeft } = this.#priceInput;
     const drawn = this.#priceResult;
@@ -214,6 +219,7 @@ export class HourPrices {
     summariseDemand(this.#belief, 0, summary);
     return {
       ...this.#explainInputs(product, inputs),
+      ...(ceilingMinor === Number.POSITIVE_INFINITY ? {} : { feedCeilingMinor: ceilingMinor }),
       policy: 'one price a product and hour, for everyone',
       hourStartEpochMillis: hour * HOUR_MILLIS,
       elasticityMean: summary.elasticityMean,

@@ -181,8 +181,9 @@ export class ShardModels implements Models, SharedModels {
     stockLeft: number,
     wantsExplain: boolean,
     inputs: Float64Array | null,
+    ceilingMinor: number,
   ): PricePoint {
-    return this.#hourPrices.pricePoint(product, nowEpochMillis, stockLeft, wantsExplain, inputs);
+    return this.#hourPrices.pricePoint(product, nowEpochMillis, stockLeft, wantsExplain, inputs, ceilingMinor);
   }
 
   /** Told of each price of a product and hour that is new here. */

@@ -80,6 +80,12 @@ export class FilledProfile implements RuleScope {
     return tag % 2 === 0;
   }
 
+  feedNumber(): number {
+    return Number.NaN;
+  }
+  feedText(): undefined {
+    return undefined;
+  }
   tagWeight(tag: number): number {
     return tag % 2;
   }

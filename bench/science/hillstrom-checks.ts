@@ -69,6 +69,12 @@ class CustomerScope implements RuleScope {
   holdsTag(_tag: number): boolean {
     return false;
   }
+  feedNumber(): number {
+    return Number.NaN;
+  }
+  feedText(): undefined {
+    return undefined;
+  }
   tagWeight(_tag: number): number {
     return 0;
   }

@@ -109,7 +109,7 @@ describe('demand inputs', () => {
     if (product === undefined) throw new Error('no product');
     const mean = (rival: number): number => {
       const inputs = Float64Array.of(Math.log(rival / 1000), 0, 0, 0, 0, 0);
-      const basis = { stockLeft: 200, previousPriceMinor: -1, referencePriceMinor: -1, inputs };
+      const basis = { stockLeft: 200, previousPriceMinor: -1, referencePriceMinor: -1, inputs, ceilingMinor: Infinity };
       let sum = 0;
       for (let n = 0; n < 40; n++) sum += shard.models.drawPrice(product, NOON + (310 + n) * HOUR, basis).priceMinor;
       return sum / 40;

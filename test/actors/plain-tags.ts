@@ -119,6 +119,12 @@ export class PlainTags implements RuleScope {
   holdsTag(tag: number): boolean {
     return this.held.has(this.#tag(tag).key);
   }
+  feedNumber(): number {
+    return Number.NaN;
+  }
+  feedText(): undefined {
+    return undefined;
+  }
   tagWeight(tag: number): number {
     return this.weight(this.#tag(tag));
   }

@@ -21,14 +21,15 @@ const HOUR = 3_600_000;
 
 function filled(input: DemandInput, context: Properties | null, now = 0, price = 100): number {
   const out = new Float64Array(DEMAND_INPUTS_MAX).fill(7);
-  fillDemandInputs([input], context, now, () => price, out);
+  const feeds = { feedNumber: (feed: number, field: number) => (feed === 2 && field === 1 ? 2000 : Number.NaN) };
+  fillDemandInputs([input], context, feeds, now, () => price, out);
   expect([...out.slice(1)]).toEqual([0, 0, 0, 0, 0]);
   return out[0] as number; // six
 }
 
 describe('fillDemandInputs', () => {
-  const price: DemandInput = { kind: 'price', key: 'rival', usualMinor: 1000 };
-  const number: DemandInput = { kind: 'number', key: 'warm', mean: 15, scale: 10 };
+  const price: DemandInput = { kind: 'price', from: { context: 'rival' }, usualMinor: 1000 };
+  const number: DemandInput = { kind: 'number', from: { context: 'warm' }, mean: 15, scale: 10 };
   it.each<[string, DemandInput, Properties | null, number]>([
     ['a price', price, { rival: 2000 }, Math.LN2],
     ['the usual price', price, { rival: 1000 }, 0],
@@ -41,6 +42,8 @@ describe('fillDemandInputs', () => {
     ['a number far off', number, { warm: -1e9 }, -3],
     ['no number', number, { warm: Number.NaN }, 0],
     ['infinite', number, { warm: Number.POSITIVE_INFINITY }, 3],
+    ['a price of a feed', { ...price, from: { feed: 2, field: 1, key: 'cup' } }, { rival: 7 }, Math.LN2],
+    ['a feed that does not know it', { ...price, from: { feed: 2, field: 0, key: 'cup' } }, { rival: 2000 }, 0],
     ['another product', { kind: 'product', skuHash: 1, listMinor: 50 }, null, Math.LN2],
   ])('%s', (_, input, context, value) => {
     expect(filled(input, context)).toBeCloseTo(value, 12);

@@ -11,10 +11,11 @@ import { murmur3Text } from '../../proto/murmur3.ts';
 import { CATALOG_LIMITS } from './catalog-limits.ts';
 import type { CounterRegistry } from './counter-registry.ts';
 import { DURATION_PATTERN, INSTANT_PATTERN, parseDurationMillis, parseInstantMillis } from './durations.ts';
+import { checkCell } from './feed-check.ts';
 import { checkJourneys, journeyKeys } from './journey-check.ts';
 import { isTimeZone } from './local-hour.ts';
 import { nearestMatch } from './nearest-match.ts';
-import { type FindingSink, listOf, mapOf, numberOf, type RawMap, textOf } from './raw-values.ts';
+import { type FindingSink, hiddenTraits, listOf, mapOf, numberOf, type RawMap, textOf } from './raw-values.ts';
 import type { RuleParser } from './rule-parser.ts';
 import { checkTags } from './tag-check.ts';
 import type { DocumentPath } from './yaml-source.ts';
@@ -245,27 +246,28 @@ function checkPromotions(
   }
 }
 
-/** Traits that no price may depend on, and so no context value of their name. */
-function hiddenTraits(catalog: RawMap): string[] {
-  const traits = Object.entries(mapOf(mapOf(catalog.profile).traits));
-  return traits
-    .filter(([, trait]) => mapOf(trait).protected === true || mapOf(trait).sensitive === true)
-    .map(([name]) => name);
-}
-
-const INPUT_KINDS = [['context', 'usualMinor'], ['context', 'mean', 'scale'], ['product'], ['hour']];
+const INPUT_KINDS = [
+  ['context', 'usualMinor'],
+  ['context', 'mean', 'scale'],
+  ['feed', 'usualMinor'],
+  ['feed', 'mean', 'scale'],
+  ['product'],
+  ['hour'],
+];
 
 /** What moves demand is one thing each, of the world and not of a person. */
 function checkDemandInputs(catalog: RawMap, skus: readonly (string | null)[], sink: FindingSink): void {
   const traits = Object.keys(mapOf(mapOf(catalog.profile).traits));
   for (const [index, raw] of listOf(catalog.products).entries()) {
     const product = mapOf(raw);
+    checkCell(['products', index, 'ceilingFrom', 'feed'], mapOf(product.ceilingFrom).feed, catalog, sink);
     for (const [n, input] of listOf(product.demandInputs).map(mapOf).entries()) {
       const at = ['products', index, 'demandInputs', n];
       const given = Object.keys(input);
       if (!INPUT_KINDS.some((kind) => kind.length === given.length && kind.every((name) => given.includes(name))))
         sink.find(at, `must have exactly one of ${INPUT_KINDS.map((kind) => kind.join(' with ')).join(', ')}`);
       const { context, product: other } = input;
+      checkCell([...at, 'feed'], input.feed, catalog, sink);
       if (typeof context === 'string' && traits.includes(context))
         sink.find(
           [...at, 'context'],

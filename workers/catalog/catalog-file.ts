@@ -15,7 +15,9 @@ import { catalogVersion, readCatalogText } from './catalog-text.ts';
 import { checkCleaning } from './cleaning-check.ts';
 import { checkConsent } from './consent-check.ts';
 import { CounterRegistry } from './counter-registry.ts';
+import { readFeeds } from './declared-feeds.ts';
 import { readTraits } from './declared-traits.ts';
+import { checkFeeds } from './feed-check.ts';
 import { journeyKeys } from './journey-check.ts';
 import { type FindingSink, mapOf } from './raw-values.ts';
 import { RuleParser } from './rule-parser.ts';
@@ -70,7 +72,8 @@ export function loadCatalogText(text: string, fileName: string): CatalogSource {
   }
   const traits = readTraits(source.value);
   const counters = new CounterRegistry();
-  const rules = new RuleParser(traits, counters, { tags: tagKeys(source.value), journeys: journeyKeys(source.value) });
+  const names = { tags: tagKeys(source.value), journeys: journeyKeys(source.value), feeds: readFeeds(source.value) };
+  const rules = new RuleParser(traits, counters, names);
   const sink: FindingSink = {
     find(path, reason, details) {
       const isRule = details?.ruleOffset !== undefined;
@@ -80,6 +83,7 @@ export function loadCatalogText(text: string, fileName: string): CatalogSource {
       report(position, path, reason, details?.nearest);
     },
   };
+  checkFeeds(mapOf(source.value), rules, sink);
   checkCatalog(source.value, rules, counters, sink);
   checkConsent(source.value, sink);
   checkCleaning(mapOf(source.value), rules, sink);

@@ -11,6 +11,11 @@ export const CATALOG_LIMITS = {
   /** Of them, those that the response model sees. */
   tagFeaturesMax: 32,
   tagWeightMax: 1_000_000_000,
+  feedsMax: 16,
+  feedFieldsMax: 16,
+  feedRowsMax: 10_000,
+  /** Fields of all feeds that the response model sees. */
+  feedFeaturesMax: 16,
   journeysMax: 16,
   /** Of one journey; each is a bit of a word. */
   stagesMax: 31,

@@ -119,6 +119,29 @@ const journey = z
   })
   .describe('A journey, see docs/JOURNEYS.md');
 
+const feed = z
+  .strictObject({
+    fields: z.record(
+      key,
+      z.strictObject({
+        type: z.enum(['number', 'boolean', 'text']),
+        min: z.number().optional(),
+        max: z.number().optional(),
+        values: z
+          .array(z.string().min(1).max(256))
+          .min(1)
+          .max(CATALOG_LIMITS.enumValuesMax)
+          .optional()
+          .describe('All that a text may be'),
+        feature: z.boolean().optional().describe('Whether the response model sees it; default false'),
+      }),
+    ),
+    ttl: duration.describe('How long a row holds that does not say so itself'),
+    rowsMax: z.int().min(1).max(CATALOG_LIMITS.feedRowsMax).optional().describe('Rows that may hold; default 1000'),
+    key: rule.describe('CEL that gives the key of a request, such as profile.city').optional(),
+  })
+  .describe('A small table pushed from outside, see docs/CONTEXT.md');
+
 const channel = z.strictObject({
   costMinor: moneyMinor.optional(),
   quietHours: z
@@ -137,6 +160,10 @@ const channel = z.strictObject({
     .optional()
     .describe('Share of people that an action of few responses may reach'),
 });
+
+const feedCell = z
+  .strictObject({ name: key, field: key, key: z.string().min(1).max(128).optional() })
+  .describe('A number of a feed; its key is the sku unless given');
 
 /** Exactly one of the four kinds; which, the check says. */
 const promotion = z.strictObject({
@@ -163,6 +190,13 @@ const product = z.strictObject({
     .optional()
     .describe('Prices are whole steps plus one of these, each below stepMinor'),
   marginBasisPointsMin: z.int().min(0).max(CATALOG_LIMITS.marginBasisPointsMax).optional(),
+  ceilingFrom: z
+    .strictObject({
+      feed: feedCell,
+      basisPoints: z.int().min(-9_999).max(10_000).optional().describe('How far above or below it; 0'),
+    })
+    .optional()
+    .describe("A price of others that this product's stays at or below, such as a competitor's"),
   listCap: z.boolean().optional().describe('Never above the list price'),
   changeBasisPointsMax: z.int().min(0).max(10_000).optional().describe('Per hour'),
   referenceBasisPointsMax: z.int().min(0).max(10_000).optional().describe('Above what people remember having paid'),
@@ -186,6 +220,7 @@ const product = z.strictObject({
     .array(
       z.strictObject({
         context: key.optional(),
+        feed: feedCell.optional(),
         usualMinor: moneyMinor.optional(),
         mean: z.number().optional(),
         scale: z.number().positive().optional(),
@@ -344,6 +379,7 @@ export const catalogSchema = z.strictObject({
     .describe('Which keys may be joined to one person'),
   journeys: z.record(key, journey).optional().describe('Stages that people go through'),
   webhooks: z.record(key, webhook).optional(),
+  feeds: z.record(key, feed).optional().describe('What is known of the world, see docs/CONTEXT.md'),
   channels: z.record(key, channel),
   slots: z.record(key, z.strictObject({ channels: z.array(key).min(1).max(CATALOG_LIMITS.channelsMax) })).optional(),
   products: z.array(product).max(CATALOG_LIMITS.productsMax).optional(),
@@ -354,6 +390,8 @@ export const catalogSchema = z.strictObject({
 export type CatalogFile = z.infer<typeof catalogSchema>;
 export type PromotionFile = z.infer<typeof promotion>;
 export type DemandInputFile = NonNullable<z.infer<typeof product>['demandInputs']>[number];
+export type FeedFile = z.infer<typeof feed>;
+export type FeedCellFile = z.infer<typeof feedCell>;
 export type TagFile = z.infer<typeof tag>;
 export type JourneyFile = z.infer<typeof journey>;
 export type StageFile = z.infer<typeof stage>;

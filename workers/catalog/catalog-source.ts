@@ -17,6 +17,7 @@ import type {
   EventCounter,
   EventRetention,
   Fatigue,
+  FeedCeiling,
   MomentKind,
   Product,
   ProductPromotion,
@@ -32,6 +33,7 @@ import type { Rule } from '../../decision/rule.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
 import type { CapFile, CatalogFile, DemandInputFile, FatigueFile, PromotionFile } from './catalog-schema.ts';
 import { compileCleaning, compileQuality } from './compile-cleaning.ts';
+import { compileFeeds, feedCellOf, feedsHash } from './compile-feeds.ts';
 import { compileIdentity } from './compile-identity.ts';
 import { compileJourneys } from './compile-journeys.ts';
 import { compileTags, tagsHash } from './compile-tags.ts';
@@ -128,6 +130,8 @@ export function compileCatalogSource(source: CatalogSource): Catalog {
     tagsHash: tagsHash(source),
     journeys,
     suspicions: tags.filter(({ isSuspicion }) => isSuspicion).map(({ index }) => index),
+    feeds: compileFeeds(source),
+    feedsHash: feedsHash(file),
     cleaning: compileCleaning(file, traits, ruleOf),
     quality: compileQuality(file, traits),
     identity: compileIdentity(file),
@@ -217,14 +221,24 @@ function compileProduct(
       basisPoints,
     })),
     groupGapBasisPointsMax: product.groupGapBasisPointsMax ?? 0,
-    demandInputs: (product.demandInputs ?? []).map((input) => compileDemandInput(input, file)),
+    demandInputs: (product.demandInputs ?? []).map((input) => compileDemandInput(input, product.sku, file)),
+    ceilingFrom: compileCeiling(product, file),
     demandInputsHash: hashOf(`${product.sku} ${JSON.stringify(product.demandInputs ?? [])}`),
     quoteTtlMillis: product.quoteTtlMillis ?? CATALOG_DEFAULTS.quoteTtlMillis,
   };
 }
 
+function compileCeiling(
+  { sku, ceilingFrom }: NonNullable<CatalogFile['products']>[number],
+  file: CatalogFile,
+): FeedCeiling | null {
+  if (ceilingFrom === undefined) return null;
+  return { ...feedCellOf(ceilingFrom.feed, sku, file), basisPoints: ceilingFrom.basisPoints ?? 0 };
+}
+
 function compileDemandInput(
-  { context, usualMinor, mean, scale, product, hour }: DemandInputFile,
+  { context, feed, usualMinor, mean, scale, product, hour }: DemandInputFile,
+  sku: string,
   file: CatalogFile,
 ): DemandInput {
   if (product !== undefined) {
@@ -232,9 +246,9 @@ function compileDemandInput(
     return { kind: 'product', skuHash: hashOf(product), listMinor };
   }
   if (hour !== undefined) return { kind: 'hour', isCosine: hour === 'cosine' };
-  const key = sound(context);
-  if (usualMinor !== undefined) return { kind: 'price', key, usualMinor };
-  return { kind: 'number', key, mean: sound(mean), scale: sound(scale) };
+  const from = feed === undefined ? { context: sound(context) } : feedCellOf(feed, sku, file);
+  if (usualMinor !== undefined) return { kind: 'price', from, usualMinor };
+  return { kind: 'number', from, mean: sound(mean), scale: sound(scale) };
 }
 
 function compilePromotion(promotion: PromotionFile): ProductPromotion {

@@ -32,3 +32,11 @@ export function textOf(value: unknown): string | null {
 export function numberOf(value: unknown): number | null {
   return typeof value === 'number' && Number.isFinite(value) ? value : null;
 }
+
+/** Traits that no price and no key of a feed may depend on, and so no context value of their name. */
+export function hiddenTraits(catalog: RawMap): string[] {
+  const traits = Object.entries(mapOf(mapOf(catalog.profile).traits));
+  return traits
+    .filter(([, trait]) => mapOf(trait).protected === true || mapOf(trait).sensitive === true)
+    .map(([name]) => name);
+}

@@ -9,7 +9,7 @@ import type { TraitSpec } from '../../decision/catalog.ts';
 import { isFactName } from '../../decision/facts.ts';
 import type { CounterRegistry } from './counter-registry.ts';
 import { nearestMatch } from './nearest-match.ts';
-import { isReadingName, READING_NAMES, ReadingChecker, type RuleNames } from './rule-readings.ts';
+import { isReadingName, type KnownNames, READING_NAMES, ReadingChecker } from './rule-readings.ts';
 import {
   type ArithmeticOperator,
   type CelNode,
@@ -24,6 +24,8 @@ import {
   unknown,
 } from './rule-syntax.ts';
 import { areComparable, arithmeticType, commonType } from './rule-types.ts';
+
+export type RuleWish = 'boolean' | 'number' | 'text';
 
 /** Declared traits by name; null: declared, but its declaration is itself wrong, so its type is unknown. */
 export type TraitTable = ReadonlyMap<string, TraitSpec | null>;
@@ -42,12 +44,13 @@ export function checkRule(
   root: CelNode,
   traits: TraitTable,
   counters: CounterRegistry,
-  names: RuleNames,
-  wants: 'boolean' | 'number',
+  names: KnownNames,
+  wants: RuleWish,
 ): { readonly expression: Expression; readonly problems: readonly RuleProblem[] } {
   const checker = new RuleChecker(traits, counters, names);
   const expression = checker.check(root);
   if (wants === 'boolean') checker.requireBoolean(expression, 'a rule must be true or false');
+  else if (wants === 'text') checker.requireText(expression, 'a key must be text');
   else checker.requireNumber(expression, 'a weight must be a number');
   return { expression, problems: checker.problems };
 }
@@ -57,10 +60,13 @@ class RuleChecker {
   readonly #traits: TraitTable;
   readonly #readings: ReadingChecker;
 
-  constructor(traits: TraitTable, counters: CounterRegistry, names: RuleNames) {
+  constructor(traits: TraitTable, counters: CounterRegistry, names: KnownNames) {
     this.#traits = traits;
-    this.#readings = new ReadingChecker(counters, names, (offset, reason, nearest) =>
-      this.#report(offset, reason, nearest),
+    this.#readings = new ReadingChecker(
+      counters,
+      names,
+      (node) => this.check(node),
+      (offset, reason, nearest) => this.#report(offset, reason, nearest),
     );
   }
 
@@ -124,6 +130,11 @@ class RuleChecker {
 
   requireBoolean(expression: Expression, reason: string): void {
     if (expression.type === 'boolean' || expression.type === 'dynamic' || expression.type === 'unknown') return;
+    this.#report(expression.start, `${reason}, got ${typeName(expression)}`);
+  }
+
+  requireText(expression: Expression, reason: string): void {
+    if (isText(expression)) return;
     this.#report(expression.start, `${reason}, got ${typeName(expression)}`);
   }
 

@@ -53,6 +53,11 @@ export class RuleCode {
     return this.#add(() => this.#dynamic(expression));
   }
 
+  /** Adds a function giving the value of a text `expression`, undefined for an error. */
+  addText(expression: Expression): number {
+    return this.#add(() => this.#text(expression));
+  }
+
   /**
    * The expression as a comparison of one subject with constants, null when it is anything else. `read` is
    * the index of a function that gives the subject: a number, NaN for an error; or a context value.
@@ -93,7 +98,7 @@ export class RuleCode {
         : { subject: this.#number(subject), operator: 'in', values: values as number[] }; // none is null
     }
     const isText = items.every(({ value }) => typeof value === 'string');
-    if (subject.op !== 'context' || !isText) return null;
+    if (!(subject.op === 'context' || (subject.op === 'feed' && subject.type === 'text')) || !isText) return null;
     return { subject: this.#dynamic(subject), operator: 'in', values: items.map(({ value }) => value) };
   }
 
@@ -137,6 +142,8 @@ export class RuleCode {
         return `s.traitNumber(${e.trait.index}) === 1`;
       case 'tag':
         return `s.holdsTag(${e.tag})`;
+      case 'feed':
+        return `${this.#feed(e)} === 1`;
       case 'stage':
         return `s.stageOf(${e.journey}) === ${e.stage}`;
       case 'has':
@@ -173,6 +180,8 @@ export class RuleCode {
         return `s.traitNumber(${e.trait.index}) === 0`;
       case 'tag':
         return `!s.holdsTag(${e.tag})`;
+      case 'feed':
+        return `${this.#feed(e)} === 0`;
       case 'stage':
         return `s.stageOf(${e.journey}) !== ${e.stage}`;
       case 'has':
@@ -224,6 +233,10 @@ export class RuleCode {
       }
       case 'tag':
         return `(s.holdsTag(${e.tag}) ? 1 : 0)`;
+      case 'feed': {
+        const value = this.#temporary();
+        return `((${value} = ${this.#feed(e)}) === 1 ? 1 : ${value} === 0 ? 0 : -1)`;
+      }
       case 'stage':
         return `(s.stageOf(${e.journey}) === ${e.stage} ? 1 : 0)`;
       case 'has':
@@ -262,6 +275,8 @@ export class RuleCode {
         return `s.valueReading(${e.reading})`;
       case 'tagWeight':
         return `s.tagWeight(${e.tag})`;
+      case 'feed':
+        return isNumeric(e.type) ? this.#feed(e) : 'NaN';
       case 'negate':
         return `(-(${this.#number(e.operand)}))`;
       case 'size':
@@ -289,6 +304,8 @@ export class RuleCode {
       case 'trait':
         if (e.type === 'enum') return `${this.#constant(e.trait.values)}[s.traitNumber(${e.trait.index})]`;
         return `(s.hasTrait(${e.trait.index}) ? s.traitText(${e.trait.index}) : undefined)`;
+      case 'feed':
+        return isTextual(e.type) ? this.#feed(e) : 'undefined';
       case 'choose':
         if (isTextual(e.type)) return this.#choice(e, (branch) => this.#text(branch), 'undefined');
         break;
@@ -315,6 +332,11 @@ export class RuleCode {
       default:
         return 'null';
     }
+  }
+
+  /** A number, also of a boolean, or a text; NaN or undefined for an error. */
+  #feed(e: Extract<Expression, { op: 'feed' }>): string {
+    return `s.${e.type === 'text' ? 'feedText' : 'feedNumber'}(${e.feed}, ${e.field}, ${this.#text(e.key)})`;
   }
 
   #presence(operand: Expression): string {
@@ -382,11 +404,14 @@ export class RuleCode {
 }
 
 /** A plain reading of the scope: its code needs no temporaries and no constants, so equal codes are equal subjects. */
-function isReading({ op }: Expression): boolean {
-  return (
-    op === 'trait' || op === 'counter' || op === 'values' || op === 'tagWeight' || op === 'now' || op === 'context'
-  );
+function isReading(e: Expression): boolean {
+  // The values of an enum are a constant, whose number is not the same twice.
+  if (e.op === 'feed')
+    return e.key.op === 'literal' || e.key.op === 'context' || (e.key.op === 'trait' && e.key.type === 'text');
+  return READINGS.has(e.op);
 }
+
+const READINGS: ReadonlySet<Expression['op']> = new Set(['trait', 'counter', 'values', 'tagWeight', 'now', 'context']);
 
 const NOW_CODE = { hour: 's.nowHour()', weekday: 's.nowWeekday()', epochMillis: 's.nowEpochMillis()' } as const;
 

@@ -66,7 +66,7 @@ export type Awakening = (scope: RuleScope) => number | null;
 /** Zone of the person a scope shows, and the zone to use where that one is unknown. */
 export type ZoneOf = (scope: RuleScope) => string;
 
-/** Readings of the person or the request: of these an hour alone says nothing. */
+/** Readings of the person, the request or a feed: of these an hour alone says nothing. */
 const SUBJECTS: ReadonlySet<Expression['op']> = new Set([
   'trait',
   'context',
@@ -75,6 +75,7 @@ const SUBJECTS: ReadonlySet<Expression['op']> = new Set([
   'tag',
   'tagWeight',
   'stage',
+  'feed',
 ]);
 
 const HOURS_A_DAY = 25; // the day on which clocks go back has one more
@@ -193,6 +194,12 @@ class ClockScope implements RuleScope {
   }
   stageOf(): number {
     return Number.NaN;
+  }
+  feedNumber(): number {
+    return Number.NaN;
+  }
+  feedText(): undefined {
+    return undefined;
   }
   context(): undefined {
     return undefined;

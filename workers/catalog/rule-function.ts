@@ -42,6 +42,13 @@ export function compileNumber(expression: Expression): (scope: RuleScope) => num
   return code.build()[index] as (scope: RuleScope) => number; // what `addNumber` says
 }
 
+/** A text as a function of the person; undefined where it cannot be worked out. */
+export function compileText(expression: Expression): (scope: RuleScope) => string | undefined {
+  const code = new RuleCode();
+  const index = code.addText(expression);
+  return code.build()[index] as (scope: RuleScope) => string | undefined; // what `addText` says
+}
+
 function comparisonFor(
   { subject, operator, values, read }: ComparisonCode,
   functions: readonly ((scope: unknown) => unknown)[],

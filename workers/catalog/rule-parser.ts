@@ -9,8 +9,8 @@
 import { Environment, ParseError } from '@marcbachmann/cel-js';
 import type { TraitSpec } from '../../decision/catalog.ts';
 import type { CounterRegistry } from './counter-registry.ts';
-import { checkRule, type TraitTable } from './rule-check.ts';
-import type { RuleNames } from './rule-readings.ts';
+import { checkRule, type RuleWish, type TraitTable } from './rule-check.ts';
+import type { KnownNames, RuleNames } from './rule-readings.ts';
 import type { CelNode, Expression, RuleProblem } from './rule-syntax.ts';
 
 /** Bounds of one rule, given to the parser; a rule a person can read is far inside them. */
@@ -25,29 +25,47 @@ export type RuleCheck =
 export class RuleParser {
   readonly #traits: TraitTable;
   readonly #counters: CounterRegistry;
-  readonly #names: RuleNames;
+  readonly #names: KnownNames;
+  /** As `#names`, for the keys of feeds, which may not read feeds. */
+  readonly #keyNames: KnownNames;
   readonly #environment: Environment;
-  readonly #checks = new Map<string, RuleCheck>();
-  readonly #numbers = new Map<string, RuleCheck>();
+  readonly #checks: Readonly<Record<RuleWish, Map<string, RuleCheck>>> = {
+    boolean: new Map(),
+    number: new Map(),
+    text: new Map(),
+  };
 
   constructor(traits: TraitTable, counters: CounterRegistry, names: Partial<RuleNames> = {}) {
     this.#traits = traits;
     this.#counters = counters;
-    this.#names = { tags: [], journeys: new Map(), ...names };
+    const { feeds = new Map() } = names;
+    const others = { tags: [], journeys: new Map(), ...names };
+    this.#names = { ...others, feeds, keyOf: (feed) => this.#keyOf(feeds.get(feed)?.key) };
+    this.#keyNames = { ...others, feeds: new Map(), keyOf: () => null };
     this.#environment = declaredEnvironment(traits);
   }
 
   /** Parses and checks one rule; all of its problems, with offsets into `source`. Never throws. */
   check(source: string): RuleCheck {
-    return this.#checkOnce(this.#checks, source, 'boolean');
+    return this.#checkOnce(source, 'boolean');
   }
 
   /** The same for an expression that must be a number. */
   checkNumber(source: string): RuleCheck {
-    return this.#checkOnce(this.#numbers, source, 'number');
+    return this.#checkOnce(source, 'number');
   }
 
-  #checkOnce(checks: Map<string, RuleCheck>, source: string, wants: 'boolean' | 'number'): RuleCheck {
+  /** The same for the key of a feed: a text that reads no feed. */
+  checkKey(source: string): RuleCheck {
+    return this.#checkOnce(source, 'text');
+  }
+
+  #keyOf(source: string | null | undefined): Expression | null {
+    return source === null || source === undefined ? null : this.checkKey(source).expression;
+  }
+
+  #checkOnce(source: string, wants: RuleWish): RuleCheck {
+    const checks = this.#checks[wants];
     let check = checks.get(source);
     if (check === undefined) {
       check = this.#check(source, wants);
@@ -56,16 +74,16 @@ export class RuleParser {
     return check;
   }
 
-  /** The rules and numbers that have passed, by their text. */
+  /** The rules, numbers and keys that have passed, by their text. */
   checked(): Map<string, Expression> {
     const expressions = new Map<string, Expression>();
-    for (const checks of [this.#checks, this.#numbers]) {
+    for (const checks of Object.values(this.#checks)) {
       for (const [source, { expression }] of checks) if (expression !== null) expressions.set(source, expression);
     }
     return expressions;
   }
 
-  #check(source: string, wants: 'boolean' | 'number'): RuleCheck {
+  #check(source: string, wants: RuleWish): RuleCheck {
     let parsed: ReturnType<Environment['parse']>;
     try {
       parsed = this.#environment.parse(source);
@@ -75,7 +93,9 @@ export class RuleParser {
       if (error instanceof RangeError) return failed([{ offset: 0, reason: 'is nested too deeply' }]);
       throw error;
     }
-    const { expression, problems } = checkRule(parsed.ast as CelNode, this.#traits, this.#counters, this.#names, wants); // the parser's node has these fields
+    const names = wants === 'text' ? this.#keyNames : this.#names;
+    const root = parsed.ast as CelNode; // the parser's node has these fields
+    const { expression, problems } = checkRule(root, this.#traits, this.#counters, names, wants);
     if (problems.length > 0) return failed(problems);
     const verdict = parsed.check();
     if (!verdict.valid) {
@@ -113,7 +133,11 @@ function declaredEnvironment(traits: TraitTable): Environment {
     .registerFunction('streak(string, string, int): int', unevaluated)
     .registerFunction('tag(string): bool', unevaluated)
     .registerFunction('tagWeight(string): dyn', unevaluated)
-    .registerFunction('stage(string, string): bool', unevaluated);
+    .registerFunction('stage(string, string): bool', unevaluated)
+    .registerFunction('feed(string, string): dyn', unevaluated)
+    .registerFunction('feed(string, string, dyn): dyn', unevaluated)
+    .registerFunction('hasFeed(string, string): bool', unevaluated)
+    .registerFunction('hasFeed(string, string, dyn): bool', unevaluated);
   const mixed = [
     ['int', 'double'],
     ['double', 'int'],

@@ -1,13 +1,14 @@
 /**
- * The functions by which a rule reads what is remembered of a person: counters of events, values of their properties,
- * tags, stages of journeys. From a call's tree to an expression, with the counter or reading registered that it needs. The checker of the
+ * The functions by which a rule reads what is remembered of a person (counters of events, values of their properties,
+ * tags, stages of journeys) and of the world (feeds). From a call's tree to an expression, with the counter or reading registered that it needs. The checker of the
  * rest of a rule is `rule-check.ts`, which owns one of these.
  */
 import { textHash } from '../../proto/murmur3.ts';
 import type { CounterRegistry } from './counter-registry.ts';
+import type { DeclaredFeeds } from './declared-feeds.ts';
 import { parseDurationMillis } from './durations.ts';
 import { nearestMatch } from './nearest-match.ts';
-import { type CelNode, type Expression, unknown } from './rule-syntax.ts';
+import { type CelNode, type Expression, isTextual, unknown } from './rule-syntax.ts';
 
 export const READING_NAMES = [
   'count',
@@ -19,6 +20,8 @@ export const READING_NAMES = [
   'tag',
   'tagWeight',
   'stage',
+  'feed',
+  'hasFeed',
 ] as const;
 type ReadingName = (typeof READING_NAMES)[number];
 
@@ -37,18 +40,27 @@ export interface RuleNames {
   readonly tags: readonly string[];
   /** Keys of the stages of each journey, both in order of their index. */
   readonly journeys: ReadonlyMap<string, readonly string[]>;
+  readonly feeds: DeclaredFeeds;
+}
+
+/** With the expression of a feed's own key; null where it has none, or a wrong one. */
+export interface KnownNames extends RuleNames {
+  keyOf(feed: string): Expression | null;
 }
 
 type Report = (offset: number, reason: string, nearest?: string) => void;
 
 export class ReadingChecker {
   readonly #counters: CounterRegistry;
-  readonly #names: RuleNames;
+  readonly #names: KnownNames;
+  readonly #check: (node: CelNode) => Expression;
   readonly #report: Report;
 
-  constructor(counters: CounterRegistry, names: RuleNames, report: Report) {
+  /** @param check of the rest of a rule */
+  constructor(counters: CounterRegistry, names: KnownNames, check: (node: CelNode) => Expression, report: Report) {
     this.#counters = counters;
     this.#names = names;
+    this.#check = check;
     this.#report = report;
   }
 
@@ -68,9 +80,49 @@ export class ReadingChecker {
         return this.#streak(node, args);
       case 'stage':
         return this.#stage(node, args);
+      case 'feed':
+        return this.#feed(node, name, args);
+      case 'hasFeed': {
+        const operand = this.#feed(node, name, args);
+        return operand.type === 'unknown'
+          ? operand
+          : { op: 'has', operand, type: 'boolean', start: node.start, end: node.end };
+      }
       default:
         return this.#tag(node, name, args);
     }
+  }
+
+  #feed(node: CelNode, name: 'feed' | 'hasFeed', args: readonly CelNode[]): Expression {
+    const signature = `${name}(feed, field, key)`;
+    if (args.length !== 2 && args.length !== 3)
+      return this.#refuse(node, `${signature} takes 3 arguments, or 2 where the feed has a key; got ${args.length}`);
+    const texts = this.#texts(node, signature, args.slice(0, 2), ['feed', 'field']);
+    const given = args[2] === undefined ? undefined : this.#check(args[2]);
+    if (texts === null || given?.type === 'unknown') return unknown(node);
+    const [feedName, fieldName] = texts as [string, string]; // as many as asked for
+    const feed = this.#names.feeds.get(feedName);
+    if (feed === null) return unknown(node);
+    const [feedAt, fieldAt] = args.map(({ start }) => start);
+    if (feed === undefined) {
+      const reason = `${JSON.stringify(feedName)} is not a declared feed`;
+      return this.#refuse(node, reason, nearestMatch(feedName, this.#names.feeds.keys()), feedAt);
+    }
+    const field = feed.fields.findIndex((one) => one.name === fieldName);
+    const type = feed.fields[field]?.type;
+    if (type === undefined) {
+      const reason = `the feed "${feedName}" has no field ${JSON.stringify(fieldName)}`;
+      const names = feed.fields.map((one) => one.name);
+      return this.#refuse(node, reason, nearestMatch(fieldName, names), fieldAt);
+    }
+    if (given !== undefined && !isTextual(given.type) && given.type !== 'dynamic')
+      return this.#refuse(node, `${signature} needs "key" as text, got ${given.type}`, undefined, given.start);
+    if (given === undefined && !feed.hasKey)
+      return this.#refuse(node, `the feed "${feedName}" has no key of its own: give one, ${signature}`);
+    const key = given ?? this.#names.keyOf(feedName);
+    // A wrong key is told where it is declared.
+    if (key === null) return unknown(node);
+    return { op: 'feed', feed: feed.index, field, key, type, start: node.start, end: node.end };
   }
 
   #refuse(node: CelNode, reason: string, nearest?: string, offset = node.start): Expression {

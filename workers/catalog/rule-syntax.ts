@@ -41,6 +41,7 @@ export type Expression =
   | (Node & { readonly op: 'values'; readonly reading: number })
   | (Node & { readonly op: 'tag' | 'tagWeight'; readonly tag: number })
   | (Node & { readonly op: 'stage'; readonly journey: number; readonly stage: number })
+  | (Node & { readonly op: 'feed'; readonly feed: number; readonly field: number; readonly key: Expression })
   | (Node & { readonly op: 'has'; readonly operand: Expression })
   | (Node & { readonly op: 'not'; readonly operand: Expression })
   | (Node & { readonly op: 'negate'; readonly operand: Expression })
@@ -107,6 +108,8 @@ export function operandsOf(expression: Expression): readonly Expression[] {
       return [expression.left, expression.right];
     case 'in':
       return [expression.left];
+    case 'feed':
+      return [expression.key];
     case 'choose':
       return [expression.when, expression.yes, expression.no];
     default:

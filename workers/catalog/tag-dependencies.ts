@@ -74,6 +74,11 @@ function emptyDraft(owner: RuleOwner): Draft {
 
 function unfitFor(e: Expression, what: string, owner: RuleOwner): RuleProblem | null {
   if (e.op === 'context') return { offset: e.start, reason: `${what} of a ${owner} has no request: no context` };
+  if (e.op === 'feed')
+    return {
+      offset: e.start,
+      reason: `${what} of a ${owner} cannot read feeds, which change without the person; use them where an action is chosen`,
+    };
   if (e.op === 'stage') return { offset: e.start, reason: `${what} of a ${owner} cannot read stages` };
   if (owner === 'stage') {
     const reason = `${what} of a stage can read tag(…) and no weights, which change at every instant`;

@@ -22,9 +22,11 @@ import { formatDecisionId } from '../../actors/decision-id.ts';
 import { DECISION, EFFECT, Effect, follows, MARK_TYPE_MIN } from '../../actors/effect.ts';
 import {
   CATALOG_MARK,
+  FeedMarks,
   hasPublished,
   MARK,
   MERGE_MARK,
+  markedCeiling,
   markedInputs,
   PRICE_MARK,
   PUBLICATION_MARK,
@@ -84,6 +86,7 @@ interface Stream {
   readonly decideTurn: DecideTurn;
   readonly ledger: LoggedLedger;
   readonly models: RecomputeModels;
+  readonly feeds: FeedMarks;
   /** Workers of this start. */
   readonly streams: number;
   catalogHash: number;
@@ -239,7 +242,7 @@ class Recomputation {
     );
     const decideTurn = new DecideTurn(runtime);
     const stream: Stream = {
-      ...{ number, streams, cursor, runtime, decideTurn, ledger, models, catalogHash, lost },
+      ...{ number, streams, cursor, runtime, decideTurn, ledger, models, catalogHash, lost, feeds: new FeedMarks() },
       ...{ merged: 0, waiting: null, isDone: false },
     };
     if (isWhole) this.#goOn(stream);
@@ -273,6 +276,11 @@ class Recomputation {
     const { entry } = stream.cursor;
     if (entry.type === MARK.catalog) {
       this.#useCatalog(stream, entry.getU32(CATALOG_MARK.catalogVersion));
+      return;
+    }
+    if (entry.type === MARK.feed) {
+      const push = stream.feeds.take(entry);
+      if (push !== null) stream.runtime.feeds.apply(push);
       return;
     }
     if (entry.type === MARK.erased && entry.u8[ERASED.type] === EFFECT.decision) this.#totals.erased++;
@@ -342,6 +350,7 @@ class Recomputation {
       previousPriceMinor: entry.getF64(PRICE_MARK.previousPriceMinor),
       referencePriceMinor: entry.getF64(PRICE_MARK.referencePriceMinor),
       inputs: markedInputs(entry),
+      ceilingMinor: markedCeiling(entry),
     });
     const fields = (['priceMinor', 'propensity', 'promotion'] as const)
       .filter((field) => !Object.is(recomputed[field], logged[field]))

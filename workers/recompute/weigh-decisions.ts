@@ -12,7 +12,7 @@ import { ActorRuntime } from '../../actors/actor-runtime.ts';
 import { DecideTurn } from '../../actors/decide-turn.ts';
 import { formatDecisionId } from '../../actors/decision-id.ts';
 import { DECISION, EFFECT, type Effect, follows, MARK_TYPE_MIN } from '../../actors/effect.ts';
-import { CATALOG_MARK, MARK, START_MARK } from '../../actors/journal-marks.ts';
+import { CATALOG_MARK, FeedMarks, MARK, START_MARK } from '../../actors/journal-marks.ts';
 import type { JournalPosition } from '../../actors/store.ts';
 import type { ZoneTable } from '../../decision/local-time.ts';
 import { WANT } from '../../decision/pipeline.ts';
@@ -62,6 +62,7 @@ class Weighing {
   readonly #catalogs: KeptCatalogs;
   readonly #ledger = new LoggedLedger();
   readonly #request = new Request();
+  readonly #feeds = new FeedMarks();
   #runtime: ActorRuntime | null = null;
   #decideTurn: DecideTurn | null = null;
   #models: RecomputeModels | null = null;
@@ -90,13 +91,21 @@ class Weighing {
     const position = { epoch, stream, batch: 0, offset: 0 };
     while (cursor.advance()) {
       const { entry } = cursor;
-      if (entry.type === MARK.start) this.#useCatalog(entry.getU32(START_MARK.catalogVersion));
+      if (entry.type === MARK.start) {
+        this.#useCatalog(entry.getU32(START_MARK.catalogVersion));
+        this.#runtime?.feeds.clear();
+      } else if (entry.type === MARK.feed) this.#takeFeed(entry);
       else if (entry.type === MARK.catalog) this.#useCatalog(entry.getU32(CATALOG_MARK.catalogVersion));
       if (entry.type >= MARK_TYPE_MIN) continue;
       position.batch = cursor.batch;
       position.offset = cursor.entryOffset;
       this.#takeEffect(entry, position);
     }
+  }
+
+  #takeFeed(mark: Effect): void {
+    const push = this.#feeds.take(mark);
+    if (push !== null) this.#runtime?.feeds.apply(push);
   }
 
   #takeEffect(entry: Effect, position: JournalPosition & { readonly offset: number }): void {

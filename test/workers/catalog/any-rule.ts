@@ -27,6 +27,11 @@ export const { boolean: anyRule } = fc.letrec<Record<string, string>>((tie) => {
   const number = tie('number') as fc.Arbitrary<string>;
   const text = tie('text') as fc.Arbitrary<string>;
   const context = fc.constantFrom('context.x', 'context.y', 'context["z w"]', 'context.missing');
+  // Of the feed's own key, of one that is there, and of any text or context.
+  const feedOf = (field: string): fc.Arbitrary<string> =>
+    fc
+      .option(fc.oneof(fc.constantFrom('"Oslo"', 'profile.home', 'profile.loyalty', 'context.x'), text), { freq: 3 })
+      .map((key) => `feed("weather", "${field}"${key === null ? '' : `, ${key}`})`);
   const list = (item: fc.Arbitrary<string>): fc.Arbitrary<string> =>
     fc.array(item, { maxLength: 15 }).map((items) => `[${items.join(', ')}]`);
   const order = fc.constantFrom('<', '<=', '>', '>=');
@@ -69,6 +74,7 @@ export const { boolean: anyRule } = fc.letrec<Record<string, string>>((tie) => {
         '0.25',
         '1e3',
       ),
+      feedOf('temperature'),
       fc.tuple(number, fc.constantFrom('+', '-', '*'), number).map(([l, o, r]) => `(${l} ${o} ${r})`),
       fc.tuple(boolean, integer, integer).map(([c, l, r]) => `(${c} ? ${l} : ${r})`),
     ),
@@ -76,6 +82,7 @@ export const { boolean: anyRule } = fc.letrec<Record<string, string>>((tie) => {
       { depthSize: 'small' },
       quoted,
       fc.constantFrom('profile.city', 'profile.home'),
+      feedOf('sky'),
       fc.tuple(text, text).map(([l, r]) => `(${l} + ${r})`),
       fc.tuple(boolean, text, text).map(([c, l, r]) => `(${c} ? ${l} : ${r})`),
     ),
@@ -95,6 +102,11 @@ export const { boolean: anyRule } = fc.letrec<Record<string, string>>((tie) => {
         'has(context.x)',
       ),
       context,
+      feedOf('rain'),
+      // Of keys that are there: like `has`, and unlike a function of CEL, it is no error where one is not.
+      fc.constantFrom('hasFeed("weather", "rain")', 'hasFeed("weather", "sky", "Oslo")'),
+      fc.tuple(feedOf('temperature'), order, small).map(([l, o, r]) => `${l} ${o} ${r}`),
+      fc.tuple(feedOf('sky'), list(quoted)).map(([l, items]) => `${l} in ${items}`),
       fc.tuple(boolean, fc.constantFrom('&&', '||'), boolean).map(([l, o, r]) => `(${l} ${o} ${r})`),
       boolean.map((value) => `!(${value})`),
       fc.tuple(boolean, boolean, boolean).map(([c, l, r]) => `(${c} ? ${l} : ${r})`),
@@ -179,6 +191,15 @@ export const anyState: fc.Arbitrary<ProfileState> = fc.record({
     ...(loyal === undefined ? {} : { 0: loyal }),
     ...(silent === undefined ? {} : { 1: silent }),
   })),
+  feed: fc
+    .array(
+      fc.tuple(
+        fc.constantFrom(...TEXTS),
+        fc.tuple(maybe(fc.constantFrom(-1.5, 0, 2, 30)), maybe(fc.boolean()), maybe(fc.constantFrom(...TEXTS))),
+      ),
+      { maxLength: 6 },
+    )
+    .map((rows) => new Map<string, readonly (string | number | boolean | undefined)[]>(rows)),
   stages: fc.tuple(fc.integer({ min: -2, max: 1 }), fc.integer({ min: -2, max: 0 })),
   hour: fc.integer({ min: 0, max: 23 }),
   weekday: fc.integer({ min: 0, max: 6 }),

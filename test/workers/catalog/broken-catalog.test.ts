@@ -42,7 +42,7 @@ const SLIPS: readonly (readonly [string, string, string, readonly string[]])[] =
     'actions:',
     'promotions: []\nactions:',
     [
-      '28:1 promotions: "promotions" is not a known key (known: version, name, currency, timeZone, decision, profile, events, cleaning, consent, identity, journeys, webhooks, channels, slots, products, actions)',
+      '28:1 promotions: "promotions" is not a known key (known: version, name, currency, timeZone, decision, profile, events, cleaning, consent, identity, journeys, webhooks, feeds, channels, slots, products, actions)',
     ],
   ],
   [
@@ -505,7 +505,7 @@ const SLIPS: readonly (readonly [string, string, string, readonly string[]])[] =
     'count("purchase"',
     'cuont("purchase"',
     [
-      '35:48 actions[0].eligibility: "cuont" is not a function; there are count, sum, lastSeen, countWhere, distinct, streak, tag, tagWeight, stage, has, size; nearest is "count"',
+      '35:48 actions[0].eligibility: "cuont" is not a function; there are count, sum, lastSeen, countWhere, distinct, streak, tag, tagWeight, stage, feed, hasFeed, has, size; nearest is "count"',
     ],
   ],
   [

@@ -5,6 +5,7 @@
  */
 import { Environment, type UnsignedInt } from '@marcbachmann/cel-js/evaluator';
 import type { TraitSpec, ValueReading } from '../../../decision/catalog.ts';
+import { type DeclaredFeeds, readFeeds } from '../../../workers/catalog/declared-feeds.ts';
 import type { ProfileState } from './profile-scope.ts';
 
 export type Verdict = boolean | 'error';
@@ -18,6 +19,17 @@ const CEL_TYPE = {
   timeZone: 'string',
 } as const;
 
+/** The feed that rules under test may read, as `readFeeds` gives it; its key is `profile.city`. */
+const FEEDS: DeclaredFeeds = readFeeds({
+  feeds: {
+    weather: {
+      key: 'profile.city',
+      ttl: '1h',
+      fields: { temperature: { type: 'number' }, rain: { type: 'boolean' }, sky: { type: 'text' } },
+    },
+  },
+});
+
 /** Keys of the tags that rules under test may name. */
 export const TAGS: readonly string[] = ['loyal', 'silent'];
 /** And the journeys with their stages. */
@@ -25,7 +37,7 @@ export const JOURNEYS: ReadonlyMap<string, readonly string[]> = new Map([
   ['life', ['aware', 'customer']],
   ['trial', ['begun']],
 ]);
-export const NAMES = { tags: TAGS, journeys: JOURNEYS };
+export const NAMES = { tags: TAGS, journeys: JOURNEYS, feeds: FEEDS };
 
 type Operand = bigint | number | UnsignedInt;
 
@@ -67,7 +79,15 @@ export class CelOracle {
       .registerFunction('streak(string, string, int): int', () => this.#reading('streak'))
       .registerFunction('tag(string): bool', (name: string) => this.#tag(name) !== undefined)
       .registerFunction('tagWeight(string): dyn', (name: string) => this.#tag(name) ?? 0)
-      .registerFunction('stage(string, string): bool', (journey: string, stage: string) => this.#isIn(journey, stage));
+      .registerFunction('stage(string, string): bool', (journey: string, stage: string) => this.#isIn(journey, stage))
+      .registerFunction('feed(string, string): dyn', (_: string, field: string) => this.#feed(field, this.#city()))
+      .registerFunction('feed(string, string, dyn): dyn', (_: string, field: string, key: unknown) =>
+        this.#feed(field, key),
+      )
+      .registerFunction('hasFeed(string, string): bool', (_: string, field: string) => this.#knows(field, this.#city()))
+      .registerFunction('hasFeed(string, string, dyn): bool', (_: string, field: string, key: unknown) =>
+        this.#knows(field, key),
+      );
     for (const [left, right] of [
       ['int', 'double'],
       ['double', 'int'],
@@ -89,6 +109,24 @@ export class CelOracle {
   }
   #tag(name: string): number | undefined {
     return this.#state.tags?.[TAGS.indexOf(name)];
+  }
+
+  #city(): unknown {
+    return this.#state.traits?.city;
+  }
+  /** What is not known is an error of CEL. */
+  #feed(field: string, key: unknown): unknown {
+    const place = FEEDS.get('weather')?.fields.findIndex(({ name }) => name === field) ?? -1;
+    const value = typeof key === 'string' ? this.#state.feed?.get(key)?.[place] : undefined;
+    if (value === undefined) throw new Error(`${field} is not known`);
+    return value;
+  }
+  #knows(field: string, key: unknown): boolean {
+    try {
+      return this.#feed(field, key) !== undefined;
+    } catch {
+      return false;
+    }
   }
 
   evaluate(source: string, state: ProfileState): Verdict {

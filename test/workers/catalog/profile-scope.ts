@@ -23,6 +23,8 @@ export interface ProfileState {
   readonly readings?: Readonly<Record<ValueReading['read'], number>>;
   /** Weights of the tags held, by index. */
   readonly tags?: Readonly<Record<number, number>>;
+  /** Rows of the only feed, by key; its values by field, in the order of the fields. */
+  readonly feed?: ReadonlyMap<string, readonly (Scalar | undefined)[]>;
   /** Indices of the stages, by journey. */
   readonly stages?: readonly number[];
   readonly nowEpochMillis?: number;
@@ -102,6 +104,17 @@ export class ProfileScope implements RuleScope {
   }
   tagWeight(tag: number): number {
     return this.#state.tags?.[tag] ?? 0;
+  }
+  feedNumber(_: number, field: number, key: string | undefined): number {
+    const value = this.#feedValue(field, key);
+    return typeof value === 'number' || typeof value === 'boolean' ? Number(value) : Number.NaN;
+  }
+  feedText(_: number, field: number, key: string | undefined): string | undefined {
+    const value = this.#feedValue(field, key);
+    return typeof value === 'string' ? value : undefined;
+  }
+  #feedValue(field: number, key: string | undefined): Scalar | undefined {
+    return key === undefined ? undefined : this.#state.feed?.get(key)?.[field];
   }
   stageOf(journey: number): number {
     return this.#state.stages?.[journey] ?? -1;

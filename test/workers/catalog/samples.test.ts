@@ -129,6 +129,7 @@ describe('the sample catalogs', () => {
       'identity',
       'journeys',
       'webhooks',
+      'feeds',
       'channels',
       'slots',
       'products',
