@@ -275,9 +275,11 @@ async function handle(
       const detail = `there is nothing at ${url.pathname.slice(0, 100)}; GET / lists what is here`;
       return sendProblem(response, { status: 404, title: 'Not Found', detail });
     }
-    const isHead = request.method === 'HEAD' && route.method === 'GET';
-    if (request.method !== route.method && !isHead) {
-      const allow = route.method === 'GET' ? 'GET, HEAD' : route.method;
+    const isRead = request.method === 'GET' || request.method === 'HEAD';
+    const isGet = isRead && route.method !== 'GET' && route.answerGet !== undefined;
+    if (request.method !== route.method && !isGet && !(isRead && route.method === 'GET')) {
+      const alsoGet = route.answerGet === undefined ? '' : ', GET, HEAD';
+      const allow = route.method === 'GET' ? 'GET, HEAD' : `${route.method}${alsoGet}`;
       const detail = `${url.pathname} answers ${allow} only`;
       return sendProblem(response, { status: 405, title: 'Method Not Allowed', detail, headers: { allow } });
     }
@@ -290,7 +292,8 @@ async function handle(
     if ('status' in body) return sendProblem(response, body);
     // Only what is open to everybody is answered to somebody unknown, who then is nobody of any tenant's.
     const known = 'status' in login ? ANONYMOUS : login;
-    await route.answer({ url, headers: request.headers, body, response, login: known, isFull: isPermitted });
+    const call = { url, headers: request.headers, body, response, login: known, isFull: isPermitted };
+    await (isGet ? route.answerGet?.(call) : route.answer(call));
   } catch (error) {
     // The reason may hold paths or values of ours: the operator finds it in the log, not the caller in the answer.
     if (response.headersSent) response.destroy();

@@ -14,6 +14,8 @@ export interface Problem {
   /** The stable number of docs/PROTOCOL.md, where the wire has the same refusal. */
   readonly code?: number;
   readonly headers?: Readonly<Record<string, string>>;
+  /** Further members of the document. */
+  readonly extension?: Readonly<Record<string, unknown>>;
 }
 
 export interface HttpCall {
@@ -42,6 +44,8 @@ export interface Route {
   /** Pages of allowed origins may call it, across origins. */
   readonly isForPages?: true;
   answer(call: HttpCall): Promise<void> | void;
+  /** The path answers GET as well, with this, and needs the same permission; without a body. */
+  answerGet?(call: HttpCall): Promise<void> | void;
 }
 
 /** What is wrong with a request's declared body, before a byte of it is read; null when nothing is. */
@@ -75,13 +79,13 @@ export function sendJson(response: ServerResponse, status: number, content: unkn
 }
 
 export function sendProblem(response: ServerResponse, problem: Problem): void {
-  const { headers, ...content } = problem;
+  const { headers, extension = {}, ...content } = problem;
   for (const [name, value] of Object.entries(headers ?? {})) response.setHeader(name, value);
   send(
     response,
     problem.status,
     'application/problem+json',
-    `${JSON.stringify({ type: 'about:blank', ...content })}\n`,
+    `${JSON.stringify({ type: 'about:blank', ...content, ...extension })}\n`,
   );
 }
 

@@ -21,6 +21,7 @@ import {
 } from '@opentelemetry/sdk-metrics';
 import type { OpNumber } from '../proto/messages.ts';
 import { epochMillis } from '../workers/clock.ts';
+import type { FeedState } from '../workers/feed-book.ts';
 import {
   BUCKET_MICROS,
   COUNTER,
@@ -42,6 +43,7 @@ import {
   RPC_SYSTEM,
   STATUS_NAMES,
 } from '../workers/metrics-layout.ts';
+import type { FeedKeeper } from './feed-keeper.ts';
 import { isReady, type NodeStatus } from './node-status.ts';
 import type { MetricsExport } from './otel-environment.ts';
 import { residentMemoryBytes } from './resident-memory.ts';
@@ -75,6 +77,8 @@ export interface MetricsOptions {
   readonly status: () => NodeStatus;
   /** Visits the counts of what came by HTTP. */
   readonly ingested?: (visit: (source: string, outcome: string, count: number) => void) => void;
+  /** By tenant; a feed is one of at most 16 that the catalog declares. */
+  readonly feeds?: readonly Pick<FeedKeeper, 'list' | 'pushes'>[];
   /** What became of webhooks' deliveries. */
   readonly webhooks?: () => readonly WebhookState[];
   readonly resource: Resource;
@@ -99,6 +103,7 @@ export function startMetrics(options: MetricsOptions): Metrics {
   const provider = new MeterProvider({ resource: options.resource, readers });
   observeCells(provider, options.reader, placesOf(options.reader, options.tenants ?? []));
   observeNode(provider, options);
+  observeFeeds(provider, options);
   const serializer = new PrometheusSerializer(undefined, false, undefined, false, true);
   return {
     prometheusText: async () => serializer.serialize((await scraped.collect()).resourceMetrics),
@@ -218,6 +223,24 @@ function observeNode(provider: MeterProvider, { status, ingested, webhooks }: Me
   });
   meter.createObservableGauge(NODE_GAUGES.webhooksPending.name, NODE_GAUGES.webhooksPending).addCallback((result) => {
     for (const { webhook, tenant, pending } of webhooks?.() ?? []) result.observe(pending, { webhook, tenant });
+  });
+}
+
+function observeFeeds(provider: MeterProvider, { feeds = [], tenants = [] }: MetricsOptions): void {
+  const meter = provider.getMeter(SCOPE);
+  const placeOf = (tenant: number): Attributes => (tenants.length > 1 ? { tenant: tenants[tenant] ?? '' } : {});
+  const gauge = (info: MetricInfo, read: (state: FeedState) => number): void => {
+    meter.createObservableGauge(info.name, info).addCallback((result) => {
+      for (const [tenant, keeper] of feeds.entries())
+        for (const state of keeper.list()) result.observe(read(state), { feed: state.feed, ...placeOf(tenant) });
+    });
+  };
+  gauge(NODE_GAUGES.feedVersion, ({ version }) => version);
+  gauge(NODE_GAUGES.feedPushTime, ({ pushedAtEpochMillis }) => (pushedAtEpochMillis ?? 0) / 1000);
+  gauge(NODE_GAUGES.feedRows, ({ rows }) => rows);
+  meter.createObservableCounter(NODE_COUNTERS.feedPushes.name, NODE_COUNTERS.feedPushes).addCallback((result) => {
+    for (const [tenant, { pushes }] of feeds.entries())
+      for (const [outcome, count] of pushes) result.observe(count, { outcome, ...placeOf(tenant) });
   });
 }
 

@@ -11,6 +11,7 @@ import { type FSWatcher, watch } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads';
 import type { Catalog } from '../decision/catalog.ts';
+import type { FeedPush, FeedSpec } from '../decision/feed-table.ts';
 import type { ZoneData } from '../decision/local-time.ts';
 import { dealParts, type PartKeys } from '../decision/part-register.ts';
 import type { ShardAddress } from '../proto/messages.ts';
@@ -34,7 +35,9 @@ import { isOriginAllowed } from './access/doorkeeper.ts';
 import { NodeAccess } from './access/node-access.ts';
 import { type AdminHttp, type Drill, startAdminHttp } from './admin-http.ts';
 import type { ResolvedConfig } from './config.ts';
+import { FeedKeeper } from './feed-keeper.ts';
 import { FitKeeper } from './fit-keeper.ts';
+import { contextRoute } from './http/context-routes.ts';
 import { EventIntake } from './http/incoming-event.ts';
 import { ingestRoutes } from './http/ingest-routes.ts';
 import { letterRoutes } from './http/letter-routes.ts';
@@ -42,6 +45,7 @@ import { QualityRoute } from './http/quality-route.ts';
 import { segmentsRoutes } from './http/segments-routes.ts';
 import { ShardGateway } from './http/shard-gateway.ts';
 import { webhookRoutes } from './http/webhook-routes.ts';
+import type { Route } from './http-route.ts';
 import { assertPortFree } from './listen-port.ts';
 import { createLog, type Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
@@ -136,6 +140,7 @@ class Node implements RunningNode {
   readonly #asks: ShardAsks;
   readonly #quality: QualityRoute;
   readonly #fits: readonly FitKeeper[];
+  readonly #feeds: readonly FeedKeeper[];
   /** Of counts that are asked for; no thread while none is. */
   readonly #jobs = new JobPool({ threads: 1 });
   readonly #sizes: ReadonlyMap<string, SegmentSizes>;
@@ -180,6 +185,7 @@ class Node implements RunningNode {
       jobs: this.#jobs,
     });
     this.#fits = this.#tenants.map((estate, tenant) => this.#fitsOf(estate.folderIn(config.data), tenant));
+    this.#feeds = this.#tenants.map((estate, tenant) => this.#feedsOf(estate.folderIn(config.data), tenant));
     this.#webhooks = this.#webhooksOf();
     this.#sizes = new Map(this.#tenants.map((estate) => [estate.name, this.#sizesOf(estate.folderIn(config.data))]));
     this.failed = new Promise((resolve) => {
@@ -206,6 +212,19 @@ class Node implements RunningNode {
       offer: (shard, facts) => {
         if (this.#shards[shard]?.state === 'ready') this.#tell(shard, { kind: 'facts', tenant, facts });
       },
+    });
+  }
+
+  #feedsOf(data: string, tenant: number): FeedKeeper {
+    const tell = (shard: number, pushes: readonly FeedPush[], number: number): void =>
+      this.#tell(shard, { kind: 'feeds', tenant, pushes, number });
+    return new FeedKeeper({
+      folder: join(data, 'feeds'),
+      serving: () => this.#shards.filter(({ state }) => state === 'ready').map(({ index }) => index),
+      tellAll: (pushes, number) => {
+        for (const { index } of this.#shards) tell(index, pushes, number);
+      },
+      tell,
     });
   }
 
@@ -255,6 +274,8 @@ class Node implements RunningNode {
     this.#access = await NodeAccess.open(config, this.#log);
     // One after the other, the default one first: its folder holds the others', and the audit log of all.
     for (const tenant of this.#tenants) await this.#openTenant(tenant);
+    this.#areFoldersHeld = true;
+    this.#takeFeeds(this.#feedSpecs);
     this.isFirstStart = this.#tenants[0]?.isNew ?? false;
     this.#admin = await startAdminHttp(
       {
@@ -266,6 +287,7 @@ class Node implements RunningNode {
         isOriginAllowed: (origin) => isOriginAllowed(origin, config.allowedOrigins),
         routes: new Map([
           ...ingestRoutes(this.#gateway, this.#intake),
+          ['/v1/context', this.#contextRoute()],
           ...segmentsRoutes((tenant) => this.#sizes.get(tenant)),
           ...webhookRoutes(this.#webhooks),
           ...letterRoutes(this.#asks, config.workers, (name) => this.#numberOf(name)),
@@ -315,6 +337,11 @@ class Node implements RunningNode {
     if (this.#otel.metrics !== null) void this.#loadMetrics();
   }
 
+  #contextRoute(): Route {
+    const keepers = new Map(this.#tenants.map(({ name }, tenant) => [name, this.#feeds[tenant] as FeedKeeper])); // one each
+    return contextRoute((tenant) => keepers.get(tenant) as FeedKeeper); // a login's tenant is one of the node's
+  }
+
   /** A data file shorter than its head says is healthy or cut off: read whole by a process that may die of it. */
   async #assertWhole(storePath: string): Promise<void> {
     const { readStore } = await import('../workers/backup/store-reader.ts');
@@ -360,8 +387,11 @@ class Node implements RunningNode {
     const data: ShardThreadData = {
       shard: index,
       shards: config.workers,
-      tenants: this.#tenants.map((tenant) =>
-        tenant.dataFor(index, tenant.partsWith(this.#parts), secret, memoryBytesMax),
+      tenants: this.#tenants.map((tenant, number) =>
+        tenant.dataFor(
+          ...([index, tenant.partsWith(this.#parts), secret, memoryBytesMax] as const),
+          this.#feeds[number]?.snapshots() ?? [],
+        ),
       ),
       auditMemory: this.#auditMemory,
       catalog: this.#catalog as CatalogSource, // read before any worker
@@ -405,6 +435,10 @@ class Node implements RunningNode {
           { shard: shard.index, entries: message.applied, millis: Math.round(message.millis) },
           'shard recovered',
         );
+        for (const feeds of this.#feeds) feeds.shardRecovered(shard.index);
+        break;
+      case 'feedsTaken':
+        this.#feeds[message.tenant]?.taken(shard.index, message.number);
         break;
       case 'listening':
         shard.port = message.port;
@@ -510,6 +544,7 @@ class Node implements RunningNode {
       return;
     }
     this.#audit?.forgetShard(shard.index);
+    for (const feeds of this.#feeds) feeds.shardLeft(shard.index);
     for (const other of this.#shards)
       if (other !== shard) this.#tell(other.index, { kind: 'unlink', peer: shard.index });
     this.#gateway.unlink(shard.index);
@@ -777,10 +812,21 @@ class Node implements RunningNode {
   #takeCatalog({ source, zones }: KeptCatalog): void {
     const compiled = compileCatalogSource(source);
     this.#checkLeases(source.fileName, compiled);
+    // At a start only once the folders are held: nobody else pushes any more.
+    if (this.#areFoldersHeld) this.#takeFeeds(compiled.feeds);
+    this.#feedSpecs = compiled.feeds;
     this.#subjects = dealSlots(this.#subjects, compiled);
     this.#parts = dealParts(this.#parts, compiled);
     this.#catalog = source;
     this.#zones = zones;
+  }
+
+  #feedSpecs: readonly FeedSpec[] = [];
+  #areFoldersHeld = false;
+
+  /** Read for all tenants before it counts for one. */
+  #takeFeeds(specs: readonly FeedSpec[]): void {
+    for (const take of this.#feeds.map((feeds) => feeds.prepare(specs))) take();
   }
 
   #checkLeases(fileName: string, catalog: Catalog): void {
@@ -844,6 +890,7 @@ class Node implements RunningNode {
           catalog: source,
           ledgerSubjects: this.#subjects,
           parts: this.#tenants.map((tenant) => tenant.partsWith(this.#parts)),
+          feeds: this.#feeds.map((feeds) => feeds.snapshots()),
         });
       this.#webhooks.useCatalog(source);
       this.#log.info({ catalog: source.fileName, version: source.version }, 'catalog reloaded');
@@ -876,6 +923,7 @@ class Node implements RunningNode {
         tenants: this.#tenants.map(({ name }) => name),
         status: () => this.status(),
         ingested: (visit) => this.#intake.forEachCount(visit),
+        feeds: this.#feeds,
         webhooks: () => this.#webhooks.counts,
         resource,
         otlp: this.#otel.metrics,

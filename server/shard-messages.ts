@@ -6,6 +6,7 @@
  */
 import type { MessagePort } from 'node:worker_threads';
 import type { FactRows } from '../actors/fact-turn.ts';
+import type { FeedPush } from '../decision/feed-table.ts';
 import type { ZoneData } from '../decision/local-time.ts';
 import type { PartKeys } from '../decision/part-register.ts';
 import type { ShardAddress } from '../proto/messages.ts';
@@ -53,6 +54,8 @@ export interface TenantData {
   readonly priceMemory: PriceMemory;
   readonly metrics: SharedArrayBuffer;
   readonly snapshot: ModelSnapshot | null;
+  /** What stands of each context feed. */
+  readonly feeds: readonly FeedPush[];
   /** Of this tenant's resident profiles on this worker. */
   readonly memoryBytesMax: number;
 }
@@ -105,6 +108,8 @@ export type ToShard =
       readonly ledgerSubjects: readonly LedgerSubject[];
       /** By tenant. */
       readonly parts: readonly PartKeys[];
+      /** By tenant, what stands of each feed under this catalog. */
+      readonly feeds: readonly (readonly FeedPush[])[];
     }
   | { readonly kind: 'catalogRefused' }
   /** Keys of a tenant that this worker alone may use; `count` 0: none could be made. */
@@ -119,6 +124,8 @@ export type ToShard =
   | { readonly kind: 'tls'; readonly tls: TransportTls }
   /** Look at the files of keys now. */
   | { readonly kind: 'refreshAccess' }
+  /** Answered with `feedsTaken` when the next decision reads them. */
+  | { readonly kind: 'feeds'; readonly tenant: number; readonly pushes: readonly FeedPush[]; readonly number: number }
   | { readonly kind: 'facts'; readonly tenant: number; readonly facts: FactRows }
   /** What is known of a person, for a webhook. */
   | { readonly kind: 'look'; readonly id: number; readonly tenant: number; readonly question: PersonQuestion }
@@ -157,6 +164,7 @@ export type FromShard =
   | { readonly kind: 'snapshot'; readonly tenant: number; readonly snapshot: ModelSnapshot | null }
   | { readonly kind: 'catalogApplied'; readonly version: string; readonly reason: string | null }
   | { readonly kind: 'trimmed'; readonly tenant: number; readonly batches: number }
+  | { readonly kind: 'feedsTaken'; readonly tenant: number; readonly number: number }
   | { readonly kind: 'factsTaken'; readonly tenant: number; readonly counts: FactCounts }
   /** Null: it cannot be said at the moment. */
   | { readonly kind: 'looked'; readonly id: number; readonly answer: PersonAnswer | null }

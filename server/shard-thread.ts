@@ -129,6 +129,7 @@ function createTenant(tenant: TenantData, index: number): Tenant {
     idleMillis: data.idleMillis,
     traces: { ...data.traces, slowMicros: data.slowMicros },
     snapshot: tenant.snapshot,
+    feeds: tenant.feeds,
     ownsPartition: (partition) => owners[partition] === data.shard,
     peers: peersOf(() => host, index),
     events: {
@@ -290,6 +291,7 @@ function takeCatalog(message: Extract<ToShard, { kind: 'catalog' }>): void {
         text,
         message.ledgerSubjects,
         message.parts[index] as PartKeys, // one for each tenant
+        message.feeds[index],
       );
   } catch (error) {
     reason = error instanceof Error ? error.message : String(error);
@@ -345,6 +347,10 @@ main.on('message', (message: ToShard) => {
       return;
     case 'refreshAccess':
       refreshAccess();
+      return;
+    case 'feeds':
+      tenants[message.tenant]?.shard.takeFeeds(message.pushes);
+      tell({ kind: 'feedsTaken', tenant: message.tenant, number: message.number });
       return;
     case 'facts':
       tenants[message.tenant]?.shard.takeFacts(message.facts);

@@ -5,6 +5,7 @@
  * Nothing here is shared between tenants: what is not in an estate cannot leak out of one.
  */
 import { join } from 'node:path';
+import type { FeedPush } from '../decision/feed-table.ts';
 import { joinParts, type PartKeys } from '../decision/part-register.ts';
 import type { ModelSnapshot } from '../workers/jobs/model-snapshot-file.ts';
 import { createLearningMemory, type LearningMemory } from '../workers/learning-exchange.ts';
@@ -116,7 +117,13 @@ export class TenantEstate {
    * What the worker of `shard` is told of this tenant.
    * @param secret given by option instead of the folder's own; only ever with the default tenant alone.
    */
-  dataFor(shard: number, parts: PartKeys, secret: Uint8Array | null, memoryBytesMax: number): TenantData {
+  dataFor(
+    shard: number,
+    parts: PartKeys,
+    secret: Uint8Array | null,
+    memoryBytesMax: number,
+    feeds: readonly FeedPush[],
+  ): TenantData {
     const folder = this.#opened;
     const vault = this.#vault as Vault; // opened before any worker
     return {
@@ -133,6 +140,7 @@ export class TenantEstate {
       priceMemory: this.#priceMemory,
       metrics: this.metricsBuffers[shard] as SharedArrayBuffer, // one for each worker
       snapshot: this.#models?.latest ?? null,
+      feeds,
       memoryBytesMax,
     };
   }

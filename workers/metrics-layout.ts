@@ -214,6 +214,13 @@ export const NODE_GAUGES = {
   fitPending: info('opportune_fit_shards_pending', '{shard}', 'Shards whose people do not all have the newest facts.'),
   catalogActions: info('opportune_catalog_actions', '{action}', 'Actions in the catalog in force.'),
   webhooksPending: info('opportune_webhook_pending', '{delivery}', 'Deliveries of the webhook that wait.'),
+  feedVersion: info('opportune_feed_version', '1', 'Version of the last push to a context feed, by feed; 0: none.'),
+  feedPushTime: info(
+    'opportune_feed_push_time_seconds',
+    's',
+    'When a context feed was pushed last, by feed, in seconds since 1970; 0: never.',
+  ),
+  feedRows: info('opportune_feed_rows', '{row}', 'Rows of a context feed that hold, by feed.'),
 } as const satisfies Record<string, MetricInfo>;
 export const NODE_COUNTERS = {
   shardRestarts: info('opportune_shard_restarts', '{restart}', 'Replacements of the shard worker.'),
@@ -228,6 +235,7 @@ export const NODE_COUNTERS = {
     '{delivery}',
     'Deliveries by webhook and outcome: delivered, skipped, dead, lost; and tries that failed.',
   ),
+  feedPushes: info('opportune_feed_pushes', '{push}', 'Pushes to context feeds, by outcome (taken, bad, stale, full).'),
 } as const satisfies Record<string, MetricInfo>;
 
 /** Positions for the writer: `writer.add(COUNTER.activations, 1)`. */

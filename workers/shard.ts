@@ -20,6 +20,7 @@ import { type JournalPosition, STORE_KEY_BYTES } from '../actors/store.ts';
 import { advanceRipening } from '../actors/trial-ripening.ts';
 import type { Catalog } from '../decision/catalog.ts';
 import { CatalogIndex } from '../decision/catalog-index.ts';
+import type { FeedPush } from '../decision/feed-table.ts';
 import type { ZoneTable } from '../decision/local-time.ts';
 import type { PartKeys } from '../decision/part-register.ts';
 import type { Request } from '../proto/request.ts';
@@ -99,6 +100,8 @@ export interface ShardOptions {
   readonly memoryBytesMax: number;
   readonly idleMillis: number;
   readonly traces: TraceSettings;
+  /** What stands of each context feed; none by default. */
+  readonly feeds?: readonly FeedPush[];
   /** Models as of a snapshot, and where in the journal it stands. */
   readonly snapshot: ModelSnapshot | null;
   ownsPartition(partition: number): boolean;
@@ -200,6 +203,7 @@ export class Shard {
       },
       new CatalogIndex(options.catalog),
     );
+    for (const push of options.feeds ?? []) this.runtime.feeds.apply(push);
     this.runtime.onTurnFailure = options.events.turnFailed;
     this.#decideTurn = new DecideTurn(this.runtime);
     this.writer = new ShardWriter({
@@ -338,7 +342,9 @@ export class Shard {
     this.models.hasNews = applied > 0;
     this.#erasures.load(this.#options.ownsPartition);
     const { catalog } = this.runtime.index;
-    this.#marks.start(catalog.versionHash, shards, snapshot?.modelEpoch ?? 0, epochMillis());
+    const now = epochMillis();
+    this.#marks.start(catalog.versionHash, shards, snapshot?.modelEpoch ?? 0, now);
+    for (const table of this.runtime.feeds.tables) if (table.version > 0) this.#marks.feed(table.snapshot(now), now);
     return applied;
   }
 
@@ -541,7 +547,14 @@ export class Shard {
 
   // ── changes from outside ───────────────────────────────────────────────────────────────────────
 
-  setCatalog(catalog: Catalog, text: string, subjects: readonly LedgerSubject[], parts?: PartKeys): void {
+  /** @param feeds what stands of each feed, under the catalog's declaration */
+  setCatalog(
+    catalog: Catalog,
+    text: string,
+    subjects: readonly LedgerSubject[],
+    parts?: PartKeys,
+    feeds: readonly FeedPush[] = [],
+  ): void {
     this.#options.ledger.setSubjects(subjects);
     this.models.setCatalog(catalog, parts);
     const isOtherTags = this.runtime.index.tags.hash !== catalog.tagsHash;
@@ -550,8 +563,22 @@ export class Shard {
     this.#decideTurn.useCatalog();
     this.requests.watches.askAll();
     this.#marks.catalog(catalog.versionHash, epochMillis());
+    this.takeFeeds(feeds);
     writeCatalogText(this.#store, catalog.version, text);
     this.#metrics.add(COUNTER.catalogReloads, 1);
+  }
+
+  /** Between two turns: what is pushed is in the journal before any rule reads it. What is held already is passed over. */
+  takeFeeds(pushes: readonly FeedPush[]): void {
+    const now = epochMillis();
+    for (const push of pushes) {
+      if (!this.runtime.feeds.isNewer(push)) continue;
+      // What stands when writing begins again is marked then.
+      if (!this.writer.isReadOnly) this.#marks.feed(push, now);
+      this.runtime.feeds.apply(push);
+      this.writer.limitBatch();
+    }
+    if (pushes.length > 0 && !this.writer.isReadOnly) this.writer.commitSoon();
   }
 
   /** What may be told of a person outside; null where it cannot be said. */

@@ -21,6 +21,8 @@ const HTTP_OPERATION = {
   drill: 20,
   /** What goes with a product. */
   related: 21,
+  /** Rows of context feeds pushed, and what stands of them. */
+  context: 22,
   /** How many hold each tag, or would match a rule. */
   segments: 23,
   /** How good what is known of people is, and what comes from where: figures, of nobody in particular. */
@@ -64,6 +66,7 @@ export const PERMISSIONS: { readonly [Name in Operation]: readonly Role[] } = {
   routes: EVERY_ROLE,
   drill: ['operator'],
   related: ['app', 'marketer'],
+  context: ['ingest', 'marketer', 'operator'],
   segments: ['marketer', 'operator'],
   webhooks: ['operator'],
   restrict: ['privacy'],

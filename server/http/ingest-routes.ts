@@ -6,7 +6,6 @@
  * While the workers cannot take more, the whole request is answered 429 or 503 with `Retry-After`; the sender sends
  * it again. docs/INGESTION.md says what each door expects.
  */
-import { gunzipSync } from 'node:zlib';
 import type { Door } from '../../actors/dead-letters.ts';
 import { asksRestriction, PROCESSING } from '../../actors/restriction.ts';
 import type { Plain, Properties } from '../../proto/messages.ts';
@@ -17,12 +16,12 @@ import { readUtcInstant } from '../instant-text.ts';
 import { isOptOut } from '../websocket-rules.ts';
 import { readBinaryCloudEvent, readCloudEvent } from './cloud-events.ts';
 import type { EventIntake, Fate, Unreadable } from './incoming-event.ts';
+import { readJson } from './json-body.ts';
 import { readSegmentCall, SEGMENT_LIMITS, SEGMENT_TYPES, type SegmentType } from './segment-calls.ts';
 import type { Asker, GatewayReply, ShardGateway } from './shard-gateway.ts';
 
 /** Events of one request that are under way at a time. */
 const AT_ONCE_MAX = 512;
-const JSON_TYPES = /^(?:application\/json|text\/plain|application\/cloudevents(?:-batch)?\+json)\b/;
 
 /** Operations that are asked with their fields of the wire protocol as a body, and answered with their reply. */
 const PLAIN_OPERATIONS = {
@@ -110,7 +109,7 @@ function writeKeyOf(headers: { readonly authorization?: string | undefined }, bo
   const basic = /^basic +([A-Za-z0-9+/=_-]+)$/i.exec(authorization)?.[1];
   if (basic !== undefined) return Buffer.from(basic, 'base64').toString().split(':')[0] ?? '';
   if (authorization !== '') return null;
-  const content = readJson(headers, body);
+  const content = readJson(headers, body, SEGMENT_LIMITS.batchBytesMax);
   const key = 'problem' in content ? undefined : (content.value as { writeKey?: unknown } | null)?.writeKey;
   return typeof key === 'string' && key.length <= 4096 ? key : null;
 }
@@ -125,7 +124,7 @@ class Doors {
   }
 
   async one(type: SegmentType, call: HttpCall): Promise<void> {
-    const content = readJson(call.headers, call.body);
+    const content = readJson(call.headers, call.body, SEGMENT_LIMITS.batchBytesMax);
     if ('problem' in content) return refuse(call, content);
     const { value } = content;
     if ((type === 'track' || type === 'identify') && isPlain(value)) return this.#plain(type, call, value);
@@ -142,7 +141,7 @@ class Doors {
   }
 
   async batch(call: HttpCall): Promise<void> {
-    const content = readJson(call.headers, call.body);
+    const content = readJson(call.headers, call.body, SEGMENT_LIMITS.batchBytesMax);
     if ('problem' in content) return refuse(call, content);
     const { value } = content;
     const batch = isMap(value) ? value.batch : undefined;
@@ -173,7 +172,7 @@ class Doors {
   }
 
   async cloudEvents(call: HttpCall): Promise<void> {
-    const content = readJson(call.headers, call.body);
+    const content = readJson(call.headers, call.body, SEGMENT_LIMITS.batchBytesMax);
     if ('problem' in content) return refuse(call, content);
     const receivedAt = epochMillis();
     const contentType = call.headers['content-type'] ?? '';
@@ -201,7 +200,7 @@ class Doors {
   }
 
   async plain(op: keyof typeof PLAIN_OPERATIONS, call: HttpCall): Promise<void> {
-    const content = readJson(call.headers, call.body);
+    const content = readJson(call.headers, call.body, SEGMENT_LIMITS.batchBytesMax);
     if ('problem' in content) return refuse(call, content);
     if (!isMap(content.value)) return refuse(call, { problem: 'body: expected a map' });
     if (op === 'consent' && asksRestriction(content.value.purposes))
@@ -211,7 +210,7 @@ class Doors {
 
   /** As the entry `processing` of a consent, which is how it travels. */
   async restrict(call: HttpCall): Promise<void> {
-    const content = readJson(call.headers, call.body);
+    const content = readJson(call.headers, call.body, SEGMENT_LIMITS.batchBytesMax);
     if ('problem' in content) return refuse(call, content);
     if (!isMap(content.value)) return refuse(call, { problem: 'body: expected a map' });
     const { restricted, ...message } = content.value;
@@ -225,7 +224,7 @@ class Doors {
 
   /** An alias without the other key, which is how it travels. */
   async unjoin(call: HttpCall): Promise<void> {
-    const content = readJson(call.headers, call.body);
+    const content = readJson(call.headers, call.body, SEGMENT_LIMITS.batchBytesMax);
     if ('problem' in content) return refuse(call, content);
     const { key, ...others } = isMap(content.value) ? content.value : {};
     const [other] = Object.keys(others);
@@ -309,26 +308,6 @@ function problemOf(refusal: Pick<Fate, 'status' | 'code' | 'message' | 'retry' |
 
 function refuse(call: HttpCall, { problem }: Unreadable): void {
   sendProblem(call.response, { status: 400, title: 'Bad Request', detail: problem, code: 1001 });
-}
-
-function readJson(
-  headers: { readonly [name: string]: string | string[] | undefined },
-  body: Buffer,
-): { readonly value: Plain } | Unreadable {
-  const contentType = headers['content-type'];
-  if (typeof contentType === 'string' && !JSON_TYPES.test(contentType) && headers['ce-specversion'] === undefined)
-    return { problem: 'content-type: expected application/json' };
-  try {
-    const encoding = headers['content-encoding'];
-    if (encoding !== undefined && encoding !== 'identity' && encoding !== 'gzip')
-      return { problem: 'content-encoding: expected gzip, or none' };
-    const bytes = encoding === 'gzip' ? gunzipSync(body, { maxOutputLength: SEGMENT_LIMITS.batchBytesMax }) : body;
-    return { value: JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes)) as Plain }; // JSON has no other values
-  } catch (error) {
-    const { code } = error as { code?: unknown };
-    const limit = `the content may have ${SEGMENT_LIMITS.batchBytesMax} bytes at most`;
-    return { problem: code === 'ERR_BUFFER_TOO_LARGE' ? `body: ${limit}` : 'body: is not valid JSON' };
-  }
 }
 
 function isMap(value: unknown): value is Properties {

@@ -252,6 +252,7 @@ describe.each(['uws', 'ws'] as const)('access over %s', (transport) => {
     routes: ['GET', '/', 200],
     // There is no such worker: permitted, and harmless.
     drill: ['POST', '/v1/drill/worker-error?worker=99', 404],
+    context: ['GET', '/v1/context', 200],
     related: ['GET', '/v1/related?sku=camera', 200],
     // Without a body: permitted, and harmless.
     restrict: ['POST', '/v1/restrict', 400],

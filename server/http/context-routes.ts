@@ -1,0 +1,112 @@
+/**
+ * The HTTP door of context feeds: `POST /v1/context` takes a push or a list of them, `GET /v1/context` says what stands.
+ * Each push is answered by itself: what was taken, which rows were not and why; one of a list that is refused does not
+ * keep the others from being taken. docs/CONTEXT.md says what a push looks like.
+ */
+import type { Plain } from '../../proto/messages.ts';
+import { FAULT } from '../../proto/statuses.ts';
+import type { PushRefusal, PushReport } from '../../workers/feed-book.ts';
+import type { FeedKeeper } from '../feed-keeper.ts';
+import { type HttpCall, type Problem, type Route, sendJson, sendProblem } from '../http-route.ts';
+import type { Unreadable } from './incoming-event.ts';
+import { readJson } from './json-body.ts';
+
+const BODY_BYTES_MAX = 1024 * 1024;
+const PUSHES_MAX = 16;
+/** Rows named in one answer. */
+const PROBLEMS_MAX = 100;
+
+type Answer = Record<string, unknown>;
+
+/** @param keeperOf the feeds of a tenant */
+export function contextRoute(keeperOf: (tenant: string) => FeedKeeper): Route {
+  return {
+    method: 'POST',
+    bodyBytesMax: BODY_BYTES_MAX,
+    about: 'push rows of context feeds: {feed, version, replace, rows}; GET: what stands of each, ?feed=NAME its rows',
+    operation: 'context',
+    answerGet: (call) => answerStanding(keeperOf(call.login.principal.tenant), call),
+    answer: (call) => answerPush(keeperOf(call.login.principal.tenant), call),
+  };
+}
+
+function answerStanding(keeper: FeedKeeper, { url, response }: HttpCall): void {
+  const feed = url.searchParams.get('feed');
+  if (feed === null) {
+    sendJson(response, 200, { feeds: keeper.list() });
+    return;
+  }
+  const rows = keeper.rowsOf(feed);
+  if (rows === null) {
+    const detail = `the catalog declares no feed ${JSON.stringify(feed.slice(0, 64))}`;
+    sendProblem(response, { status: 404, title: 'Not Found', detail });
+    return;
+  }
+  const state = keeper.list().find((one) => one.feed === feed);
+  sendJson(response, 200, { ...state, rows });
+}
+
+async function answerPush(keeper: FeedKeeper, call: HttpCall): Promise<void> {
+  const { response, url } = call;
+  const read = readPushes(call);
+  if ('problem' in read) {
+    sendProblem(response, { ...PROBLEM.bad, detail: read.problem });
+    return;
+  }
+  const isStrict = url.searchParams.get('strict') === '1';
+  try {
+    const reports: PushReport[] = [];
+    for (const push of read.pushes) reports.push(await keeper.push(push, isStrict));
+    const [first] = reports;
+    if (read.isList) sendJson(response, 200, { results: reports.map(resultOf) });
+    else if (first !== undefined) answerOne(response, first);
+  } catch (error) {
+    // The file system's own; whatever came before it in a list was taken, and is refused as stale when it comes again.
+    const { code } = error as NodeJS.ErrnoException;
+    if (typeof code !== 'string') throw error;
+    sendProblem(response, {
+      status: 503,
+      title: 'Service Unavailable',
+      detail: `the push could not be written (${code}); nothing of it was taken, send it again`,
+      code: FAULT.writeFailed.code,
+      headers: { 'retry-after': '1' },
+    });
+  }
+}
+
+function readPushes({ url, headers, body }: HttpCall): Unreadable | { pushes: readonly Plain[]; isList: boolean } {
+  const strict = url.searchParams.get('strict');
+  if (strict !== null && strict !== '1') return { problem: 'strict: expected 1, or none' };
+  const content = readJson(headers, body, BODY_BYTES_MAX);
+  if ('problem' in content) return content;
+  const { value } = content;
+  if (!Array.isArray(value)) return { pushes: [value], isList: false };
+  const pushes = value as readonly Plain[]; // just looked at
+  if (pushes.length <= PUSHES_MAX) return { pushes, isList: true };
+  return { problem: `body: has ${pushes.length} pushes, at most ${PUSHES_MAX}` };
+}
+
+function answerOne(response: HttpCall['response'], report: PushReport): void {
+  if (report.refusal === null) {
+    sendJson(response, 200, resultOf(report));
+    return;
+  }
+  const [first] = report.problems;
+  const detail = first === undefined ? report.reason : `${report.reason}; rows[${first.index}]: ${first.problem}`;
+  const { problems } = resultOf(report);
+  sendProblem(response, { ...PROBLEM[report.refusal], detail, extension: { problems } });
+}
+
+function resultOf({ taken, refusal, reason, problems }: PushReport): Answer {
+  const named = problems.slice(0, PROBLEMS_MAX);
+  if (taken === null) return { ok: false, refusal, reason, problems: named };
+  const { feed, version } = taken;
+  return { ok: true, feed, version, taken: taken.rows.length, refused: problems.length, problems: named };
+}
+
+/** What is stale or too much is no mistake of form: the same push may be right at another time. */
+const PROBLEM: { readonly [refusal in PushRefusal]: Omit<Problem, 'detail'> } = {
+  bad: { status: 400, title: 'Bad Request', code: FAULT.invalidField.code },
+  stale: { status: 409, title: 'Conflict' },
+  full: { status: 409, title: 'Conflict' },
+};
