@@ -5,7 +5,16 @@
  * their fields, so that a catalog that adds, drops or narrows a field reads what still fits and nothing elsewhere.
  * A whole file a push, not a log: a feed is small by its bounds, and pushes come in seconds, not in microseconds.
  */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { FeedPush, FeedSpec } from '../decision/feed-table.ts';
 import type { Scalar } from '../proto/messages.ts';
@@ -49,6 +58,20 @@ const ENDING = '.feed';
 /** Of a feed in a folder of feeds. A name may hold a dot, so the ending keeps a file apart from another being written. */
 export function feedPath(folder: string, feed: string): string {
   return join(folder, feed + ENDING);
+}
+
+/** Names of the feeds kept in a folder; none where it is not there. */
+export function keptFeeds(folder: string): string[] {
+  const files = existsSync(folder) ? readdirSync(folder) : [];
+  return files.filter((file) => file.endsWith(ENDING)).map((file) => file.slice(0, -ENDING.length));
+}
+
+/**
+ * Version of what is kept, whatever a catalog declares; 0 where nothing is.
+ * @throws StoreError `CORRUPT` as `readFeedFile`
+ */
+export function keptVersion(path: string, feed: string): number {
+  return existsSync(path) ? openFeedBytes(readFileSync(path), feed).version : 0;
 }
 
 /** @throws StoreError `CORRUPT` naming the feed when the bytes are not what was written */

@@ -40,7 +40,7 @@ export async function run(call: CommandCall, folder?: URL): Promise<number> {
     const moved = movedTo === null ? '' : `  what was there before is in ${movedTo}\n`;
     const kept =
       carried.length > 0
-        ? `  ${carried.join(', ')}: taken over as they were there, since no backup holds them\n`
+        ? `  ${carried.join(', ')}: taken over as they are there: no backup holds them, or a newer one is there\n`
         : '  no backup holds keys of sensitive traits: put the folder keys (and master-key) of the node here before it starts\n';
     io.out(
       `${data} is as of ${new Date(manifest.madeAtEpochMillis).toISOString()}; what came later is not in it\n` +

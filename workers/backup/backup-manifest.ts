@@ -1,6 +1,6 @@
 /**
  * What a backup says about itself, `backup.json`: which files with which SHA-256, written last, so that a folder
- * that has one is a whole backup. A backup is a data folder (layout, secret, store, models) with this beside it.
+ * that has one is a whole backup. A backup is a data folder (layout, secret, store, models, feeds) with this beside it.
  *
  * The digests find damage, not forgery: who can change a file here can change its line as well.
  */
@@ -11,8 +11,10 @@ import { join } from 'node:path';
 import { BACKUP_ERROR, BackupError } from './backup-error.ts';
 
 export const MANIFEST_NAME = 'backup.json';
-const MANIFEST_VERSION = 1;
-const PATHS = /^(?:tenants\/([a-z0-9-]{1,32})\/)?(?:format|secret|store\/data\.mdb|models\/[\w.-]+)$/;
+/** 2 where there are context feeds, which a program of version 1 does not know. */
+const MANIFEST_VERSION = 2;
+const PATHS =
+  /^(?:tenants\/([a-z0-9-]{1,32})\/)?(?:format|secret|store\/data\.mdb|models\/[\w.-]+|feeds\/[\w.-]+\.feed)$/;
 
 export interface BackedUpFile {
   /** Relative to the backup, with forward slashes. */
@@ -31,7 +33,8 @@ export interface BackupManifest {
 }
 
 export function manifestText(manifest: Omit<BackupManifest, 'version'>): string {
-  return `${JSON.stringify({ version: MANIFEST_VERSION, ...manifest }, null, 2)}\n`;
+  const version = manifest.files.some(({ path }) => path.endsWith('.feed')) ? MANIFEST_VERSION : 1;
+  return `${JSON.stringify({ version, ...manifest }, null, 2)}\n`;
 }
 
 /** Reads and checks the shape; the files are checked by `checkFile`. @throws BackupError NO_BACKUP or DAMAGED */

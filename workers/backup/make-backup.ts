@@ -3,7 +3,7 @@
  * no newer than that. The models are copied first, because a model that had learnt from events which are not in
  * the copied log would know them for ever; the other way round the log teaches it again.
  *
- *   models ─▸ store (one LMDB snapshot, compacted) ─▸ layout, secret ─▸ read whole ─▸ digests, backup.json ─▸ renamed
+ *   models ─▸ store (one LMDB snapshot, compacted) ─▸ layout, secret, feeds ─▸ read whole ─▸ digests, backup.json ─▸ renamed
  *
  * Nothing is written in the data folder but a reader's slot in LMDB's lock file. While the store is copied, pages
  * that the node gives up are not used again, so the data file grows by what is written meanwhile, no more. The
@@ -11,6 +11,7 @@
  */
 import { chmod, copyFile, mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { feedPath, keptFeeds, keptVersion } from '../feed-file.ts';
 import { inspectDataFolder } from '../store/data-folder.ts';
 import { StoreEnvironment } from '../store/environment.ts';
 import { BACKUP_ERROR, BackupError } from './backup-error.ts';
@@ -99,7 +100,7 @@ async function copyFolder(data: string, to: string, options: MakeBackupOptions):
   await copyStore(join(data, 'store'), join(to, 'store'), options.onProgress);
   const small = ['format', ...(options.hasSecret ? ['secret'] : [])];
   for (const name of small) await copyFile(join(data, name), join(to, name));
-  return [...small, 'store/data.mdb', ...models];
+  return [...small, 'store/data.mdb', ...models, ...(await copyFeeds(data, to))];
 }
 
 async function copyModels(data: string, to: string): Promise<string[]> {
@@ -117,6 +118,17 @@ async function copyModels(data: string, to: string): Promise<string[]> {
     }
   }
   return copied;
+}
+
+/** Each is replaced whole by a push, so a copy is one push's whatever comes meanwhile. */
+async function copyFeeds(data: string, to: string): Promise<string[]> {
+  const names = keptFeeds(join(data, 'feeds'));
+  if (names.length > 0) await mkdir(join(to, 'feeds'), { mode: 0o700 });
+  for (const name of names) {
+    await copyFile(feedPath(join(data, 'feeds'), name), feedPath(join(to, 'feeds'), name));
+    keptVersion(feedPath(join(to, 'feeds'), name), name);
+  }
+  return names.map((name) => feedPath('feeds', name));
 }
 
 async function copyStore(storePath: string, to: string, onProgress: OnProgress): Promise<void> {

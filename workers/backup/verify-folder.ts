@@ -1,11 +1,12 @@
 /**
  * Everything in a data folder or a backup held against its checksums and against each other: the backup's digests,
- * layout and secret, snapshots of models, and the store (`verify-store.ts`, in a process of its own). It changes
+ * layout and secret, snapshots of models, context feeds, and the store (`verify-store.ts`, in a process of its own). It changes
  * nothing. For the command line, where no shard is.
  */
 import { existsSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { feedPath, keptFeeds, keptVersion } from '../feed-file.ts';
 import { readModelSnapshot } from '../jobs/model-snapshot-file.ts';
 import { inspectDataFolder } from '../store/data-folder.ts';
 import { holderOf } from '../store/folder-lock.ts';
@@ -61,6 +62,7 @@ async function verifyTenant(
     onFinding(fileFinding(error, path));
   }
   const snapshots = await checkModels(options);
+  checkFeeds(options);
   const storePath = join(path, 'store');
   if (!existsSync(join(storePath, 'data.mdb'))) {
     const advice = isBackup ? TAKE_ANOTHER : 'name the data folder of a node that has run, or restore a backup';
@@ -119,6 +121,21 @@ async function checkModels({ path, onFinding }: VerifyFolderOptions): Promise<nu
     }
   }
   return count;
+}
+
+function checkFeeds({ path, onFinding }: VerifyFolderOptions): void {
+  const folder = join(path, 'feeds');
+  for (const feed of keptFeeds(folder)) {
+    const where = feedPath(folder, feed);
+    try {
+      keptVersion(where, feed);
+    } catch (error) {
+      onFinding({
+        ...fileFinding(error, where),
+        advice: 'remove the file and push the feed again, or restore a backup',
+      });
+    }
+  }
 }
 
 function fileFinding(error: unknown, where: string): Finding {
