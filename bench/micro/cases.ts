@@ -1,6 +1,7 @@
 /** The registry: add a file with a list of cases, add the list here. Order is the order of the report. */
 import { CHECKPOINT_CASES } from './checkpoint-cases.ts';
 import { CODEC_CASES } from './codec-cases.ts';
+import { FEED_CASES } from './feed-cases.ts';
 import { IDENTITY_CASES } from './identity-cases.ts';
 import type { MicroCase } from './micro-case.ts';
 import { PRICE_CASES } from './price-cases.ts';
@@ -19,6 +20,7 @@ export const MICRO_CASES: readonly MicroCase[] = [
   ...SEND_TIME_CASES,
   ...TURN_CASES,
   ...TAG_CASES,
+  ...FEED_CASES,
   ...IDENTITY_CASES,
   ...SCALE_CASES,
   ...CHECKPOINT_CASES,
