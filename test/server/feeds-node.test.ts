@@ -2,14 +2,16 @@
  * Context feeds on the running server: a push is read by the next decision on every worker, outlives kill -9 and the
  * loss of a worker, ends by time, is refused by name, and leaves decisions that replay in every bit.
  */
-import { writeFileSync } from 'node:fs';
+import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
+import { createApiKey } from '../../server/access/api-keys.ts';
+import type { Role } from '../../server/access/roles.ts';
 import { EXIT } from '../../server/commands/command.ts';
 import { run } from '../../server/commands/replay-decision.ts';
 import { epochMillis } from '../../workers/clock.ts';
 import { runCommand } from './run-command.ts';
-import { RunningNode, until } from './running-node.ts';
+import { RunningNode, temporaryFolder, until } from './running-node.ts';
 import { catalogText, DEFAULT_ACTIONS, writeCatalog } from './test-catalogs.ts';
 import { WirePeer } from './wire-peer.ts';
 
@@ -73,10 +75,19 @@ async function replayed(
   return result;
 }
 
-async function begin(options: { data?: string; workers?: number; catalog?: string; words?: string[] } = {}) {
+interface Beginning {
+  readonly data?: string;
+  readonly workers?: number;
+  readonly catalog?: string;
+  readonly words?: string[];
+}
+async function startNode(options: Beginning = {}): Promise<RunningNode> {
   node = await RunningNode.start({ catalog: writeCatalog(TEXT), workers: 2, ...options });
-  const peer = await WirePeer.connect(node.url);
-  return { node, peer };
+  return node;
+}
+async function begin(options: Beginning = {}): Promise<{ node: RunningNode; peer: WirePeer }> {
+  const started = await startNode(options);
+  return { node: started, peer: await WirePeer.connect(started.url) };
 }
 
 describe('context feeds on a node', () => {
@@ -116,6 +127,33 @@ describe('context feeds on a node', () => {
     expect([differences, unreplayable, recomputed]).toEqual([[], [], 9 * PEOPLE.length]);
   }, 60_000);
 
+  it('pushed without pause beside decisions, on a worker that is replaced as well: what was answered is read, all replays', async () => {
+    const { node: running, peer } = await begin({ words: ['--drills', '--transport', 'ws'] });
+    for (const profile of PEOPLE) await peer.must({ op: 'identify', profile, traits: { city: 'Rome' } });
+    let isPushing = true;
+    const pushing = (async () => {
+      for (let n = 0; isPushing; n++) expect(await push(weather(n % 2 === 0 ? 30 : 10))).toMatchObject({ status: 200 });
+    })();
+    for (let round = 0; round < 40; round++) await offered(peer, 'golden');
+    isPushing = false;
+    await pushing;
+    const { feeds } = await told<{ feeds: { version: number }[] }>('/v1/context');
+    expect(feeds[0]?.version).toBeGreaterThan(5);
+    const pushes = [30, 10, 30].map((celsius) => push(weather(celsius)));
+    await running.drill('worker-exit', 0);
+    await Promise.all(pushes);
+    await push(weather(30));
+    await until(() => running.stderr.includes('replacing shard worker'));
+    await until(async () => (await running.get('/readyz')).status === 200);
+    const again = await WirePeer.connect(running.url);
+    expect(await offered(again, 'golden')).toEqual(all('ice'));
+    expect(await running.stop()).toBe(0);
+    const { differences, recomputed } = await replayed(running.data);
+    expect(differences).toEqual([]);
+    // Of a worker that began again while the node ran, replay cannot know the models any more.
+    expect(recomputed).toBeGreaterThanOrEqual(40 * PEOPLE.length);
+  }, 60_000);
+
   it('killed right behind the 200: the next start has the push, in its journal too', async () => {
     const { node: first, peer } = await begin();
     for (const profile of PEOPLE) await peer.must({ op: 'identify', profile, traits: { city: 'Rome' } });
@@ -139,7 +177,7 @@ describe('context feeds on a node', () => {
     for (const profile of PEOPLE) await peer.must({ op: 'identify', profile, traits: { city: 'Rome' } });
     await push(weather(25));
     await running.drill('worker-exit', 1);
-    await until(async () => (await running.get('/readyz')).status !== 200);
+    await until(() => running.stderr.includes('replacing shard worker'));
     expect(await push({ feed: 'stock', rows: [{ key: 'north', fields: { left: 1 } }] })).toMatchObject({ status: 200 });
     await until(async () => (await running.get('/readyz')).status === 200);
     const again = await WirePeer.connect(running.url);
@@ -235,6 +273,47 @@ describe('context feeds on a node', () => {
     expect(await running.stop()).toBe(0);
     const { differences, unreplayable, recomputed } = await replayed(running.data);
     expect([differences, unreplayable, recomputed]).toEqual([[], [], 5 * PEOPLE.length]);
+  }, 60_000);
+
+  it('a disk that does not take it: 503, nothing is read of it, and the same push is taken when it does', async () => {
+    const { node: running, peer } = await begin();
+    await peer.must({ op: 'identify', profile: 'ann', traits: { city: 'Rome' } });
+    await push(weather(10, { version: 5 }));
+    const inTheWay = join(running.data, 'feeds', 'weather.feed.writing');
+    mkdirSync(inTheWay);
+    expect(await push(weather(30, { version: 6 }))).toMatchObject({
+      ...{ status: 503, code: 1702 },
+      detail: expect.stringContaining('nothing of it was taken, send it again'),
+    });
+    expect(await told('/v1/context')).toMatchObject({ feeds: [{ version: 5 }, {}] });
+    rmdirSync(inTheWay);
+    expect(await push(weather(30, { version: 6 }))).toMatchObject({ status: 200 });
+    const { actions } = await peer.must({ op: 'decide', profile: 'ann', slot: 'golden' });
+    expect(actions).toMatchObject([{ action: 'ice' }]);
+  }, 60_000);
+
+  it('tenants: whose token pushes decides whose feeds they are, also after a start; who may not push is told so', async () => {
+    const keyFile = join(temporaryFolder('keys'), 'keys.json');
+    const tokenOf = (tenant: string, roles: Role[]): string =>
+      createApiKey(keyFile, { roles, tenant, expiresAtEpochMillis: null, note: '' }, epochMillis()).key;
+    const [ours, theirs, app] = [tokenOf('default', ['ingest']), tokenOf('acme', ['ingest']), tokenOf('acme', ['app'])];
+    const words = ['--api-key-file', keyFile, '--tenants', 'acme'];
+    const { data } = await startNode({ words });
+    const call = async (token: string, body?: object): Promise<{ status: number; text: string }> => {
+      const headers = { authorization: `Bearer ${token}`, 'content-type': 'application/json' };
+      const init = body === undefined ? { headers } : { method: 'POST', headers, body: JSON.stringify(body) };
+      const response = await fetch(`${node?.admin}/v1/context`, init);
+      return { status: response.status, text: await response.text() };
+    };
+    expect((await call(ours, weather(25, { version: 9 }))).status).toBe(200);
+    expect((await call(theirs, weather(5))).status).toBe(200);
+    expect([(await call(app)).status, (await call(app, weather(1))).status]).toEqual([403, 403]);
+    const versions = async (): Promise<unknown[]> =>
+      Promise.all([ours, theirs].map(async (token) => JSON.parse((await call(token)).text).feeds[0].version));
+    expect(await versions()).toEqual([9, 1]);
+    expect(await node?.stop()).toBe(0);
+    await startNode({ words, data });
+    expect(await versions()).toEqual([9, 1]);
   }, 60_000);
 
   it('a damaged file: the start says which feed, and what to do', async () => {

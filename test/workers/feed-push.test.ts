@@ -1,7 +1,14 @@
 /** The body of a push to a context feed: what is taken, and how every kind of bad input is named. */
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { FeedTable } from '../../decision/feed-table.ts';
-import { FEED_KEY_LENGTH_MAX, FEED_TEXT_LENGTH_MAX, PUSH_ROWS_MAX, readFeedPush } from '../../workers/feed-push.ts';
+import {
+  FEED_KEY_LENGTH_MAX,
+  FEED_TEXT_LENGTH_MAX,
+  isValueOf,
+  PUSH_ROWS_MAX,
+  readFeedPush,
+} from '../../workers/feed-push.ts';
 
 const NOW = 1_000_000;
 
@@ -94,6 +101,37 @@ describe('feed push', () => {
     expect(readFeedPush({ feed: 'weather', rows: 7 }, weather(), NOW)).toMatchObject({ isStale: false });
     const read = readFeedPush({ feed: 'weather', rows: [{ key: 'k', fields: { celsius: -0 } }] }, weather(), NOW);
     expect(read.ok ? read.push.rows[0]?.values[0] : NaN).toBe(0);
+  });
+
+  it('feed push: whatever JSON it is given it answers, and what it takes is as the feed declares', () => {
+    const row = fc.record(
+      {
+        key: fc.anything(),
+        fields: fc.oneof(fc.anything(), fc.dictionary(fc.constantFrom('celsius', 'sky', 'x'), fc.anything())),
+        timeToLiveMillis: fc.anything(),
+      },
+      { requiredKeys: [] },
+    );
+    const body = fc.oneof(
+      fc.anything(),
+      fc.record(
+        { feed: fc.constant('weather'), version: fc.anything(), rows: fc.oneof(fc.anything(), fc.array(row)) },
+        { requiredKeys: ['feed'] },
+      ),
+    );
+    fc.assert(
+      fc.property(body, (value) => {
+        const read = readFeedPush(value, weather(), NOW);
+        if (!read.ok) return;
+        for (const { key, values, expiresAtEpochMillis } of read.push.rows) {
+          expect(typeof key === 'string' && key.length > 0 && expiresAtEpochMillis > NOW).toBe(true);
+          for (const [i, each] of values.entries()) {
+            const field = read.table.spec.fields[i];
+            expect(each === null || (field !== undefined && isValueOf(field, each))).toBe(true);
+          }
+        }
+      }),
+    );
   });
 
   it('feed push: keys and texts of just the allowed length are taken', () => {
