@@ -11,6 +11,7 @@ import { WANT } from '../../decision/pipeline.ts';
 import { drawUniform } from '../../decision/random.ts';
 import { deriveSecret } from '../../workers/node-secret.ts';
 import { recomputeDecisions } from '../../workers/recompute/recompute-decisions.ts';
+import { weighDecisions } from '../../workers/recompute/weigh-decisions.ts';
 import { writeCatalogText } from '../../workers/recovery.ts';
 import { JournalReader } from '../../workers/store/journal-reader.ts';
 import { temporaryFolder } from '../server/running-node.ts';
@@ -183,6 +184,47 @@ describe('feeds in a price', () => {
     expect(input?.value).toBeCloseTo(Math.LN2, 6);
     const { differences, prices } = await replay(shard);
     expect([differences, prices]).toEqual([[], 3]);
+  });
+});
+
+describe('feeds as other models see them', () => {
+  it('weighing: what was allowed is what the feeds allowed then, one start after the other', async () => {
+    const catalog = catalogText({
+      actions: `{ key: ice, channels: [app], valueMinor: 9, eligibility: 'feed("weather", "celsius", "Rome") > 20' }, { key: tea, channels: [app], valueMinor: 9 }`,
+      more: `feeds: { ${WEATHER.replace('key: profile.city, ', '').replaceAll(', feature: true', '')} }`,
+    });
+    const wanted: string[][] = [];
+    const shard = new OneShard({ catalog });
+    const marks = new JournalMarks(shard.store);
+    writeCatalogText(shard.store, shard.runtime.index.catalog.version, catalog);
+    // The second start begins with a version that the first has left behind.
+    for (const [start, version] of [50, 20].entries()) {
+      marks.start(shard.runtime.index.catalog.versionHash, 1, 0, NOON);
+      shard.runtime.feeds.clear();
+      for (const [n, celsius] of [10, 30, 15].entries()) {
+        const now = NOON + start * HOUR + n;
+        const rows = [row('Rome', celsius, null, null, null)];
+        const push = { feed: 'weather', version: version + n, atEpochMillis: now, replace: false, rows };
+        marks.feed(push, now);
+        expect(shard.runtime.feeds.apply(push)).toBe(true);
+        shard.decide({ profile: 'ann', wantMask: WANT.action }, now);
+        wanted.push(celsius === 30 ? ['ice', 'tea'] : ['tea']);
+      }
+    }
+    shard.store.commitNow();
+    const folder = temporaryFolder('weighed');
+    mkdirSync(join(folder, 'models'));
+    await writeDataFolder(folder, shard.disk);
+    const reader = JournalReader.open(join(folder, 'store'));
+    const found: string[][] = [];
+    weighDecisions({
+      ...{ reader, secret: deriveSecret(SECRET_BYTES), zones: ZONES, isWanted: () => true },
+      models: { state: shard.models.snapshot(), positions: [], modelEpoch: 1, round: 0 },
+      onDecision: ({ actions }) => found.push([...actions].sort()),
+      onMissing: (_, reason) => found.push([reason]),
+    });
+    await reader.close();
+    expect(found).toEqual(wanted);
   });
 });
 
