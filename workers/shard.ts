@@ -578,7 +578,9 @@ export class Shard {
       this.runtime.feeds.apply(push);
       this.writer.limitBatch();
     }
-    if (pushes.length > 0 && !this.writer.isReadOnly) this.writer.commitSoon();
+    if (pushes.length === 0) return;
+    this.requests.watches.askAll();
+    if (!this.writer.isReadOnly) this.writer.commitSoon();
   }
 
   /** What may be told of a person outside; null where it cannot be said. */

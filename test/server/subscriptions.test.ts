@@ -16,6 +16,7 @@ profile:
   traits: { level: { type: integer } }
   tags:
     fresh: { family: behaviour, when: 'count("view", "2s") > 0' }
+feeds: { shop: { ttl: 1h, fields: { open: { type: boolean } } } }
 channels: { app: {}, mail: {} }
 slots: { home: { channels: [app] }, inbox: { channels: [mail] } }
 products:
@@ -119,14 +120,22 @@ describe.each(['msgpack', 'json'] as const)('subscriptions over %s', (encoding) 
     await until(() => pushesOf(peer).length === 1);
     await peer.must({ op: 'identify', profile: member, traits: { level: 2 } });
     await until(() => pushesOf(peer).length === 2);
-    writeCatalog(TEXT.replace('profile.level == 2', 'profile.level == 3'), catalog);
+    writeCatalog(TEXT.replace('profile.level == 2', 'profile.level == 2 && feed("shop", "open", "x")'), catalog);
     await until(() => pushesOf(peer).length === 3);
-    expect(pushesOf(peer).map(actionsOf)).toEqual([['low'], ['high'], []]);
+    const open = { feed: 'shop', rows: [{ key: 'x', fields: { open: true } }] };
+    const pushed = await fetch(`${node.admin}/v1/context`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(open),
+    });
+    expect(pushed.status).toBe(200);
+    await until(() => pushesOf(peer).length === 4);
+    expect(pushesOf(peer).map(actionsOf)).toEqual([['low'], ['high'], [], ['high']]);
     await node.drill('worker-error', 1);
     const again = await WirePeer.connect((await peer.must({ op: 'hello' })).shards[0].url);
-    await until(async () => (await again.ask({ op: 'identify', profile: member, traits: { level: 3 } })).ok);
-    await until(() => pushesOf(peer).length === 4);
-    expect(pushesOf(peer).slice(3).map(actionsOf)).toEqual([['high']]);
+    await until(async () => (await again.ask({ op: 'identify', profile: member, traits: { level: 1 } })).ok);
+    await until(() => pushesOf(peer).length === 5);
+    expect(pushesOf(peer).slice(4).map(actionsOf)).toEqual([['low']]);
     expect(await node.stop()).toBe(0);
   });
 
