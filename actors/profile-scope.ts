@@ -219,6 +219,11 @@ export class ProfileScope implements ProfileState {
   feedText(feed: number, field: number, key: string | undefined): string | undefined {
     return this.#feeds.text(feed, field, key, this.atEpochMillis);
   }
+  allows(purpose: string): boolean {
+    if (this.#consent === null) return true;
+    const found = this.#index.catalog.consent.byName.get(purpose);
+    return found !== undefined && this.#consent.allows(found.index);
+  }
   stageOf(journey: number): number {
     this.#readTags();
     return this.#stages[journey] as number; // as many as journeys

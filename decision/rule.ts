@@ -31,6 +31,8 @@ export interface RuleScope {
   tagWeight(tag: number): number;
   /** Index of the stage of `catalog.journeys[journey]` the person is in; below 0 for none. */
   stageOf(journey: number): number;
+  /** Whether the person allows the purpose, as it binds this decision. */
+  allows(purpose: string): boolean;
   /** Field of a feed's row under a key: a number, or 0 and 1 of a boolean; NaN where it is not known or there is no key. */
   feedNumber(feed: number, field: number, key: string | undefined): number;
   /** The same of a text; undefined where it is not known. */

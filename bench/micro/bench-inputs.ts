@@ -90,6 +90,10 @@ export class FilledProfile implements RuleScope {
     return tag % 2;
   }
 
+  allows(): boolean {
+    return true;
+  }
+
   stageOf(): number {
     return 0;
   }

@@ -78,6 +78,9 @@ class CustomerScope implements RuleScope {
   tagWeight(_tag: number): number {
     return 0;
   }
+  allows(): boolean {
+    return true;
+  }
   stageOf(): number {
     return -1;
   }

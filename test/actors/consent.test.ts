@@ -8,7 +8,7 @@ import type { Properties } from '../../proto/messages.ts';
 import { FAULT } from '../../proto/statuses.ts';
 import { compileCatalog } from '../../workers/catalog/compile-catalog.ts';
 import { OneShard } from './one-shard.ts';
-import { NOON } from './test-catalog.ts';
+import { catalogText, NOON } from './test-catalog.ts';
 
 const DAY = 86_400_000;
 function catalog(consent = ''): string {
@@ -56,6 +56,7 @@ function offered(now = NOON, from = shard): string[] {
   return ['everybody', 'gold', 'viewers', 'here', 'vegan', 'pushed'].filter((key) => keys.includes(key));
 }
 const set = (purposes: Properties, now = NOON): void => expect(shard.consent('ann', purposes, now)).toBeNull();
+const ACTION = '{ key: x, channels: [app], valueMinor: 9 }';
 const no = { granted: false };
 const yes = { granted: true };
 
@@ -233,5 +234,52 @@ describe('proof, recovery, bad input', () => {
       }),
       { numRuns: 40 },
     );
+  });
+});
+
+describe('consent(purpose) in rules', () => {
+  const asking = (rule: string, more = ''): string =>
+    catalogText({ actions: `{ key: a, channels: [app], valueMinor: 9, eligibility: '${rule}' }`, more });
+  const isOffered = (one: OneShard, now: number, fields = {}): boolean =>
+    one.decide({ profile: 'ann', slot: 'home', isDryRun: true, ...fields }, now).actions.length > 0;
+
+  it('says what binds this decision: defaults, an end, a withdrawal, an opt-out of the request, purposes of your own', () => {
+    const more = 'consent: { purposes: { study: { default: denied } } }';
+    const one = new OneShard({ catalog: asking('consent("study") && consent("sharing")', more) });
+    expect(isOffered(one, NOON)).toBe(false);
+    expect(one.consent('ann', { study: { granted: true, expiresAtEpochMillis: NOON + DAY } }, NOON)).toBeNull();
+    expect([isOffered(one, NOON + DAY - 1), isOffered(one, NOON + DAY)]).toEqual([true, false]);
+    one.runtime.consent.hasOptOut = true;
+    expect(isOffered(one, NOON)).toBe(false);
+    one.runtime.consent.hasOptOut = false;
+    expect(isOffered(one, NOON)).toBe(true);
+    expect(one.consent('ann', { sharing: no }, NOON)).toBeNull();
+    expect(isOffered(one, NOON)).toBe(false);
+  });
+
+  it('is true where nothing limits anybody, and explained', () => {
+    const one = new OneShard({ catalog: asking('!consent("contact.app")') });
+    const { explain } = one.decide({ profile: 'ann', slot: 'home', isDryRun: true, isExplain: true }, NOON);
+    expect(explain?.rejected).toMatchObject([{ action: 'a', stage: 'eligibility', rule: '!consent("contact.app")' }]);
+  });
+
+  it.each([
+    [
+      'an unknown purpose',
+      asking('consent("personalization")'),
+      '"personalization" is no purpose; nearest is "personalisation"',
+    ],
+    [
+      'of a tag',
+      catalogText({ actions: ACTION, tags: `t: { family: social, when: 'consent("sharing")' }` }),
+      'cannot read consent',
+    ],
+    [
+      'of a stage',
+      catalogText({ actions: ACTION, more: `journeys: { j: { stages: { s: { when: 'consent("sharing")' } } } }` }),
+      'cannot read consent',
+    ],
+  ])('is refused: %s', (_, text, problem) => {
+    expect(() => new OneShard({ catalog: text })).toThrow(problem);
   });
 });

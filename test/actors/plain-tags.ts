@@ -128,6 +128,9 @@ export class PlainTags implements RuleScope {
   tagWeight(tag: number): number {
     return this.weight(this.#tag(tag));
   }
+  allows(): boolean {
+    return true;
+  }
   stageOf(_journey: number): number {
     return -1;
   }

@@ -162,6 +162,7 @@ function scopeOf(person: Person): RuleScope {
     feedNumber: () => NaN,
     feedText: () => undefined,
     stageOf: () => -1,
+    allows: () => true,
     context: () => undefined,
     nowEpochMillis: () => 0,
     nowHour: () => person.hour ?? 12,

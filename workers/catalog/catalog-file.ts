@@ -13,7 +13,7 @@ import type { CatalogFile } from './catalog-schema.ts';
 import type { CatalogSource } from './catalog-source.ts';
 import { catalogVersion, readCatalogText } from './catalog-text.ts';
 import { checkCleaning } from './cleaning-check.ts';
-import { checkConsent } from './consent-check.ts';
+import { checkConsent, purposeNames } from './consent-check.ts';
 import { CounterRegistry } from './counter-registry.ts';
 import { readFeeds } from './declared-feeds.ts';
 import { readTraits } from './declared-traits.ts';
@@ -72,7 +72,12 @@ export function loadCatalogText(text: string, fileName: string): CatalogSource {
   }
   const traits = readTraits(source.value);
   const counters = new CounterRegistry();
-  const names = { tags: tagKeys(source.value), journeys: journeyKeys(source.value), feeds: readFeeds(source.value) };
+  const names = {
+    tags: tagKeys(source.value),
+    journeys: journeyKeys(source.value),
+    feeds: readFeeds(source.value),
+    purposes: purposeNames(source.value),
+  };
   const rules = new RuleParser(traits, counters, names);
   const sink: FindingSink = {
     find(path, reason, details) {

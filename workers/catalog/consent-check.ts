@@ -9,6 +9,17 @@ import { checkCount, checkHashes } from './catalog-check.ts';
 import { nearestMatch } from './nearest-match.ts';
 import { type FindingSink, mapOf, textOf } from './raw-values.ts';
 
+/** Every purpose that a person may allow or refuse under this catalog; of a wrong one as far as that can be told. */
+export function purposeNames(root: unknown): string[] {
+  const catalog = mapOf(root);
+  const categories = Object.values(mapOf(mapOf(catalog.profile).traits)).flatMap(
+    (raw) => textOf(mapOf(raw).category) ?? [],
+  );
+  const own = Object.keys(mapOf(mapOf(catalog.consent).purposes));
+  const channels = Object.keys(mapOf(catalog.channels)).map(contactPurpose);
+  return [...new Set([...PURPOSE_NAMES, ...channels, ...own, ...categories.map((name) => `category.${name}`)])];
+}
+
 export function checkConsent(root: unknown, sink: FindingSink): void {
   const catalog = mapOf(root);
   const channels = Object.keys(mapOf(catalog.channels));

@@ -146,6 +146,8 @@ export class RuleCode {
         return `${this.#feed(e)} === 1`;
       case 'stage':
         return `s.stageOf(${e.journey}) === ${e.stage}`;
+      case 'consent':
+        return `s.allows(${JSON.stringify(e.purpose)})`;
       case 'has':
         return this.#presence(e.operand);
       case 'not':
@@ -184,6 +186,8 @@ export class RuleCode {
         return `${this.#feed(e)} === 0`;
       case 'stage':
         return `s.stageOf(${e.journey}) !== ${e.stage}`;
+      case 'consent':
+        return `!s.allows(${JSON.stringify(e.purpose)})`;
       case 'has':
         return `!(${this.#presence(e.operand)})`;
       case 'not':
@@ -239,6 +243,8 @@ export class RuleCode {
       }
       case 'stage':
         return `(s.stageOf(${e.journey}) === ${e.stage} ? 1 : 0)`;
+      case 'consent':
+        return `(s.allows(${JSON.stringify(e.purpose)}) ? 1 : 0)`;
       case 'has':
         return `(${this.#presence(e.operand)} ? 1 : 0)`;
       case 'choose':

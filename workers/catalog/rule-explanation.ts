@@ -75,6 +75,7 @@ const SUBJECTS: ReadonlySet<Expression['op']> = new Set([
   'tag',
   'tagWeight',
   'stage',
+  'consent',
   'feed',
 ]);
 
@@ -194,6 +195,9 @@ class ClockScope implements RuleScope {
   }
   stageOf(): number {
     return Number.NaN;
+  }
+  allows(): boolean {
+    return false;
   }
   feedNumber(): number {
     return Number.NaN;

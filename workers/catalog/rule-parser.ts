@@ -39,7 +39,7 @@ export class RuleParser {
     this.#traits = traits;
     this.#counters = counters;
     const { feeds = new Map() } = names;
-    const others = { tags: [], journeys: new Map(), ...names };
+    const others = { tags: [], journeys: new Map(), purposes: [], ...names };
     this.#names = { ...others, feeds, keyOf: (feed) => this.#keyOf(feeds.get(feed)?.key) };
     this.#keyNames = { ...others, feeds: new Map(), keyOf: () => null };
     this.#environment = declaredEnvironment(traits);
@@ -134,6 +134,7 @@ function declaredEnvironment(traits: TraitTable): Environment {
     .registerFunction('tag(string): bool', unevaluated)
     .registerFunction('tagWeight(string): dyn', unevaluated)
     .registerFunction('stage(string, string): bool', unevaluated)
+    .registerFunction('consent(string): bool', unevaluated)
     .registerFunction('feed(string, string): dyn', unevaluated)
     .registerFunction('feed(string, string, dyn): dyn', unevaluated)
     .registerFunction('hasFeed(string, string): bool', unevaluated)

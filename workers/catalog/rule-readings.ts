@@ -1,7 +1,7 @@
 /**
  * The functions by which a rule reads what is remembered of a person (counters of events, values of their properties,
- * tags, stages of journeys) and of the world (feeds). From a call's tree to an expression, with the counter or reading registered that it needs. The checker of the
- * rest of a rule is `rule-check.ts`, which owns one of these.
+ * tags, stages of journeys), what they allow, and the world (feeds). From a call's tree to an expression, with the counter
+ * or reading registered that it needs. The checker of the rest of a rule is `rule-check.ts`, which owns one of these.
  */
 import { textHash } from '../../proto/murmur3.ts';
 import type { CounterRegistry } from './counter-registry.ts';
@@ -22,6 +22,7 @@ export const READING_NAMES = [
   'stage',
   'feed',
   'hasFeed',
+  'consent',
 ] as const;
 type ReadingName = (typeof READING_NAMES)[number];
 
@@ -41,6 +42,8 @@ export interface RuleNames {
   /** Keys of the stages of each journey, both in order of their index. */
   readonly journeys: ReadonlyMap<string, readonly string[]>;
   readonly feeds: DeclaredFeeds;
+  /** Purposes a person may allow or refuse. */
+  readonly purposes: readonly string[];
 }
 
 /** With the expression of a feed's own key; null where it has none, or a wrong one. */
@@ -80,6 +83,8 @@ export class ReadingChecker {
         return this.#streak(node, args);
       case 'stage':
         return this.#stage(node, args);
+      case 'consent':
+        return this.#consent(node, args);
       case 'feed':
         return this.#feed(node, name, args);
       case 'hasFeed': {
@@ -138,6 +143,17 @@ export class ReadingChecker {
     const reason = `${JSON.stringify(name)} is not a declared tag`;
     if (tag < 0) return this.#refuse(node, reason, nearestMatch(name, this.#names.tags), args[0]?.start ?? node.start);
     return { op, tag, type: op === 'tag' ? 'boolean' : 'number', start: node.start, end: node.end };
+  }
+
+  #consent(node: CelNode, args: readonly CelNode[]): Expression {
+    const texts = this.#texts(node, 'consent(purpose)', args, ['purpose']);
+    if (texts === null) return unknown(node);
+    const purpose = texts[0] as string; // as many as asked for
+    const { purposes } = this.#names;
+    const reason = `${JSON.stringify(purpose)} is no purpose`;
+    if (!purposes.includes(purpose))
+      return this.#refuse(node, reason, nearestMatch(purpose, purposes), args[0]?.start ?? node.start);
+    return { op: 'consent', purpose, type: 'boolean', start: node.start, end: node.end };
   }
 
   #stage(node: CelNode, args: readonly CelNode[]): Expression {

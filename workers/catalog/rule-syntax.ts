@@ -41,6 +41,7 @@ export type Expression =
   | (Node & { readonly op: 'values'; readonly reading: number })
   | (Node & { readonly op: 'tag' | 'tagWeight'; readonly tag: number })
   | (Node & { readonly op: 'stage'; readonly journey: number; readonly stage: number })
+  | (Node & { readonly op: 'consent'; readonly purpose: string })
   | (Node & { readonly op: 'feed'; readonly feed: number; readonly field: number; readonly key: Expression })
   | (Node & { readonly op: 'has'; readonly operand: Expression })
   | (Node & { readonly op: 'not'; readonly operand: Expression })

@@ -79,6 +79,10 @@ function unfitFor(e: Expression, what: string, owner: RuleOwner): RuleProblem | 
       offset: e.start,
       reason: `${what} of a ${owner} cannot read feeds, which change without the person; use them where an action is chosen`,
     };
+  if (e.op === 'consent') {
+    const reason = `${what} of a ${owner} cannot read consent: refusing a purpose hides it from who decides anyhow`;
+    return { offset: e.start, reason };
+  }
   if (e.op === 'stage') return { offset: e.start, reason: `${what} of a ${owner} cannot read stages` };
   if (owner === 'stage') {
     const reason = `${what} of a stage can read tag(…) and no weights, which change at every instant`;

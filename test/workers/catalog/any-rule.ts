@@ -95,6 +95,8 @@ export const { boolean: anyRule } = fc.letrec<Record<string, string>>((tie) => {
         'profile.app',
         'tag("loyal")',
         'tag("silent")',
+        'consent("personalisation")',
+        'consent("contact.push")',
         'stage("life", "customer")',
         'stage("trial", "begun")',
         'has(profile.age)',
@@ -200,6 +202,7 @@ export const anyState: fc.Arbitrary<ProfileState> = fc.record({
       { maxLength: 6 },
     )
     .map((rows) => new Map<string, readonly (string | number | boolean | undefined)[]>(rows)),
+  allowed: fc.subarray(['personalisation', 'contact.push']),
   stages: fc.tuple(fc.integer({ min: -2, max: 1 }), fc.integer({ min: -2, max: 0 })),
   hour: fc.integer({ min: 0, max: 23 }),
   weekday: fc.integer({ min: 0, max: 6 }),

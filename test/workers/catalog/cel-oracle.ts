@@ -37,7 +37,8 @@ export const JOURNEYS: ReadonlyMap<string, readonly string[]> = new Map([
   ['life', ['aware', 'customer']],
   ['trial', ['begun']],
 ]);
-export const NAMES = { tags: TAGS, journeys: JOURNEYS, feeds: FEEDS };
+export const PURPOSES: readonly string[] = ['personalisation', 'contact.push'];
+export const NAMES = { tags: TAGS, journeys: JOURNEYS, feeds: FEEDS, purposes: PURPOSES };
 
 type Operand = bigint | number | UnsignedInt;
 
@@ -80,6 +81,7 @@ export class CelOracle {
       .registerFunction('tag(string): bool', (name: string) => this.#tag(name) !== undefined)
       .registerFunction('tagWeight(string): dyn', (name: string) => this.#tag(name) ?? 0)
       .registerFunction('stage(string, string): bool', (journey: string, stage: string) => this.#isIn(journey, stage))
+      .registerFunction('consent(string): bool', (name: string) => this.#state.allowed?.includes(name) ?? false)
       .registerFunction('feed(string, string): dyn', (_: string, field: string) => this.#feed(field, this.#city()))
       .registerFunction('feed(string, string, dyn): dyn', (_: string, field: string, key: unknown) =>
         this.#feed(field, key),

@@ -25,6 +25,8 @@ export interface ProfileState {
   readonly tags?: Readonly<Record<number, number>>;
   /** Rows of the only feed, by key; its values by field, in the order of the fields. */
   readonly feed?: ReadonlyMap<string, readonly (Scalar | undefined)[]>;
+  /** Names of purposes. */
+  readonly allowed?: readonly string[];
   /** Indices of the stages, by journey. */
   readonly stages?: readonly number[];
   readonly nowEpochMillis?: number;
@@ -115,6 +117,9 @@ export class ProfileScope implements RuleScope {
   }
   #feedValue(field: number, key: string | undefined): Scalar | undefined {
     return key === undefined ? undefined : this.#state.feed?.get(key)?.[field];
+  }
+  allows(purpose: string): boolean {
+    return this.#state.allowed?.includes(purpose) ?? false;
   }
   stageOf(journey: number): number {
     return this.#state.stages?.[journey] ?? -1;
