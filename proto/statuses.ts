@@ -72,6 +72,10 @@ export const FAULT = {
   notJoined: fault(1408, 'FAILED_PRECONDITION', 'never'),
   /** The time within which keys can be taken apart again has passed. */
   unjoinTooLate: fault(1409, 'FAILED_PRECONDITION', 'never'),
+  /** The person's data are stored and not used, so nobody is told how what they would be answered changes. */
+  restricted: fault(1410, 'FAILED_PRECONDITION', 'never'),
+  /** The person a subscription was about has been erased; whoever comes under the key now is somebody new. */
+  erased: fault(1411, 'FAILED_PRECONDITION', 'never'),
   tooManyInFlight: fault(1501, 'RESOURCE_EXHAUSTED', 'later', 10),
   mailboxFull: fault(1502, 'RESOURCE_EXHAUSTED', 'later', 50),
   memoryFull: fault(1503, 'RESOURCE_EXHAUSTED', 'later', 1000),

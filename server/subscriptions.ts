@@ -16,6 +16,7 @@ import { type DocumentWriter, decodeReply, type Encoding, writeError } from '../
 import type { FrameDecoder, Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import type { Responder } from '../workers/responder.ts';
+import type { Asked } from '../workers/watches.ts';
 import type { ForwardOrigin } from './shard-link.ts';
 import type { Connection } from './transport.ts';
 
@@ -108,7 +109,7 @@ class Subscription implements Responder, ForwardOrigin {
   readonly line = new MailboxLine();
   readonly #session: SubscribedSession;
   readonly #ended: () => void;
-  #known = '';
+  #asked: Asked = { known: '', knownSeq: 0 };
   #isOver = false;
   #timer: NodeJS.Timeout | NodeJS.Immediate | undefined;
 
@@ -155,7 +156,7 @@ class Subscription implements Responder, ForwardOrigin {
     }
     const { id, profile, decide, writer } = this;
     writer.reset();
-    writer.plain({ id, op: 'subscribe', profile, decide: { ...decide, known: this.#known } });
+    writer.plain({ id, op: 'subscribe', profile, decide: { ...decide, ...this.#asked } });
     // A copy: answers are written with the same writer.
     const frame = writer.finish().slice();
     this.decoder.decode(frame, {
@@ -163,6 +164,11 @@ class Subscription implements Responder, ForwardOrigin {
       // Too long with what was added to it.
       onInvalid: (_id, fault, message) => this.failForwarded(id, fault, message),
     });
+  }
+
+  /** Whether the client has had no answer yet. */
+  get #isFirst(): boolean {
+    return this.#asked.known === '';
   }
 
   send(): void {
@@ -181,14 +187,14 @@ class Subscription implements Responder, ForwardOrigin {
     if (this.#isOver || !this.#session.connection.isOpen) return;
     const told = decodeReply(this.encoding, bytes) as unknown as Told; // of our own writers
     if (!told.ok) {
-      if (this.#known === '' || told.retry === 'never') this.#fail(told);
+      if (this.#isFirst || told.retry === 'never') this.#fail(told);
       else this.#askSoon(Math.max(RETRY_MILLIS, told.retryAfterMillis ?? 0));
       return;
     }
     const { id, ...answer } = told;
     if (answer.actions !== undefined) {
-      const isFirst = this.#known === '';
-      this.#known = answerDigest({ ...answer, actions: answer.actions });
+      const isFirst = this.#isFirst;
+      this.#asked = { known: answerDigest({ ...answer, actions: answer.actions }), knownSeq: answer.stateSeq ?? 0 };
       if (isFirst) this.#session.sendBytes(id, this.#written({ id, ...answer } as unknown as Properties));
       else this.#push({ push: 'decision', subscription: id, ...answer } as unknown as Properties); // of plain values
     }
@@ -199,7 +205,7 @@ class Subscription implements Responder, ForwardOrigin {
   #fail({ status, code, message, retry, retryAfterMillis }: ErrorReply): void {
     const fault = { status, code, message, retry, ...(retryAfterMillis === undefined ? {} : { retryAfterMillis }) };
     this.end();
-    if (this.#known === '') this.#session.sendBytes(this.id, this.#written({ id: this.id, ok: false, ...fault }));
+    if (this.#isFirst) this.#session.sendBytes(this.id, this.#written({ id: this.id, ok: false, ...fault }));
     else this.#push({ push: 'ended', subscription: this.id, ...fault });
   }
 

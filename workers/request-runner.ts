@@ -393,6 +393,7 @@ export class RequestRunner implements HeldAnswerOwner {
         writeState(responder.writer, { id, ok: true, serverMicros: 0, stateSeq });
         responder.send(slot);
       },
+      fail: (fault: Fault, message: string) => this.#send(responder, slot, id, fault, message),
     };
     if (this.#watches.keep(question, arrivedMicros)) return;
     const text = 'subscribe: as many questions wait as this worker keeps; try again later';

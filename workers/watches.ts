@@ -1,20 +1,22 @@
 /**
- * Questions of subscribers that wait for another answer: each is a dry-run decide that names, as `decide.known`, the digest
- * of the answer the subscriber has. Where the answer is another it is given at once; else the question is kept here, beside
- * its person, and asked again when something of the person is committed, or the catalog is another. After KEPT_MILLIS it is
- * answered with nothing new, and the subscriber's side asks anew: so what time or a model changes is seen as well, and who
- * has gone leaves nothing behind for longer than that.
+ * Questions of subscribers that wait for another answer: each is a dry-run decide that says, beside what was asked, what the
+ * subscriber was told last (`Asked`). Where the answer is another it is given at once; else the question is kept here, beside
+ * its person, and asked again when something of the person is committed, or the catalog is another. After KEPT_MICROS it is
+ * answered with nothing new, and the subscriber's side asks anew: so what time or a model changes is seen as well.
  *
  *   subscribe ─▸ run ─▸ another answer? ─┬─ yes ─▸ reply
  *                 ▲                      └─ no ──▸ kept ─┬─ commit about the person ─▸ at the end of this pass, again
- *                 └──────────────────────────────────────┴─ KEPT_MILLIS ─▸ reply without an answer
+ *                 └──────────────────────────────────────┴─ KEPT_MICROS ─▸ reply without an answer
  *
  * A question is a request like any other: it comes over links, follows signposts, waits in mailboxes, and is answered
- * UNAVAILABLE when this worker dies. Where nobody subscribes, a commit costs one comparison.
+ * UNAVAILABLE when this worker dies. Whoever is erased or restricts processing is watched no more, for good: to tell what
+ * they would be answered is to use their data. Where nobody subscribes, a commit costs one comparison.
  */
 import type { ActorRuntime } from '../actors/actor-runtime.ts';
 import type { DecideTurn } from '../actors/decide-turn.ts';
+import { EFFECT } from '../actors/effect.ts';
 import type { ProfileRecord } from '../actors/profile-record.ts';
+import { isRestricted } from '../actors/standing.ts';
 import type { PhaseClock } from '../decision/pipeline.ts';
 import { answerDigest } from '../proto/answer-digest.ts';
 import { FrameDecoder, type Request } from '../proto/request.ts';
@@ -32,13 +34,25 @@ export interface KeptQuestion {
   again(): void;
   /** Answers that nothing is new. */
   end(): void;
+  fail(fault: Fault, message: string): void;
+}
+
+/** What a question's `decide` holds beside the fields of a decide: put there by the subscriber's side, never by a client. */
+export interface Asked {
+  /** Digest of the answer told last, '' for none. */
+  readonly known: string;
+  /** The person's `stateSeq` then, 0 for none. */
+  readonly knownSeq: number;
 }
 
 interface Watch {
   readonly question: KeptQuestion;
   readonly person: string;
   readonly untilMicros: number;
+  isErased: boolean;
 }
+
+const ERASED = 'subscribe: the person has been erased';
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -55,7 +69,12 @@ export class Watches {
   #isScheduled = false;
   readonly #noteChange = (record: ProfileRecord): void => {
     const watches = this.#kept.get(nameOf(record));
-    if (watches !== undefined) for (const watch of watches) this.#askAgain(watch);
+    if (watches === undefined) return;
+    const isErased = this.#runtime.effect.type === EFFECT.erase;
+    for (const watch of watches) {
+      watch.isErased = isErased;
+      this.#askAgain(watch);
+    }
   };
 
   constructor(runtime: ActorRuntime, decideTurn: DecideTurn) {
@@ -76,7 +95,7 @@ export class Watches {
     const isWhole = this.#decoder.decode(frame, {
       onRequest: (decide) => {
         Object.assign(decide, { asPartition, asLow, asHigh, asHops });
-        fault = this.#decideTurn.run(decide, now, phases);
+        fault = this.#decideTurn.run(decide, now, phases) ?? this.#refuse(request);
       },
       onInvalid: (_id, found, message) => {
         fault = this.#runtime.fail(found, `subscribe.${message}`);
@@ -85,6 +104,16 @@ export class Watches {
     return isWhole
       ? fault
       : this.#runtime.fail(FAULT.invalidField, 'subscribe.decide: expected the fields of a decide');
+  }
+
+  /** Why the bound person is not to be watched, or null. */
+  #refuse({ decide }: Request): Fault | null {
+    const { record } = this.#runtime;
+    if (isRestricted(record))
+      return this.#runtime.fail(FAULT.restricted, "subscribe: the person's data are stored and not used");
+    // Erased while the subscriber's side had been told and had not asked again.
+    const isAnother = record.stateSeq === 0 && Number(decide?.knownSeq ?? 0) > 0;
+    return isAnother ? this.#runtime.fail(FAULT.erased, ERASED) : null;
   }
 
   /** Of a question just run: whether the subscriber has this answer. */
@@ -96,7 +125,7 @@ export class Watches {
   keep(question: KeptQuestion, nowMicros: number): boolean {
     if (this.#order.size >= KEPT_MAX) return false;
     const person = nameOf(this.#runtime.record);
-    const watch = { question, person, untilMicros: nowMicros + KEPT_MICROS };
+    const watch = { question, person, untilMicros: nowMicros + KEPT_MICROS, isErased: false };
     const beside = this.#kept.get(person);
     if (beside === undefined) this.#kept.set(person, new Set([watch]));
     else beside.add(watch);
@@ -136,7 +165,10 @@ export class Watches {
     this.#isScheduled = false;
     const due = this.#due;
     this.#due = due.slice(AGAIN_A_PASS);
-    for (const { question } of due.slice(0, AGAIN_A_PASS)) question.again();
+    for (const { question, isErased } of due.slice(0, AGAIN_A_PASS)) {
+      if (isErased) question.fail(FAULT.erased, ERASED);
+      else question.again();
+    }
     if (this.#due.length === 0 || this.#isScheduled) return;
     this.#isScheduled = true;
     setImmediate(this.#pass);

@@ -179,6 +179,34 @@ describe.each(['msgpack', 'json'] as const)('subscriptions over %s', (encoding) 
     expect(await node.stop()).toBe(0);
   });
 
+  it('ends with the person: erased under whichever key, or stored and not used any more; a new one may be asked for', async () => {
+    node = await RunningNode.start({ catalog: writeCatalog(TEXT), workers: 2 });
+    const peer = await WirePeer.connect(node.url, encoding);
+    const endsOf = (id: number): WireReply[] =>
+      pushesOf(peer).filter((p) => p.push === 'ended' && p.subscription === id);
+    for (const worker of [0, 1]) {
+      const [visitor, member] = [keyOf(worker, 'visitor'), keyOf(1 - worker, 'member')];
+      for (const profile of [visitor, member]) await peer.must({ op: 'identify', profile, traits: { level: 1 } });
+      await peer.must({ op: 'alias', from: visitor, to: member });
+      const { id } = await peer.must({ op: 'subscribe', profile: visitor, decide });
+      const { id: restrictedId } = await peer.must({ op: 'subscribe', profile: keyOf(worker, 'shy'), decide });
+      await peer.must({ op: 'consent', profile: keyOf(worker, 'shy'), purposes: { processing: { granted: false } } });
+      await until(() => endsOf(restrictedId).length === 1);
+      expect(endsOf(restrictedId)[0]).toMatchObject({ status: 'FAILED_PRECONDITION', code: FAULT.restricted.code });
+      expect(await peer.ask({ op: 'subscribe', profile: keyOf(worker, 'shy'), decide })).toMatchObject({
+        ...{ ok: false, code: FAULT.restricted.code, retry: 'never' },
+      });
+      await peer.must({ op: 'erase', profile: member });
+      // Somebody new under the key, at once: not the one who was watched.
+      await peer.ask({ op: 'identify', profile: member, traits: { level: 2 } });
+      await until(() => endsOf(id).length === 1);
+      expect(endsOf(id)[0]).toMatchObject({ status: 'FAILED_PRECONDITION', code: FAULT.erased.code, retry: 'never' });
+      expect(pushesOf(peer).filter(({ push, subscription }) => push === 'decision' && subscription === id)).toEqual([]);
+      await until(async () => (await peer.ask({ op: 'subscribe', profile: visitor, decide })).ok);
+    }
+    expect(await node.stop()).toBe(0);
+  });
+
   it('a client that does not read gets the newest answer when it does, and nobody waits for it', async () => {
     node = await RunningNode.start({ catalog: writeCatalog(TEXT), workers: 1 });
     const slow = await WirePeer.connect(node.url, encoding);
