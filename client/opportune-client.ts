@@ -120,7 +120,7 @@ export class OpportuneClient {
       later: (work, delayMillis) => this.#later(work, delayMillis),
     });
     this.#subscriptions = new ClientSubscriptions({
-      ask: (body) => this.#askOf(this.#seed, body),
+      ask: (body, settle) => this.#seed.submit([this.#outgoing(body, settle)]),
       isConnected: () => this.#status === 'connected',
       later: (work, delayMillis) => this.#later(work, delayMillis),
     });
@@ -268,13 +268,9 @@ export class OpportuneClient {
   }
 
   #ask(body: RequestBody): Promise<Reply> {
-    return this.#askOf(this.#connectionFor(body), body);
-  }
-
-  #askOf(connection: Connection, body: RequestBody): Promise<Reply> {
     return new Promise((resolve, reject) => {
       const settle: Settle = (reply, error) => (reply === undefined ? reject(error) : resolve(reply));
-      connection.submit([this.#outgoing(body, settle)]);
+      this.#connectionFor(body).submit([this.#outgoing(body, settle)]);
     });
   }
 

@@ -5,7 +5,7 @@
  */
 import type { DecideReply, Push, SubscribeRequest } from '../proto/messages.ts';
 import { LOCAL_CODE, OpportuneError } from './opportune-error.ts';
-import type { Reply, RequestBody } from './session.ts';
+import type { RequestBody, Settle } from './session.ts';
 
 export type SubscribeInput = Pick<SubscribeRequest, 'profile' | 'decide'>;
 /** What a decide would answer now; nothing of it is held. */
@@ -25,8 +25,8 @@ export interface SubscriptionHandle {
 
 /** What they need of the client. */
 export interface SubscriptionPorts {
-  /** Asks the seed; rejects with an OpportuneError. */
-  ask(body: RequestBody): Promise<Reply>;
+  /** Asks the seed. Settled while the frame is read that answers it: the first push may be in the same. */
+  ask(body: RequestBody, settle: Settle): void;
   isConnected(): boolean;
   later(work: () => void, delayMillis: number): void;
 }
@@ -86,23 +86,26 @@ export class ClientSubscriptions {
     const round = this.#round;
     live.round = round;
     live.id = null;
-    this.#ports.ask({ op: 'subscribe', ...live.input }).then(
-      (reply) => {
-        if (round !== this.#round) return;
+    this.#ports.ask({ op: 'subscribe', ...live.input }, (reply, error) => {
+      if (round !== this.#round) return;
+      if (reply !== undefined) {
         live.id = reply.id;
         if (this.#live.has(live))
           live.listener.onAnswer(answerOf(reply as DecideReply)); // the reply to subscribe
         else this.#tellUnsubscribed(live);
-      },
-      (error: unknown) => {
-        if (round !== this.#round || !this.#live.has(live)) return;
-        if (error instanceof OpportuneError && error.retry === 'never' && error.code !== LOCAL_CODE) {
-          this.#live.delete(live);
-          live.listener.onEnd?.(error);
-        } else
-          this.#ports.later(() => round === this.#round && this.#live.has(live) && this.#begin(live), RETRY_MILLIS);
-      },
-    );
+      } else if (error !== undefined && this.#live.has(live)) this.#refused(live, error, round);
+    });
+  }
+
+  #refused(live: Live, error: OpportuneError, round: number): void {
+    if (error.retry === 'never' && error.code !== LOCAL_CODE) {
+      this.#live.delete(live);
+      live.listener.onEnd?.(error);
+      return;
+    }
+    this.#ports.later(() => {
+      if (round === this.#round && this.#live.has(live)) this.#begin(live);
+    }, RETRY_MILLIS);
   }
 
   #remove(live: Live): void {
@@ -114,7 +117,7 @@ export class ClientSubscriptions {
     const question = JSON.stringify(input);
     for (const other of this.#live) if (JSON.stringify(other.input) === question) return;
     // A connection that is lost has none any more.
-    this.#ports.ask({ op: 'unsubscribe', ...input }).catch(() => {});
+    this.#ports.ask({ op: 'unsubscribe', ...input }, () => {});
   }
 }
 

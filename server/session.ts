@@ -83,6 +83,8 @@ export class SessionHost implements LinkHost {
   addresses: readonly ShardAddress[] = [];
   mapEpoch = 1;
   isDraining = false;
+  /** Of all connections. */
+  subscriptions = 0;
   /** The process has as much memory as it may: requests are refused. */
   isMemoryFull = false;
   /** Why no connection is taken at the moment, or null. */
@@ -192,6 +194,7 @@ export class Session implements Responder, FrameSink, SubscribedSession {
   readonly #host: SessionHost;
   /** Ids accepted and not answered yet. */
   readonly #open = new Set<number>();
+  readonly shared: SessionHost;
   readonly #subscriptions = new Subscriptions(this);
   /** Its turn to be closed has come: what is in flight is answered, what is new is sent elsewhere. */
   isClosing = false;
@@ -207,6 +210,7 @@ export class Session implements Responder, FrameSink, SubscribedSession {
     limits: SessionLimits,
   ) {
     this.#host = host;
+    this.shared = host;
     this.login = login;
     this.limits = limits;
     this.actor = login.principal.id;

@@ -202,7 +202,8 @@ export class ShardLink {
     this.#waiting++;
     this.#origins[slot] = origin;
     this.#ids[slot] = request.id;
-    this.#sentMicros[slot] = monotonicMicros();
+    // How long a subscriber's question waits says nothing of the way.
+    this.#sentMicros[slot] = request.op === OP.subscribe ? Number.NaN : monotonicMicros();
     const flags = (origin.encoding === 'json' ? TAG_JSON : 0) | (origin.hasOptOut ? TAG_OPT_OUT : 0);
     const tag = slot | (origin.tenant << TENANT_SHIFT) | (DOORS.indexOf(origin.door) << DOOR_SHIFT) | flags;
     // A decision is recorded nowhere by who asked for it; the little else that is, says so first.
@@ -306,7 +307,8 @@ export class ShardLink {
     this.#freeSlots.push(slot);
     this.#waiting--;
     const sentMicros = this.#sentMicros[slot] as number; // set with the origin
-    this.#host.metrics.recordHistogram(HISTOGRAM.forwardDuration, monotonicMicros() - sentMicros);
+    if (!Number.isNaN(sentMicros))
+      this.#host.metrics.recordHistogram(HISTOGRAM.forwardDuration, monotonicMicros() - sentMicros);
     origin.sendBytes(this.#ids[slot] as number, bytes); // likewise
   }
 

@@ -21,6 +21,10 @@ import type { ForwardOrigin } from './shard-link.ts';
 import type { Connection } from './transport.ts';
 
 const keyDecoder = new TextDecoder();
+/** Of one worker's connections. */
+const WORKER_MAX = 8_192;
+/** What is kept of each question, here and with its person. */
+const QUESTION_CHARACTERS_MAX = 8_192;
 
 /** After a question that could not be answered, at least. */
 const RETRY_MILLIS = 250;
@@ -39,6 +43,8 @@ export interface SubscribedSession {
   readonly writer: DocumentWriter;
   readonly decoder: FrameDecoder;
   readonly connection: Pick<Connection, 'isOpen' | 'bufferedBytes'>;
+  /** Of all connections of the worker: how many there are. */
+  readonly shared: { subscriptions: number };
   /** Nothing new is asked for any more. */
   readonly isClosing: boolean;
   /** Has the person's shard answer to `to`. */
@@ -68,8 +74,17 @@ export class Subscriptions {
       const message = `subscribe: a connection has ${LIMITS.subscriptionsMax} subscriptions at most`;
       return { fault: FAULT.tooManySubscriptions, message };
     }
+    if (this.#session.shared.subscriptions >= WORKER_MAX) {
+      const message = `subscribe: a worker's connections have ${WORKER_MAX} subscriptions at most; try again later`;
+      return { fault: FAULT.tooManySubscriptions, message };
+    }
+    if (JSON.stringify(decide).length > QUESTION_CHARACTERS_MAX) {
+      const message = `subscribe.decide: expected a question of at most ${QUESTION_CHARACTERS_MAX} characters as JSON`;
+      return { fault: FAULT.tooLarge, message };
+    }
+    this.#session.shared.subscriptions++;
     const ended = (): void => {
-      this.#byId.delete(id);
+      if (this.#byId.delete(id)) this.#session.shared.subscriptions--;
     };
     this.#byId.set(id, new Subscription(this.#session, id, profileOf(request), decide ?? {}, ended));
     return null;

@@ -174,7 +174,7 @@ export class RequestRunner implements HeldAnswerOwner {
     this.#erasures = options.erasures;
     this.#audit = options.audit;
     this.#phases = new TurnPhases(options.traces.isEnabled);
-    this.#watches = new Watches(options.runtime, options.decideTurn);
+    this.#watches = new Watches(options.runtime, options.decideTurn, () => this.#mailboxes.depth > 0);
   }
 
   /** What subscribers wait for. */

@@ -25,8 +25,9 @@ import { FAULT, type Fault } from '../proto/statuses.ts';
 /** Questions kept in one shard. */
 const KEPT_MAX = 4_096;
 const KEPT_MICROS = 10_000_000;
-/** Asked again in one pass of the event loop. */
+/** Asked again in one pass of the event loop, and while requests wait. */
 const AGAIN_A_PASS = 64;
+const AGAIN_BUSY = 2;
 
 /** A question that waits. */
 export interface KeptQuestion {
@@ -47,7 +48,8 @@ export interface Asked {
 
 interface Watch {
   readonly question: KeptQuestion;
-  readonly person: string;
+  readonly person: number;
+  readonly hashHigh: number;
   readonly untilMicros: number;
   isErased: boolean;
 }
@@ -61,23 +63,26 @@ export class Watches {
   readonly #runtime: ActorRuntime;
   readonly #decideTurn: DecideTurn;
   readonly #decoder = new FrameDecoder('json');
-  /** By the person's name; a question is in one list. */
-  readonly #kept = new Map<string, Set<Watch>>();
+  readonly #isBusy: () => boolean;
+  /** By the low word of the person's hash: of two people with one, both are asked again. */
+  readonly #kept = new Map<number, Set<Watch>>();
   /** In the order in which they end. */
   readonly #order = new Set<Watch>();
   #due: Watch[] = [];
   #isScheduled = false;
   readonly #noteChange = (record: ProfileRecord): void => {
-    const watches = this.#kept.get(nameOf(record));
+    const watches = this.#kept.get(record.hashLow);
     if (watches === undefined) return;
     const isErased = this.#runtime.effect.type === EFFECT.erase;
     for (const watch of watches) {
-      watch.isErased = isErased;
+      watch.isErased = isErased && watch.hashHigh === record.hashHigh;
       this.#askAgain(watch);
     }
   };
 
-  constructor(runtime: ActorRuntime, decideTurn: DecideTurn) {
+  /** @param isBusy whether requests wait */
+  constructor(runtime: ActorRuntime, decideTurn: DecideTurn, isBusy: () => boolean) {
+    this.#isBusy = isBusy;
     this.#runtime = runtime;
     this.#decideTurn = decideTurn;
   }
@@ -124,8 +129,8 @@ export class Watches {
   /** Keeps a question about the bound profile; false when too many are kept. */
   keep(question: KeptQuestion, nowMicros: number): boolean {
     if (this.#order.size >= KEPT_MAX) return false;
-    const person = nameOf(this.#runtime.record);
-    const watch = { question, person, untilMicros: nowMicros + KEPT_MICROS, isErased: false };
+    const { hashLow: person, hashHigh } = this.#runtime.record;
+    const watch = { question, person, hashHigh, untilMicros: nowMicros + KEPT_MICROS, isErased: false };
     const beside = this.#kept.get(person);
     if (beside === undefined) this.#kept.set(person, new Set([watch]));
     else beside.add(watch);
@@ -164,8 +169,9 @@ export class Watches {
   readonly #pass = (): void => {
     this.#isScheduled = false;
     const due = this.#due;
-    this.#due = due.slice(AGAIN_A_PASS);
-    for (const { question, isErased } of due.slice(0, AGAIN_A_PASS)) {
+    const count = this.#isBusy() ? AGAIN_BUSY : AGAIN_A_PASS;
+    this.#due = due.slice(count);
+    for (const { question, isErased } of due.slice(0, count)) {
       if (isErased) question.fail(FAULT.erased, ERASED);
       else question.again();
     }
@@ -181,8 +187,4 @@ export class Watches {
     if (beside?.size === 0) this.#kept.delete(watch.person);
     if (this.#order.size === 0) this.#runtime.onChanged = null;
   }
-}
-
-function nameOf({ partition, hashLow, hashHigh }: ProfileRecord): string {
-  return `${partition} ${hashLow} ${hashHigh}`;
 }

@@ -161,6 +161,9 @@ describe.each(['msgpack', 'json'] as const)('subscriptions over %s', (encoding) 
     expect(await peer.replyTo(id)).toMatchObject({ ok: true });
     peer.send({ id, op: 'subscribe', profile: 'bob', decide });
     await until(() => peer.received.some(({ code }) => code === FAULT.invalidId.code));
+    expect(
+      (await refused({ decide: { context: { a: 'x'.repeat(4_000), b: 'y'.repeat(4_000), c: 'z'.repeat(400) } } }))[0],
+    ).toBe(FAULT.tooLarge.code);
     const many = Array.from({ length: 256 }, (_, n) => ({ op: 'subscribe', profile: `p${n}`, decide }));
     const replies = await peer.askBatch(many);
     expect(replies.filter(({ ok }) => ok)).toHaveLength(255);
