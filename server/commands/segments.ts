@@ -48,11 +48,17 @@ function readSample(text: string | undefined): number | null {
   return people;
 }
 
+/** Characters of the longest bar. */
+const BAR = 30;
+
 function numberOf(count: number): string {
   return count.toLocaleString('en');
 }
 
-function render({ people, restricted, tags, rule, sample, unkept }: SegmentCounts, hasColour: boolean): string {
+function render(
+  { people, restricted, tags, journeys, rule, sample, unkept }: SegmentCounts,
+  hasColour: boolean,
+): string {
   const paint = createPaint(hasColour);
   const share = (count: number): string => (people === 0 ? '-' : `${((100 * count) / people).toFixed(1)} %`);
   const aside = restricted === 0 ? '' : `; ${numberOf(restricted)} more keep their data unused`;
@@ -63,6 +69,19 @@ function render({ people, restricted, tags, rule, sample, unkept }: SegmentCount
     lines.push(
       ...formatTable([['tag', 'family', 'people', 'share'], ...rows], ['left', 'left', 'right', 'right'], '  '),
     );
+  }
+  for (const { journey, stages, left, reached } of journeys) {
+    const most = Math.max(1, ...stages.map((one) => one.people));
+    const rows = stages.map((one) => [
+      one.stage,
+      numberOf(one.people),
+      share(one.people),
+      '█'.repeat(Math.round((BAR * one.people) / most)),
+    ]);
+    const aside = [`${numberOf(reached)} reached the goal`, ...(left === 0 ? [] : [`${numberOf(left)} left`])].join(
+      ', ',
+    );
+    lines.push(...formatTable([['journey', journey, '', aside], ...rows], ['left', 'right', 'right', 'left'], '  '));
   }
   if (rule !== null) {
     const { matches, clauses } = rule;

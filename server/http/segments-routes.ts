@@ -123,13 +123,19 @@ const shown = (count: number): number | null => (count < SHOWN_MIN ? null : coun
 
 /** None and few are shown alike: else the difference would say whether somebody is there. */
 function guarded(counts: SegmentCounts): unknown {
-  const { tags, rule, sample, ...others } = counts;
+  const { tags, journeys, rule, sample, ...others } = counts;
   const isFew = rule !== null && rule.matches < SHOWN_MIN;
   return {
     ...others,
     shownFrom: SHOWN_MIN,
     restricted: shown(counts.restricted),
     tags: tags.map((tag) => ({ ...tag, people: shown(tag.people) })),
+    journeys: journeys.map(({ journey, stages, left, reached }) => ({
+      journey,
+      stages: stages.map((one) => ({ ...one, people: shown(one.people) })),
+      left: shown(left),
+      reached: shown(reached),
+    })),
     rule: rule && {
       matches: shown(rule.matches),
       clauses: rule.clauses.map((one) => ({ ...one, alone: shown(one.alone), without: shown(one.without) })),

@@ -14,7 +14,12 @@ const TAGS = `profile:
     alive: { family: lifeCycle, when: 'count("view", "7d") > 0' }
     golden: { family: attributes, when: 'profile.loyalty == "gold"' }
 `;
-const catalog = writeCatalog(catalogText().replace(/^profile:\n/m, TAGS));
+const JOURNEYS = `journeys:
+  life:
+    exit: 'count("view", "7d") >= 3'
+    stages: { known: {}, aware: { when: 'count("view", "7d") >= 1' }, keen: { when: 'count("view", "7d") >= 2', goal: true } }
+`;
+const catalog = writeCatalog(JOURNEYS + catalogText().replace(/^profile:\n/m, TAGS));
 const PEOPLE = 300;
 const RULE = 'count("view", "7d") >= 2 && profile.loyalty == "gold" && profile.age >= 50';
 
@@ -67,6 +72,18 @@ describe('segments', () => {
         { tag: 'alive', people: count(({ views }) => views > 0) },
         { tag: 'golden', people: count(isGolden) },
       ],
+      journeys: [
+        {
+          journey: 'life',
+          stages: [
+            { stage: 'known', people: count(({ views }) => views === 0) },
+            { stage: 'aware', people: count(({ views }) => views === 1) },
+            { stage: 'keen', people: count(({ views }) => views === 2) },
+          ],
+          left: count(({ views }) => views === 3),
+          reached: count(isLooking),
+        },
+      ],
       rule: {
         matches: count(isLooking, isGolden, isOld),
         clauses: [
@@ -112,6 +129,7 @@ describe('segments', () => {
     const shown = await runCommand(showSegments, [], { data, catalog, rule: RULE });
     expect(shown.out).toContain(`the rule matches ${stopped.rule?.matches} of ${PEOPLE - 1}`);
     expect(shown.out).toContain('cuts most');
+    expect(shown.out).toMatch(/keen +\d+ +\d+\.\d % +█+/);
 
     const other = await runCommand(showSegments, [], { data, catalog, rule: 'count("search", "1d") > 0', json: true });
     expect(JSON.parse(other.out)).toMatchObject({ unkept: ['search'], rule: { clauses: [{}] } });

@@ -1,5 +1,5 @@
 /**
- * How many people hold each tag, and how many a rule would match: one pass over everybody in a store, with the very
+ * How many people hold each tag, are in each stage of a journey, and how many a rule would match: one pass over everybody in a store, with the very
  * functions that decisions use. A rule is counted whole and clause by clause (the operands of its top-level `&&`), so
  * that it shows which of them cuts most.
  *
@@ -13,6 +13,7 @@ import { isMoved } from '../../actors/identity.ts';
 import { isRestricted } from '../../actors/standing.ts';
 import { type ShareInterval, shareInterval } from '../../decision/batch/share-interval.ts';
 import type { Catalog } from '../../decision/catalog.ts';
+import { LEFT, OUTSIDE } from '../../decision/journey.ts';
 import type { Rule } from '../../decision/rule.ts';
 import { murmur3Text, textHash } from '../../proto/murmur3.ts';
 import { loadCatalogText } from '../catalog/catalog-file.ts';
@@ -29,6 +30,14 @@ export interface TagCount {
   readonly tag: string;
   readonly family: string;
   readonly people: number;
+}
+
+export interface JourneyCount {
+  readonly journey: string;
+  readonly stages: readonly { readonly stage: string; readonly people: number }[];
+  /** Who has left it, and who has reached its goal since they entered. */
+  readonly left: number;
+  readonly reached: number;
 }
 
 export interface ClauseCount {
@@ -59,6 +68,7 @@ export interface SegmentCounts {
   readonly people: number;
   readonly restricted: number;
   readonly tags: readonly TagCount[];
+  readonly journeys: readonly JourneyCount[];
   readonly rule: RuleCount | null;
   /** Null where everybody was looked at. */
   readonly sample: SampleEstimate | null;
@@ -130,10 +140,11 @@ function countPeople(
   range: HashRange,
   now: number,
   onProgress: (read: number, total: number) => void,
-): Pick<SegmentCounts, 'people' | 'restricted' | 'tags' | 'rule'> {
+): Pick<SegmentCounts, 'people' | 'restricted' | 'tags' | 'journeys' | 'rule'> {
   const { record, scope, index, defaultZone } = people.runtime;
   const total = people.expected(range);
   const held = new Float64Array(catalog.tags.length);
+  const journeys = catalog.journeys.map(({ stages }) => ({ in: new Float64Array(stages.length), left: 0, reached: 0 }));
   const clauses = rule?.clauses ?? [];
   const alone = new Float64Array(clauses.length);
   const without = new Float64Array(clauses.length);
@@ -150,6 +161,12 @@ function countPeople(
     counted++;
     scope.bind(record, index, null, now, defaultZone);
     for (let tag = 0; tag < held.length; tag++) if (scope.holdsTag(tag)) held[tag] = (held[tag] as number) + 1; // below length
+    for (const [j, count] of journeys.entries()) {
+      const stage = scope.stageOf(j);
+      if (stage === LEFT) count.left++;
+      else if (stage !== OUTSIDE) count.in[stage] = (count.in[stage] as number) + 1; // an index of its stages
+      if (!Number.isNaN(scope.goalAt(j))) count.reached++;
+    }
     if (rule?.evaluate(scope) === true) matches++;
     let failing = -1;
     let failures = 0;
@@ -170,6 +187,11 @@ function countPeople(
     tags: catalog.tags
       .filter(({ key }) => key !== PREVIEW)
       .map(({ index: tag, key, family }) => ({ tag: key, family, people: held[tag] as number })), // as many as tags
+    journeys: catalog.journeys.map(({ key, stages }, j) => {
+      const count = journeys[j] as (typeof journeys)[number]; // as many as journeys
+      const inStages = stages.map(({ key: stage, index: at }) => ({ stage, people: count.in[at] as number })); // likewise
+      return { journey: key, stages: inStages, left: count.left, reached: count.reached };
+    }),
     rule:
       rule === null
         ? null

@@ -19,6 +19,17 @@ const COUNTS: SegmentCounts = {
   ],
   rule: { matches: 4, clauses: [{ clause: 'a', alone: 5, without: 4 }] },
   sample: { records: 1000, share: { low: 0.01, high: 0.1 } },
+  journeys: [
+    {
+      journey: 'j',
+      stages: [
+        { stage: 's', people: 4 },
+        { stage: 't', people: 5 },
+      ],
+      left: 1,
+      reached: 6,
+    },
+  ],
   unkept: [],
 };
 
@@ -86,6 +97,7 @@ describe('segments routes', () => {
       people: 100,
       restricted: null,
       tags: [{ people: null }, { people: null }, { people: 5 }],
+      journeys: [{ stages: [{ people: null }, { people: 5 }], left: null, reached: 6 }],
       rule: { matches: null, clauses: [{ alone: 5, without: null }] },
       sample: { records: 1000, share: null },
     });
