@@ -8,7 +8,7 @@ import { LIMITS } from '../../proto/limits.ts';
 import { FAULT, type Fault } from '../../proto/statuses.ts';
 import { RunningNode } from './running-node.ts';
 import { catalogText, writeCatalog } from './test-catalogs.ts';
-import { type WireEncoding, WirePeer } from './wire-peer.ts';
+import { type WireEncoding, WirePeer, type WireReply } from './wire-peer.ts';
 
 const catalog = writeCatalog(catalogText());
 
@@ -167,8 +167,11 @@ describe.each(['uws', 'ws'] as const)('bad input over %s', (transport) => {
       peer = await WirePeer.connect(node.url, encoding);
     });
     afterAll(async () => {
-      // All those bad requests left nothing behind.
-      expect((await peer.must({ op: 'profile', profile: 'p' })).stateSeq).toBe(0);
+      // All those bad requests left nothing behind but what the cleaner keeps of refused values: dead letters.
+      const { record } = await peer.must({ op: 'profile', profile: 'p' });
+      expect(record).toMatchObject({ traits: {}, calendar: { caps: [], leases: [] } });
+      const kept = record.timeline.map(({ type, section }: WireReply) => `${type} ${section}`);
+      expect(kept.every((entry: string) => entry === 'section letters')).toBe(true);
       peer.close();
     });
 
