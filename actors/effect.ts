@@ -200,6 +200,24 @@ export const OWED_UNITS = 256;
  * traits; facts carry the number of the fit that computed them.
  */
 export const IDENTIFY = { traitBytes: 48, fit: 52, traits: 56 } as const;
+/** Byte 5 of an identify whose traits were told earlier than it came: when stands in its last 8 bytes. */
+const TOLD_EARLIER = 1;
+
+/** Fills in an identify. @param toldAt epoch milliseconds; NaN or the turn's own instant and later: now */
+export function fillIdentify(effect: Effect, traits: Uint8Array, toldAt: number, now: number): void {
+  const isEarlier = toldAt < now;
+  const content = IDENTIFY.traits - EFFECT_HEADER_BYTES + traits.length;
+  effect.begin(EFFECT.identify, isEarlier ? Math.ceil(content / 8) * 8 + 8 : content);
+  effect.setU32(IDENTIFY.traitBytes, traits.length);
+  effect.u8.set(traits, IDENTIFY.traits);
+  effect.u8[5] = isEarlier ? TOLD_EARLIER : 0;
+  if (isEarlier) effect.setF64(effect.length - 8, toldAt);
+}
+
+/** When the traits of an identify were told. */
+export function toldAtOf(entry: Effect): number {
+  return entry.u8[5] === TOLD_EARLIER ? entry.getF64(entry.length - 8) : entry.at;
+}
 export const LEASE_EFFECT = { decisionSeq: 48 } as const;
 /** Offsets of standing (changes of `STANDING_BYTES`, see `standing.ts`) and of section (see `cold-sections.ts`). */
 export const STANDING_EFFECT = { count: 48, changes: 56 } as const;

@@ -7,7 +7,7 @@ import type { Catalog } from '../decision/catalog.ts';
 import { type QualityScore, qualityScore } from '../decision/cleaning/quality-score.ts';
 import type { Plain } from '../proto/messages.ts';
 import type { EntryPosition } from './apply-effect.ts';
-import { EFFECT, EVENT } from './effect.ts';
+import { EFFECT, EVENT, toldAtOf } from './effect.ts';
 import { PersonChain } from './person-chain.ts';
 import type { ColdRecord } from './ports.ts';
 import type { Store } from './store.ts';
@@ -64,7 +64,7 @@ export function newestTold(store: Pick<Store, 'readJournal'>, from: EntryPositio
   const chain = new PersonChain(store, from);
   for (let i = 0; i < ENTRIES_MAX && chain.step() !== null; i++) {
     const { entry } = chain;
-    if (entry.type === EFFECT.identify) return entry.at;
+    if (entry.type === EFFECT.identify) return toldAtOf(entry);
     if (entry.type === EFFECT.event) return Math.min(entry.at, entry.getF64(EVENT.eventAt));
   }
   return null;
@@ -84,7 +84,8 @@ export function traitsToldSince(
   const chain = new PersonChain(store, from);
   for (let i = 0; i < TOLD_SINCE_MAX; i++) {
     if (chain.step() === null || chain.entry.at <= atEpochMillis) return names;
-    if (chain.entry.type === EFFECT.identify) for (const name of namesOf(chain.entry)) names.add(name);
+    if (chain.entry.type !== EFFECT.identify || toldAtOf(chain.entry) <= atEpochMillis) continue;
+    for (const name of namesOf(chain.entry)) names.add(name);
   }
   return null;
 }

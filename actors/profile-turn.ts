@@ -22,7 +22,7 @@ import { describeConsent } from './consent-turn.ts';
 import { describeWishes } from './contact-wishes.ts';
 import { type Refusal, refusalOf } from './dead-letters.ts';
 import { formatDecisionId } from './decision-id.ts';
-import { EFFECT, Effect, IDENTIFY } from './effect.ts';
+import { EFFECT, Effect, fillIdentify, IDENTIFY } from './effect.ts';
 import { describeIdentity, joinedKeys, joinedName } from './identity.ts';
 import { describeEntry } from './journal-text.ts';
 import { keptConsent } from './kept-states.ts';
@@ -94,9 +94,7 @@ export class ProfileTurn {
       return runtime.fail(FAULT.keysUnavailable, 'identify: no key can be had for a sensitive trait; try again later');
     }
     const bytes = runtime.options.coldCodec.encodeProperties(stored);
-    runtime.effect.begin(EFFECT.identify, IDENTIFY.traits - 48 + bytes.length);
-    runtime.effect.setU32(IDENTIFY.traitBytes, bytes.length);
-    runtime.effect.u8.set(bytes, IDENTIFY.traits);
+    fillIdentify(runtime.effect, bytes, request.atEpochMillis, now);
     if (!runtime.commit(now))
       return runtime.fail(FAULT.internal, 'identify: the turn failed and was undone; see the log');
     if (cleaning?.flagsTraits === true) runtime.cleaner.afterTraits(cleaning, traits, now);

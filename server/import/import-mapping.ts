@@ -20,6 +20,20 @@ const cell = z.strictObject({
   currency: z.union([name, z.strictObject({ column: name })]).optional(),
   decimalComma: z.boolean().optional(),
 });
+const time = z
+  .strictObject({
+    column: name,
+    format: z.enum(TIME_FORMATS).optional(),
+    zone: name.refine(isZone, { error: 'must be a time zone of IANA such as Europe/Berlin' }).optional(),
+    offset: z
+      .string()
+      .regex(/^[+-](?:0\d|1[0-3]):[0-5]\d$/, { error: 'must be an offset such as +01:00' })
+      .optional(),
+  })
+  .refine(({ zone, offset }) => zone === undefined || offset === undefined, {
+    error: 'has a zone or an offset, not both',
+  })
+  .transform((time) => ({ ...time, read: instantReader(time) }));
 const mappingSchema = z.strictObject({
   version: z.literal(1),
   name,
@@ -31,24 +45,11 @@ const mappingSchema = z.strictObject({
   profile: z.strictObject({ column: name, prefix: z.string().max(64).optional() }),
   skipWhere: z.record(z.string(), z.array(z.string())).optional(),
   traits: z.record(name, cell).optional(),
+  told: time.optional(),
   event: z
     .strictObject({
       name: z.union([name, z.strictObject({ column: name, values: z.record(z.string(), name).optional() })]),
-      time: z
-        .strictObject({
-          column: name,
-          format: z.enum(TIME_FORMATS).optional(),
-          zone: name.refine(isZone, { error: 'must be a time zone of IANA such as Europe/Berlin' }).optional(),
-          offset: z
-            .string()
-            .regex(/^[+-](?:0\d|1[0-3]):[0-5]\d$/, { error: 'must be an offset such as +01:00' })
-            .optional(),
-        })
-        .refine(({ zone, offset }) => zone === undefined || offset === undefined, {
-          error: 'has a zone or an offset, not both',
-        })
-        .transform((time) => ({ ...time, read: instantReader(time) }))
-        .optional(),
+      time: time.optional(),
       messageId: z.strictObject({ column: name, prefix: z.string().max(64).optional() }).optional(),
       properties: z.record(name, cell).optional(),
     })
@@ -83,8 +84,10 @@ export function parseImportMapping(text: string, path: string): ImportMapping {
     const [issue] = parsed.error.issues;
     throw invalid(`${path}: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'is not a mapping'}`);
   }
-  const { traits, event } = parsed.data;
+  const { traits, told, event } = parsed.data;
   if (traits === undefined && event === undefined) throw invalid(`${path}: has neither traits nor event`);
+  if (told !== undefined && traits === undefined)
+    throw invalid(`${path}: told: says when traits were told, and there are none`);
   for (const [key, { column, constant, type, currency }] of Object.entries({ ...traits, ...event?.properties })) {
     if ((column === undefined) === (constant === undefined))
       throw invalid(`${path}: ${key}: needs a column or a constant, and not both`);
@@ -97,13 +100,14 @@ export function parseImportMapping(text: string, path: string): ImportMapping {
 }
 
 /** Every column the mapping names, for a look at the header before the first row. */
-export function columnsOf({ profile, skipWhere, traits, event }: ImportMapping): string[] {
+export function columnsOf({ profile, skipWhere, traits, told, event }: ImportMapping): string[] {
   const cells = [...Object.values(traits ?? {}), ...Object.values(event?.properties ?? {})];
   const named = [
     profile.column,
     ...Object.keys(skipWhere ?? {}),
     ...cells.flatMap(({ column, currency }) => [column, typeof currency === 'object' ? currency.column : undefined]),
     typeof event?.name === 'object' ? event.name.column : undefined,
+    told?.column,
     event?.time?.column,
     event?.messageId?.column,
   ];

@@ -13,6 +13,8 @@ import type { ImportCell, ImportMapping } from './import-mapping.ts';
 export interface ImportRow {
   readonly profile: string;
   readonly traits: Properties | null;
+  /** When they were told; absent: now. */
+  readonly toldAtEpochMillis?: number;
   readonly event: {
     readonly event: string;
     readonly messageId: string;
@@ -42,9 +44,17 @@ export function readRow(mapping: ImportMapping, row: ExportRow): ImportRow | nul
   if (profile.includes('\0')) return `${column}: a key may not hold a NUL`;
   const traits = mapping.traits === undefined ? null : readCells(mapping.traits, row);
   if (typeof traits === 'string') return traits;
+  const { told } = mapping;
+  const toldAt = told === undefined ? undefined : told.read(row.cellOf(told.column) ?? '');
+  if (told !== undefined && Number.isNaN(toldAt)) return notAnInstant(told);
   const event = mapping.event === undefined ? null : readEvent(mapping, mapping.event, row);
   if (typeof event === 'string') return event;
-  return { profile, traits: traits === null || Object.keys(traits).length === 0 ? null : traits, event };
+  return {
+    profile,
+    traits: traits === null || Object.keys(traits).length === 0 ? null : traits,
+    ...(toldAt === undefined ? {} : { toldAtEpochMillis: toldAt }),
+    event,
+  };
 }
 
 function readEvent(
@@ -59,12 +69,15 @@ function readEvent(
   if (typeof properties === 'string') return properties;
   const { time } = event;
   const at = time === undefined ? undefined : time.read(row.cellOf(time.column) ?? '');
-  if (time !== undefined && Number.isNaN(at))
-    return `${time.column}: is no instant (${time.format ?? 'iso'}${time.zone === undefined ? '' : `, ${time.zone}`})`;
+  if (time !== undefined && Number.isNaN(at)) return notAnInstant(time);
   const messageId = messageIdOf(mapping, event, row);
   if (messageId === null) return `${event.messageId?.column}: is empty, and names the event`;
   if (messageId.length > NAME_LENGTH_MAX) return `messageId: may have ${NAME_LENGTH_MAX} characters at most`;
   return { event: named, messageId, properties, ...(at === undefined ? {} : { atEpochMillis: at }) };
+}
+
+function notAnInstant({ column, format = 'iso', zone }: NonNullable<ImportMapping['told']>): string {
+  return `${column}: is no instant (${format}${zone === undefined ? '' : `, ${zone}`})`;
 }
 
 /**

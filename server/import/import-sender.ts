@@ -67,9 +67,11 @@ export class ImportSender {
   async deliver(rows: readonly ImportRow[]): Promise<Map<number, string>> {
     const refused = new Map<number, string>();
     const told: Sending[] = [];
-    for (const [index, { profile, traits }] of rows.entries())
-      if (traits !== null)
-        told.push(sending(index, { op: 'identify', profile, traits, deadlineMillis: DEADLINE_MILLIS }));
+    for (const [index, { profile, traits, toldAtEpochMillis }] of rows.entries()) {
+      if (traits === null) continue;
+      const at = toldAtEpochMillis === undefined ? {} : { atEpochMillis: toldAtEpochMillis };
+      told.push(sending(index, { op: 'identify', profile, traits, ...at, deadlineMillis: DEADLINE_MILLIS }));
+    }
     await this.#settle(told, refused);
     const done: Sending[] = [];
     for (const [index, { profile, event }] of rows.entries())

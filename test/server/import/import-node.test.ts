@@ -74,3 +74,36 @@ it('an import stops at once for a role or token, after its bound for a server th
   peer.close();
   await node.stop();
 });
+
+it('traits told at an instant do not replace what was told since, in whatever order the exports come', async () => {
+  const folder = temporaryFolder('import-told');
+  const mapping = join(folder, 'mapping.yaml');
+  writeFileSync(
+    mapping,
+    `version: 1
+name: told
+profile: { column: key }
+traits: { age: { column: age, type: integer }, loyalty: { column: tier } }
+told: { column: updated }
+`,
+  );
+  const node = await RunningNode.start();
+  const peer = await WirePeer.connect(node.url);
+  const ageOf = async (profile: string): Promise<unknown> =>
+    (await peer.must({ op: 'profile', profile })).record.traits;
+  const importRows = async (name: string, ...rows: string[]): Promise<void> => {
+    const path = join(folder, `${name}.csv`);
+    writeFileSync(path, `key,age,tier,updated\n${rows.join('\n')}\n`);
+    const done = new StartedProgram(['import', path, '--mapping', mapping, '--url', node.url]);
+    expect((await done.ended).code, done.stderr).toBe(EXIT.ok);
+  };
+  await importRows('new', 'ann,41,gold,2026-03-01T00:00:00Z', 'ann,40,,2026-02-01T00:00:00Z');
+  expect(await ageOf('ann')).toEqual({ age: 41, loyalty: 'gold' });
+  await importRows('old', 'ann,39,silver,2025-01-01T00:00:00Z', 'bob,20,silver,2025-01-01T00:00:00Z');
+  expect(await ageOf('ann')).toEqual({ age: 41, loyalty: 'gold' });
+  expect(await ageOf('bob')).toEqual({ age: 20, loyalty: 'silver' });
+  await importRows('newest', 'ann,42,,2026-11-01T00:00:00Z');
+  expect(await ageOf('ann')).toEqual({ age: 42, loyalty: 'gold' });
+  peer.close();
+  expect(await node.stop()).toBe(0);
+});

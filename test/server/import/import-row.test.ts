@@ -170,3 +170,23 @@ it('a mapping: a delimiter that would be a quote or a break is refused', () => {
   for (const delimiter of ['"\\""', '"\\n"', '"\\r"', '";;"'])
     expect(() => mappingOf(`delimiter: ${delimiter}\nevent: { name: view }`)).toThrow(/delimiter/);
 });
+
+describe('when traits were told', () => {
+  const mapping = mappingOf(
+    'traits: { v: { column: v } }\ntold: { column: updated, format: dmy, zone: Europe/Berlin }',
+  );
+
+  it('is read as the time of an event is, and a row without it is named', () => {
+    expect(readRow(mapping, rowOf({ key: 'a', v: 'x', updated: '26.11.2026 18:03' }))).toEqual({
+      ...{ profile: 'a', traits: { v: 'x' }, event: null },
+      toldAtEpochMillis: Date.UTC(2026, 10, 26, 17, 3),
+    });
+    for (const updated of ['', 'yesterday', '30.02.2026 10:00'])
+      expect(readRow(mapping, rowOf({ key: 'a', v: 'x', updated }))).toBe(
+        'updated: is no instant (dmy, Europe/Berlin)',
+      );
+    expect(() => mappingOf('event: { name: e }\ntold: { column: updated }')).toThrow(
+      /told: says when traits were told/,
+    );
+  });
+});
