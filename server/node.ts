@@ -44,6 +44,7 @@ import { letterRoutes } from './http/letter-routes.ts';
 import { QualityRoute } from './http/quality-route.ts';
 import { segmentsRoutes } from './http/segments-routes.ts';
 import { ShardGateway } from './http/shard-gateway.ts';
+import { suspectsRoute } from './http/suspects-route.ts';
 import { webhookRoutes } from './http/webhook-routes.ts';
 import type { Route } from './http-route.ts';
 import { assertPortFree } from './listen-port.ts';
@@ -255,6 +256,20 @@ class Node implements RunningNode {
     });
   }
 
+  #suspects(): ReadonlyMap<string, Route> {
+    return suspectsRoute({
+      jobs: this.#jobs,
+      catalog: () => this.#catalog,
+      storePathOf: (tenant) =>
+        this.#shards.every((shard) => shard.state === 'ready') ? this.#storePathOf(tenant) : null,
+      audit: (by, tenant, people) => {
+        if (this.#audit === null || this.#audit.problem !== null) return false;
+        this.#audit.record('access', { operation: 'suspects', by, tenant, people });
+        return true;
+      },
+    });
+  }
+
   #sizesOf(data: string): SegmentSizes {
     return new SegmentSizes({
       storePath: join(data, 'store'),
@@ -292,6 +307,7 @@ class Node implements RunningNode {
           ...webhookRoutes(this.#webhooks),
           ...letterRoutes(this.#asks, config.workers, (name) => this.#numberOf(name)),
           ...this.#quality.routes,
+          ...this.#suspects(),
         ]),
       },
       {

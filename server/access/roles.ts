@@ -31,6 +31,8 @@ const HTTP_OPERATION = {
   webhooks: 26,
   /** What was refused of people: to see it, tell it again, drop it. */
   deadLetters: 25,
+  /** Who is suspected of abuse, since when, on what evidence. */
+  suspects: 27,
   /** To take keys that were joined apart: the wire's `alias` without `to`. */
   identities: 28,
   /** Data of a person stored and not used, and the end of it; also asked for by the wire's `consent`. */
@@ -72,6 +74,7 @@ export const PERMISSIONS: { readonly [Name in Operation]: readonly Role[] } = {
   restrict: ['privacy'],
   identities: ['privacy', 'operator'],
   deadLetters: ['privacy', 'operator'],
+  suspects: ['privacy', 'operator'],
   quality: ['marketer', 'privacy', 'operator', 'auditor'],
 };
 

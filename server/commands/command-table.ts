@@ -306,6 +306,17 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import('./segments.ts'),
   },
   {
+    name: 'suspects',
+    usage: '',
+    summary: 'who is withheld from offers for a suspicion, since when, and what its rule counts',
+    options: [
+      ...PART_OPTIONS,
+      { flags: '--catalog <file>', description: 'the catalog in force' },
+      { flags: '--json', description: 'print as JSON' },
+    ],
+    load: () => import('./suspects.ts'),
+  },
+  {
     name: 'quality',
     usage: '',
     summary:

@@ -11,7 +11,7 @@ import { type CommandCall, EXIT, textOption } from './command.ts';
 import { configOfFolder, recordCommand } from './command-audit.ts';
 import { openLog } from './log.ts';
 import { ProgressLine } from './progress-line.ts';
-import { createPaint, formatShare, formatTable } from './terminal-text.ts';
+import { createPaint, formatBar, formatShare, formatTable } from './terminal-text.ts';
 
 export async function run(call: CommandCall): Promise<number> {
   const { options, io } = call;
@@ -76,7 +76,7 @@ function render(
       one.stage,
       numberOf(one.people),
       share(one.people),
-      '█'.repeat(Math.round((BAR * one.people) / most)),
+      formatBar(one.people / most, BAR),
     ]);
     const aside = [`${numberOf(reached)} reached the goal`, ...(left === 0 ? [] : [`${numberOf(left)} left`])].join(
       ', ',

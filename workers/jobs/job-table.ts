@@ -2,6 +2,7 @@
  * The jobs by name: types only, so that a caller's code loads none of them. The name is that of the
  * function `job-thread.ts` exports; to add a job, write its file, add a line here and one there.
  */
+import type { listSuspects } from '../segments/list-suspects.ts';
 import type { collectPeople } from './collect-people.ts';
 import type { countQuality } from './count-quality.ts';
 import type { evaluatePolicy } from './evaluate-policy.ts';
@@ -24,6 +25,7 @@ export interface Jobs {
   readonly fitChurn: typeof fitChurn;
   readonly fitRelated: typeof fitRelated;
   readonly fitSegments: typeof fitSegments;
+  readonly listSuspects: typeof listSuspects;
   readonly readFacts: typeof readFacts;
   readonly sizeSegments: typeof sizeSegments;
   readonly writeFacts: typeof writeFacts;

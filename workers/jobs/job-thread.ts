@@ -33,6 +33,9 @@ export const fitRelated: Job<'fitRelated'> = (input) =>
 export const fitSegments: Job<'fitSegments'> = (input) =>
   outcomeOf(async () => (await import('./fit-segments.ts')).fitSegments(input));
 
+export const listSuspects: Job<'listSuspects'> = (input) =>
+  outcomeOf(async () => (await import('../segments/list-suspects.ts')).listSuspects({ ...input }));
+
 export const readFacts: Job<'readFacts'> = (input) =>
   outcomeOf(async () => (await import('./read-facts.ts')).readFacts(input));
 

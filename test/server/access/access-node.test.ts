@@ -257,6 +257,7 @@ describe.each(['uws', 'ws'] as const)('access over %s', (transport) => {
     // Without a body: permitted, and harmless.
     restrict: ['POST', '/v1/restrict', 400],
     segments: ['POST', '/v1/segments/preview', 400],
+    suspects: ['GET', '/v1/suspects?limit=0', 400],
     webhooks: ['POST', '/v1/webhooks/resend', 400],
     identities: ['POST', '/v1/unjoin', 400],
     quality: ['GET', '/v1/quality', 200],

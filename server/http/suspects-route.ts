@@ -1,0 +1,58 @@
+/**
+ * `GET /v1/suspects`: who is withheld from offers and learning for a suspicion, since when, and on what evidence. A pass over
+ * everybody by a thread of the job pool; who asks while one runs shares it. For operators and privacy, and in the audit log.
+ */
+import type { CatalogSource } from '../../workers/catalog/catalog-source.ts';
+import type { JobPool } from '../../workers/jobs/job-pool.ts';
+import type { SuspectList } from '../../workers/segments/list-suspects.ts';
+import { type HttpCall, type Route, sendJson, sendProblem } from '../http-route.ts';
+
+const LIMIT = 100;
+const LIMIT_MAX = 1_000;
+
+export interface SuspectsOptions {
+  readonly jobs: Pick<JobPool, 'run'>;
+  readonly catalog: () => CatalogSource | null;
+  /** Of a tenant by its name; null while not every worker serves: a job must not be the first to open the store. */
+  readonly storePathOf: (tenant: string) => string | null;
+  /** Tells the audit log who looked, and at how many; false where it cannot be written. */
+  readonly audit: (by: string, tenant: string, people: number) => boolean;
+}
+
+export function suspectsRoute(options: SuspectsOptions): ReadonlyMap<string, Route> {
+  const running = new Map<string, Promise<SuspectList>>();
+  const list = (tenant: string, storePath: string, catalog: CatalogSource): Promise<SuspectList> => {
+    const before = running.get(tenant);
+    if (before !== undefined) return before;
+    const pass = options.jobs.run('listSuspects', { storePath, catalog }).finally(() => running.delete(tenant));
+    running.set(tenant, pass);
+    return pass;
+  };
+  const answer = async ({ url, login, response }: HttpCall): Promise<void> => {
+    const text = url.searchParams.get('limit');
+    const limit = text === null ? LIMIT : Number(text);
+    if (!Number.isSafeInteger(limit) || limit < 1 || limit > LIMIT_MAX) {
+      const detail = `query parameter limit: expected how many to name, 1 to ${LIMIT_MAX}`;
+      return sendProblem(response, { status: 400, title: 'Bad Request', detail, code: 1001 });
+    }
+    const { id, tenant } = login.principal;
+    const [catalog, storePath] = [options.catalog(), options.storePathOf(tenant)];
+    if (catalog === null || storePath === null) {
+      const detail = 'shard: a worker is starting; try again';
+      const headers = { 'retry-after': '1' };
+      return sendProblem(response, { status: 503, title: 'Service Unavailable', detail, headers });
+    }
+    const found = await list(tenant, storePath, catalog);
+    if (!options.audit(id, tenant, found.people)) {
+      const detail = "audit: the log cannot be written, so no person's data is shown; try again later";
+      return sendProblem(response, { status: 503, title: 'Service Unavailable', detail });
+    }
+    sendJson(response, 200, { ...found, suspects: found.suspects.slice(0, limit) });
+  };
+  return new Map<string, Route>([
+    [
+      '/v1/suspects',
+      { method: 'GET', about: 'who is withheld for a suspicion, and why: ?limit=N', operation: 'suspects', answer },
+    ],
+  ]);
+}
