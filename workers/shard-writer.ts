@@ -69,6 +69,8 @@ export class ShardWriter {
   readonly #gate = new OutputGate(GATE_DEPTH_MAX);
   #isScheduled = false;
   /** Commits that have not settled. */
+  /** Whether every commit since writing began, or began again, is on disk. */
+  #written: Promise<boolean> = Promise.resolve(true);
   #unsettled = 0;
   #committedBatch = 0;
   #cycle: Cycle | null = null;
@@ -134,6 +136,15 @@ export class ShardWriter {
     if (this.#store.openBatchBytes > 0 || this.#cycle !== null || this.#isCycleDue()) this.commit();
   }
 
+  /**
+   * Closes the open batch; whether everything that was put until now is on disk, when that is certain. What a store shows of
+   * what was put may be on its way only: who deletes by it what it took the place of waits for this.
+   */
+  written(): Promise<boolean> {
+    this.commit();
+    return this.#written;
+  }
+
   /** Closes the open batch and has it written. */
   commit(): void {
     // One that was asked for before the stop comes too late: the stop writes everything.
@@ -146,6 +157,11 @@ export class ShardWriter {
     const startMicros = monotonicMicros();
     this.#unsettled++;
     const settled = store.commit();
+    const before = this.#written;
+    this.#written = settled.then(
+      () => before,
+      () => false,
+    );
     // A batch with nothing in it stays open, and what comes into it is not on disk when this settles.
     const batch = store.openBatch - 1;
     settled.then(
@@ -225,6 +241,7 @@ export class ShardWriter {
     if (!isWriting || !this.isReadOnly || this.#isStopping) return;
     clearInterval(this.#retry);
     this.isReadOnly = false;
+    this.#written = Promise.resolve(true);
     this.#options.reload();
     this.#options.onReadOnly(false, null);
   }

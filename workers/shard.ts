@@ -436,8 +436,11 @@ export class Shard {
     if (this.#isStopping) return 0;
     const base = readBase(this.#store);
     if (base === undefined || this.writer.isReadOnly) return 0;
+    const before = basePositions(this.#store, base);
+    // Trimmed by a checkpoint that does not reach the disk, the journal would lack what the records there do.
+    if (!(await this.writer.written()) || this.#isStopping) return 0;
     try {
-      return await this.#store.trimJournal({ keepBytes, before: basePositions(this.#store, base) });
+      return await this.#store.trimJournal({ keepBytes, before });
     } catch (error) {
       // A full disk is met and told by the writer; the journal is trimmed another time.
       if (error instanceof StoreError && error.isRetryable) return 0;

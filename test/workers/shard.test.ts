@@ -12,6 +12,7 @@ import { createLearningMemory } from '../../workers/learning-exchange.ts';
 import { createMetricsBuffer, MetricsWriter } from '../../workers/metrics-layout.ts';
 import { deriveSecret } from '../../workers/node-secret.ts';
 import { createPriceMemory, PriceTable } from '../../workers/price-table.ts';
+import { writeCheckpoint } from '../../workers/recovery.ts';
 import type { Responder } from '../../workers/responder.ts';
 import { Shard } from '../../workers/shard.ts';
 import { createLedgerMemory, dealSlots, SharedLedger } from '../../workers/shared-ledger.ts';
@@ -430,6 +431,31 @@ describe('shard', () => {
     Object.assign(store, { trimJournal: fails });
     expect(await shard.trimJournal(0)).toBe(0);
     await expect(shard.trimJournal(0)).rejects.toBe(bug);
+  });
+
+  it('trim: waits until the checkpoint it goes by is on disk, and leaves the journal alone where that is not', async () => {
+    const store = new MemoryStore(new MemoryDisk(), 1, 0);
+    const { shard, told } = start(store);
+    shard.adoptBase();
+    await shard.writer.written();
+    const trims = vi.fn<() => Promise<number>>().mockResolvedValue(7);
+    Object.assign(store, { trimJournal: trims });
+    const settles: (() => void)[] = [];
+    store.holdCommit = (settle) => settles.push(settle);
+    // A checkpoint that the store shows already, and the disk does not have.
+    writeCheckpoint(store, 1, 0, { batch: 9, ledger: [] });
+    const waits = shard.trimJournal(0);
+    await new Promise(setImmediate);
+    expect(trims).not.toHaveBeenCalled();
+    store.holdCommit = null;
+    for (const settle of settles) settle();
+    expect(await waits).toBe(7);
+    expect(trims).toHaveBeenCalledTimes(1);
+    writeCheckpoint(store, 1, 0, { batch: 12, ledger: [] });
+    store.failure = new Error('store: the disk is full, on purpose');
+    expect(await shard.trimJournal(0)).toBe(0);
+    expect(trims).toHaveBeenCalledTimes(1);
+    expect(told.readOnly).toEqual([true]);
   });
 
   it('a failed write: leases of records that no journal entry names are watched again', async () => {
