@@ -209,6 +209,9 @@ export class ConsentTurn {
       const isContact = channel !== undefined && purpose.name === `contact.${channel.key}`;
       if (isContact && findStanding(record, STANDING.refusal, channel.hash) >= 0)
         changeStanding(effect, STANDING.refusal, channel.hash, false, now, 0);
+      // Where they were last is kept for nobody who refuses that.
+      if (purpose.name === 'location' && !isGranted && findStanding(record, STANDING.place, 0) >= 0)
+        changeStanding(effect, STANDING.place, 0, false, now, 0);
     }
     return this.#runtime.commit(now);
   }

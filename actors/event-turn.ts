@@ -13,6 +13,7 @@
 import { MOMENT } from '../decision/catalog.ts';
 import { PURPOSE } from '../decision/consent.ts';
 import { logGapBetween } from '../decision/purchase-due.ts';
+import { IMPOSSIBLE_TRAVEL, type TravelRules } from '../decision/travel.ts';
 import type { Properties } from '../proto/messages.ts';
 import { murmur3Text, textHash } from '../proto/murmur3.ts';
 import type { Request } from '../proto/request.ts';
@@ -27,6 +28,7 @@ import { stockSubject } from './ports.ts';
 import { FIELD, LEASE, LEASE_FLAG, LEASE_STATE } from './record-layout.ts';
 import { dropSensitive } from './sealed-trait.ts';
 import { addValue, beginStanding, isRestricted, STANDING_CHANGES_MAX } from './standing.ts';
+import { watchTravel } from './travel-watch.ts';
 import { owedAt, watchRipening } from './trial-ripening.ts';
 
 /** An event dated further ahead than this is a broken clock and is taken as now. */
@@ -60,6 +62,7 @@ const MEANINGS: ReadonlyMap<string, EventMeaning> = new Map([
   ['unsubscribe', meaning(0, false, false, false, EVENT_FLAG.contactRefused)],
   ['subscribe', meaning(0, false, false, false, EVENT_FLAG.contactAllowed)],
 ]);
+const NO_BYTES = new Uint8Array(0);
 const CONFIRM = meaning(0, true, false, false);
 
 export class EventTurn {
@@ -142,9 +145,23 @@ export class EventTurn {
       this.#keepValues(eventHash, properties, this.#eventAt(request.atEpochMillis, now), now);
       if (cleaning !== null) runtime.cleaner.afterEvent(request.event, now);
       runtime.tags.afterEvent(eventHash, now);
+      if (catalog.travel !== null) this.#watchTravel(catalog.travel, properties, request.atEpochMillis, now);
       if (hasMessage) runtime.letters.settle(request.messageId, now);
     }
     return ok ? null : runtime.fail(FAULT.internal, 'track: the turn failed and was undone; see the log');
+  }
+
+  /** Tells an event of its own where nobody can have come from where the person was last. */
+  #watchTravel(travel: TravelRules, properties: Properties | null, toldAt: number, now: number): void {
+    const runtime = this.#runtime;
+    const at = this.#eventAt(toldAt, now);
+    const trip = watchTravel(runtime, travel, properties, at, now);
+    if (trip === null) return;
+    this.#properties.take(trip, NO_BYTES, 0, 0, runtime.options.coldCodec);
+    if (!this.#apply(IMPOSSIBLE_TRAVEL, PLAIN, 0, 0, trip, at, false, 0, now)) return;
+    const eventHash = murmur3Text(IMPOSSIBLE_TRAVEL, 0);
+    this.#keepValues(eventHash, trip, at, now);
+    runtime.tags.afterEvent(eventHash, now);
   }
 
   /** Keeps the values of the event's properties that some rule reads, in the same batch. */

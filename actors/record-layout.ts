@@ -156,6 +156,8 @@ export const STANDING = {
   restriction: 23,
   /** When the goal of a journey, the subject, was first reached since the person entered it. */
   goal: 25,
+  /** Where an event said that the person was last, as `decision/travel.ts` packs it. */
+  place: 29,
   /** The profile was joined into another: subject and amount are that one's hash, see `identity.ts`. */
   moved: 26,
   /**

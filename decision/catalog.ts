@@ -14,6 +14,7 @@ import type { Journey } from './journey.ts';
 import type { Promotion } from './promotion.ts';
 import type { Rule, RuleScope } from './rule.ts';
 import type { Tag } from './tag.ts';
+import type { TravelRules } from './travel.ts';
 
 export type TraitType = 'integer' | 'number' | 'boolean' | 'string' | 'enum' | 'timeZone';
 
@@ -291,6 +292,8 @@ export interface Catalog {
   /** How traits and events are cleaned; null where nothing is declared. */
   readonly cleaning: Cleaning | null;
   readonly quality: QualityRules;
+  /** What trips are impossible; null where the catalog does not say. */
+  readonly travel: TravelRules | null;
   /** Which keys may be one person's. */
   readonly identity: IdentityRules;
   /** Index of the trait of type timeZone, or -1. */

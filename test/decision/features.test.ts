@@ -94,6 +94,7 @@ function catalogOf(traits: readonly TraitSpec[], counters: readonly EventCounter
     tagsHash: 0,
     suspicions: [],
     cleaning: null,
+    travel: null,
     identity: { types: [], traitTypes: [], keysMax: 100, blocked: new Set(), unjoinMillis: 0 },
     quality: { weights: [], freshnessHalfLifeMillis: 1 },
     tagByKey: new Map(),

@@ -377,6 +377,19 @@ export const catalogSchema = z.strictObject({
     })
     .optional()
     .describe('Which keys may be joined to one person'),
+  abuse: z
+    .strictObject({
+      travel: z
+        .strictObject({
+          latitude: z.string().min(1).max(256).describe('Property of events, in degrees, north positive'),
+          longitude: z.string().min(1).max(256).describe('Likewise, east positive'),
+          kmPerHourMax: z.number().min(1).max(100_000).describe('Faster is impossible: an airliner does 900'),
+        })
+        .optional()
+        .describe('Trips nobody can have made are told as events impossible_travel'),
+    })
+    .optional()
+    .describe('What is looked for beside the rules of suspicions, see docs/TAGS.md'),
   journeys: z.record(key, journey).optional().describe('Stages that people go through'),
   webhooks: z.record(key, webhook).optional(),
   feeds: z.record(key, feed).optional().describe('What is known of the world, see docs/CONTEXT.md'),

@@ -134,6 +134,7 @@ export function compileCatalogSource(source: CatalogSource): Catalog {
     feedsHash: feedsHash(file),
     cleaning: compileCleaning(file, traits, ruleOf),
     quality: compileQuality(file, traits),
+    travel: file.abuse?.travel ?? null,
     identity: compileIdentity(file),
     tagByKey: new Map(tags.map((tag) => [tag.key, tag])),
     tagByHash: new Map(tags.map((tag) => [tag.hash, tag])),

@@ -42,7 +42,7 @@ const SLIPS: readonly (readonly [string, string, string, readonly string[]])[] =
     'actions:',
     'promotions: []\nactions:',
     [
-      '28:1 promotions: "promotions" is not a known key (known: version, name, currency, timeZone, decision, profile, events, cleaning, consent, identity, journeys, webhooks, feeds, channels, slots, products, actions)',
+      '28:1 promotions: "promotions" is not a known key (known: version, name, currency, timeZone, decision, profile, events, cleaning, consent, identity, abuse, journeys, webhooks, feeds, channels, slots, products, actions)',
     ],
   ],
   [

@@ -127,6 +127,7 @@ describe('the sample catalogs', () => {
       'cleaning',
       'consent',
       'identity',
+      'abuse',
       'journeys',
       'webhooks',
       'feeds',
