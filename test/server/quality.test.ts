@@ -2,12 +2,13 @@
  * Quality on the running server: what came from where is counted by door and name, on whichever worker, kept over kill -9
  * and another number of workers; and what is known of people, by the command and over HTTP alike.
  */
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { run as importFile } from '../../server/commands/import.ts';
 import { run as showQuality } from '../../server/commands/quality.ts';
-import type { ProfilesQuality } from '../../workers/quality/count-profiles.ts';
+import { loadCatalogText } from '../../workers/catalog/catalog-file.ts';
+import { countProfiles, type ProfilesQuality } from '../../workers/quality/count-profiles.ts';
 import type { SourceQuality } from '../../workers/quality/source-report.ts';
 import { catalogText } from '../actors/test-catalog.ts';
 import { runCommand } from './run-command.ts';
@@ -116,6 +117,36 @@ describe('quality on a running server', () => {
     const { letters } = (await (await fetch(`${node.admin}/v1/dead-letters`)).json()) as { letters: { id: string }[] }; // as the route answers
     await post('/v1/dead-letters/redrive', { ids: letters.map(({ id }) => id) });
     expect((await quality()).sources).toEqual(before.sources);
+  });
+
+  it('of many people a sample is looked at: the same each time, and of all when they are few', async () => {
+    node = await RunningNode.start({ catalog });
+    const peer = await WirePeer.connect(node.url);
+    const people = 600;
+    await Promise.all(
+      Array.from({ length: people }, (_, i) =>
+        peer.must({ op: 'identify', profile: `p${i}`, traits: { age: 40, ...(i % 2 === 0 ? { town: 'Ulm' } : {}) } }),
+      ),
+    );
+    const storePath = join(node.data, 'store');
+    peer.close();
+    await node.stop();
+    const source = loadCatalogText(readFileSync(catalog, 'utf8'), 'catalog.yaml');
+    const input = { storePath, catalog: source, nowEpochMillis: Date.now() };
+    const sampled = await countProfiles({ ...input, sample: 100 });
+    expect(await countProfiles({ ...input, sample: 100 })).toEqual(sampled);
+    // Binomial with n = 600, p = 1/6: five deviations of 9.1 about 100; of a share of those, five of 0.05.
+    expect(sampled.people).toBe(people);
+    expect(Math.abs(sampled.sampled - 100)).toBeLessThan(46);
+    const known = (of: ProfilesQuality): (number | undefined)[] =>
+      ['age', 'town'].map((name) => of.traits.find(({ trait }) => trait === name)?.known);
+    expect(known(sampled)[0]).toBe(1);
+    expect(Math.abs((known(sampled)[1] ?? 0) - 0.5)).toBeLessThan(0.34);
+    const all = await countProfiles(input);
+    expect([all.people, all.sampled, ...known(all)]).toEqual([people, people, 1, 0.5]);
+    await expect(countProfiles({ ...input, storePath: join(storePath, 'nothing') })).rejects.toMatchObject({
+      code: 'OPEN_FAILED',
+    });
   });
 
   it('an empty node says that there is nobody, and what is wrong with the question', async () => {
