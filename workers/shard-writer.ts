@@ -140,7 +140,9 @@ export class ShardWriter {
    * Closes the open batch; whether everything that was put until now is on disk, when that is certain. What a store shows of
    * what was put may be on its way only: who deletes by it what it took the place of waits for this.
    */
-  written(): Promise<boolean> {
+  async written(): Promise<boolean> {
+    // One write at a time: with nothing in it, a second would be done before the first.
+    while (this.#unsettled > 0) if (!(await this.#written)) return false;
     this.commit();
     return this.#written;
   }

@@ -458,6 +458,26 @@ describe('shard', () => {
     expect(told.readOnly).toEqual([true]);
   });
 
+  it('trim: while a write is under way it acknowledges nothing of it', async () => {
+    const store = new MemoryStore(new MemoryDisk(), 1, 0);
+    const { shard, asker } = start(store);
+    shard.adoptBase();
+    await shard.writer.written();
+    Object.assign(store, { trimJournal: () => Promise.resolve(0) });
+    const settles: (() => void)[] = [];
+    store.holdCommit = (settle) => settles.push(settle);
+    const tracked = asker.send({ op: 'track', profile: 'ann', event: 'view' });
+    await vi.waitFor(() => expect(settles).toHaveLength(1));
+    // Whatever is written from here on is done at once.
+    store.holdCommit = null;
+    const trimmed = shard.trimJournal(0);
+    await new Promise(setImmediate);
+    expect(asker.answers.has(tracked)).toBe(false);
+    for (const settle of settles) settle();
+    await trimmed;
+    await vi.waitFor(() => expect(asker.answers.get(tracked)).toMatchObject({ ok: true, durability: 'committed' }));
+  });
+
   it('a failed write: leases of records that no journal entry names are watched again', async () => {
     const store = new MemoryStore(new MemoryDisk(), 1, 0);
     const { asker, shard, told } = start(store);
