@@ -28,6 +28,7 @@ const VISIT = murmur3Text('visit', 0);
 const AWAY = murmur3Text('away', 0);
 const HERE = murmur3Text('here', 0);
 const BEGUN = murmur3Text('begun', 0);
+const OVER = murmur3Text('over', 0);
 /** The timer of the stage `begun`. */
 const VISIT_MILLIS = 5_000;
 
@@ -83,6 +84,8 @@ export class ModelTags {
     if (life === HERE && !isAlive) return '"here" is a stage nobody views in for so long';
     if (life === AWAY && isAlive) return '"away" is a stage of nobody who views';
     const visit = this.#places.get(VISIT);
+    const isSilent = this.#views.length === 0 || (now - Math.max(...this.#views)) / 1000 > 7;
+    if (visit?.stage === OVER && isSilent) return '"over" is a stage of who viewed lately';
     if (visit?.stage !== BEGUN || now < visit.at + VISIT_MILLIS) return null;
     return `"begun" was to be over ${now - visit.at - VISIT_MILLIS} ms ago`;
   }

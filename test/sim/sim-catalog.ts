@@ -31,6 +31,7 @@ journeys:
     stages:
       begun: { when: 'tag("adult")', timer: { after: 5s, to: over } }
       over: {}
+      late: { when: 'lastSeen("view") > 7', from: [over] }
 channels:
   app: {}
   push: { caps: [{ count: 4, per: 20s, on: decision }] }
