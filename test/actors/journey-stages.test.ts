@@ -178,7 +178,7 @@ describe('journeys', () => {
     /** Scores drawn for the actions, worth nothing or something. */
     const scores = (now: number): Record<string, boolean> => {
       const { actions: chosen } = shard.decide({ profile: 'ann', slot: 'home', count: 3, isDryRun: true }, now);
-      return Object.fromEntries(chosen.map(({ action, score }) => [action, score > 0]));
+      return Object.fromEntries(chosen.map(({ action, score }) => [action, score !== 0]));
     };
     expect(scores(NOON)).toEqual({ a: true, b: true });
     shard.track({ profile: 'ann', event: 'view' }, NOON);

@@ -43,7 +43,7 @@ describe('journeys on a node', () => {
     const worthy = async (from: WirePeer, profile: string): Promise<string[]> => {
       const { actions } = await from.must({ op: 'decide', profile, slot: 'home', count: 2, dryRun: true });
       return actions
-        .filter(({ score }: { score: number }) => score > 0)
+        .filter(({ score }: { score: number }) => score !== 0)
         .map(({ action }: { action: string }) => action);
     };
     const people = ['ann', 'bob', 'cid', 'dee'];
