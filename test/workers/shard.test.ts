@@ -1,150 +1,21 @@
 /** A whole shard on one thread: requests in, answers out, a store that can be held up or made to fail. */
 
-import { afterEach, describe, expect, it, vi } from 'vitest';
-import { MailboxLine } from '../../actors/mailbox.ts';
+import { describe, expect, it, vi } from 'vitest';
 import type { Plain } from '../../proto/messages.ts';
-import { createWriter, decodeReply } from '../../proto/reply.ts';
-import { FrameDecoder } from '../../proto/request.ts';
 import { FAULT } from '../../proto/statuses.ts';
-import { compileCatalog } from '../../workers/catalog/compile-catalog.ts';
 import { monotonicMicros } from '../../workers/clock.ts';
-import { createLearningMemory } from '../../workers/learning-exchange.ts';
-import { createMetricsBuffer, MetricsWriter } from '../../workers/metrics-layout.ts';
-import { deriveSecret } from '../../workers/node-secret.ts';
-import { createPriceMemory, PriceTable } from '../../workers/price-table.ts';
-import { writeCheckpoint } from '../../workers/recovery.ts';
-import type { Responder } from '../../workers/responder.ts';
-import { Shard } from '../../workers/shard.ts';
-import { createLedgerMemory, dealSlots, SharedLedger } from '../../workers/shared-ledger.ts';
 import { LmdbStore } from '../../workers/store/lmdb-store.ts';
-import { STORE_ERROR, StoreError } from '../../workers/store/store-error.ts';
 import { MemoryDisk, MemoryStore } from '../actors/memory-store.ts';
-import { SECRET_BYTES, ZONES } from '../actors/one-shard.ts';
 import { COFFEE, catalogText } from '../actors/test-catalog.ts';
+import { type Reply, start, stopped } from './lone-shard.ts';
 import { temporaryFolder } from './store/temporary-folder.ts';
 
-const TEXT = catalogText({
-  traits: 'age: { type: integer }',
-  actions:
-    '{ key: a, channels: [app], valueMinor: 90, costMinor: 10, budgetMinor: 100000, caps: [{ count: 3, per: day }] }',
-});
 const WITH_FALLBACK = catalogText({
   decision: 'fallback: safe,',
   products: COFFEE,
   actions:
     '{ key: a, channels: [app], valueMinor: 90, costMinor: 10 }, { key: safe, channels: [app], valueMinor: 5, creatives: [plain, b] }',
 });
-type Reply = { readonly [key: string]: Plain };
-
-/** Asks in JSON and keeps the answers by request id. */
-class Asker {
-  readonly answers = new Map<number, Reply>();
-  readonly shard: Shard;
-  readonly #decoder = new FrameDecoder('json');
-  readonly #responder: Responder;
-  #id = 0;
-
-  constructor(shard: Shard) {
-    this.shard = shard;
-    const writer = createWriter('json');
-    const keep = (bytes: Uint8Array): void => {
-      const reply = decodeReply('json', bytes) as Reply; // every reply is a map
-      expect(this.answers.has(reply.id as number)).toBe(false);
-      this.answers.set(reply.id as number, reply);
-    };
-    this.#responder = {
-      encoding: 'msgpack',
-      writer,
-      actor: 'asker',
-      door: 'ws',
-      source: 'test',
-      hasOptOut: false,
-      line: new MailboxLine(),
-      decoder: new FrameDecoder('json'),
-      send: () => keep(writer.finish()),
-      sendBytes: (_slot, bytes) => keep(bytes),
-    };
-  }
-
-  /** Sends one request; its answer may be there already when this returns. */
-  send(fields: Record<string, Plain>): number {
-    const id = ++this.#id;
-    this.#decoder.decode(new TextEncoder().encode(JSON.stringify({ id, ...fields })), {
-      onRequest: (request) => this.shard.requests.handle(request, this.#responder, 0, monotonicMicros(), false),
-      onInvalid: (_id, _fault, message) => {
-        throw new Error(message);
-      },
-    });
-    return id;
-  }
-  async ask(fields: Record<string, Plain>): Promise<Reply> {
-    const id = this.send(fields);
-    if (!this.answers.has(id)) {
-      await vi.waitFor(() => expect(this.answers.has(id)).toBe(true), { timeout: 10_000, interval: 5 });
-    }
-    return this.answers.get(id) as Reply; // the line above waited for it
-  }
-}
-
-const running: Shard[] = [];
-afterEach(async () => {
-  for (const shard of running.splice(0)) await shard.stop();
-});
-
-interface Told {
-  readOnly: boolean[];
-  checkpoints: number;
-}
-function start(
-  store: MemoryStore | LmdbStore,
-  epoch = 1,
-  text = TEXT,
-): { asker: Asker; shard: Shard; told: Told; store: typeof store } {
-  const catalog = compileCatalog(text, 'test.yaml');
-  const told: Told = { readOnly: [], checkpoints: 0 };
-  const shard = new Shard({
-    shard: 0,
-    shards: 1,
-    epoch,
-    store: store as LmdbStore, // the memory store has every method a shard calls
-    catalog,
-    catalogText: text,
-    secret: deriveSecret(SECRET_BYTES),
-    zones: ZONES,
-    ledger: new SharedLedger(createLedgerMemory(1), 0),
-    learningMemory: createLearningMemory(1),
-    ledgerSubjects: dealSlots([], catalog),
-    prices: new PriceTable(createPriceMemory()),
-    metrics: new MetricsWriter(createMetricsBuffer()),
-    memoryBytesMax: 64 * 1024 * 1024,
-    idleMillis: 3_600_000,
-    traces: { isEnabled: false, sampleRatio: 0, slowMicros: 1_000_000 },
-    snapshot: null,
-    ownsPartition: () => true,
-    events: {
-      readOnlyChanged: (isReadOnly) => told.readOnly.push(isReadOnly),
-      turnFailed: (error) => {
-        throw error;
-      },
-      traced: () => {},
-      burst: () => {},
-      factsTaken: () => {},
-      snapshotWanted: () => {},
-      checkpointed: () => {
-        told.checkpoints++;
-      },
-    },
-  });
-  shard.recover();
-  shard.start();
-  running.push(shard);
-  return { asker: new Asker(shard), shard, told, store };
-}
-async function stopped(shard: Shard): Promise<void> {
-  running.splice(running.indexOf(shard), 1);
-  await shard.stop();
-}
-
 describe('shard', () => {
   it('decide and what is only applied are answered at once, an event when it is on disk', async () => {
     const store = new MemoryStore(new MemoryDisk(), 1, 0);
@@ -418,64 +289,6 @@ describe('shard', () => {
     const commits = vi.spyOn(shard.runtime.store, 'commit');
     shard.writer.commit();
     expect(commits).not.toHaveBeenCalled();
-  });
-
-  it('trim: a write that the full disk refuses ends it, and not the worker', async () => {
-    const store = new MemoryStore(new MemoryDisk(), 1, 0);
-    const { shard } = start(store);
-    shard.adoptBase();
-    store.commitNow();
-    const full = new StoreError(STORE_ERROR.DISK_FULL, 'the disk is full, on purpose');
-    const bug = new TypeError('a bug of ours');
-    const fails = vi.fn<() => Promise<number>>().mockRejectedValueOnce(full).mockRejectedValueOnce(bug);
-    Object.assign(store, { trimJournal: fails });
-    expect(await shard.trimJournal(0)).toBe(0);
-    await expect(shard.trimJournal(0)).rejects.toBe(bug);
-  });
-
-  it('trim: waits until the checkpoint it goes by is on disk, and leaves the journal alone where that is not', async () => {
-    const store = new MemoryStore(new MemoryDisk(), 1, 0);
-    const { shard, told } = start(store);
-    shard.adoptBase();
-    await shard.writer.written();
-    const trims = vi.fn<() => Promise<number>>().mockResolvedValue(7);
-    Object.assign(store, { trimJournal: trims });
-    const settles: (() => void)[] = [];
-    store.holdCommit = (settle) => settles.push(settle);
-    // A checkpoint that the store shows already, and the disk does not have.
-    writeCheckpoint(store, 1, 0, { batch: 9, ledger: [] });
-    const waits = shard.trimJournal(0);
-    await new Promise(setImmediate);
-    expect(trims).not.toHaveBeenCalled();
-    store.holdCommit = null;
-    for (const settle of settles) settle();
-    expect(await waits).toBe(7);
-    expect(trims).toHaveBeenCalledTimes(1);
-    writeCheckpoint(store, 1, 0, { batch: 12, ledger: [] });
-    store.failure = new Error('store: the disk is full, on purpose');
-    expect(await shard.trimJournal(0)).toBe(0);
-    expect(trims).toHaveBeenCalledTimes(1);
-    expect(told.readOnly).toEqual([true]);
-  });
-
-  it('trim: while a write is under way it acknowledges nothing of it', async () => {
-    const store = new MemoryStore(new MemoryDisk(), 1, 0);
-    const { shard, asker } = start(store);
-    shard.adoptBase();
-    await shard.writer.written();
-    Object.assign(store, { trimJournal: () => Promise.resolve(0) });
-    const settles: (() => void)[] = [];
-    store.holdCommit = (settle) => settles.push(settle);
-    const tracked = asker.send({ op: 'track', profile: 'ann', event: 'view' });
-    await vi.waitFor(() => expect(settles).toHaveLength(1));
-    // Whatever is written from here on is done at once.
-    store.holdCommit = null;
-    const trimmed = shard.trimJournal(0);
-    await new Promise(setImmediate);
-    expect(asker.answers.has(tracked)).toBe(false);
-    for (const settle of settles) settle();
-    await trimmed;
-    await vi.waitFor(() => expect(asker.answers.get(tracked)).toMatchObject({ ok: true, durability: 'committed' }));
   });
 
   it('a failed write: leases of records that no journal entry names are watched again', async () => {
