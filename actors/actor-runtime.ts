@@ -102,6 +102,8 @@ export class RuntimeStats {
   decisionsExplored = 0;
   decisionsEmpty = 0;
   learnUpdates = 0;
+  tripsTold = 0;
+  devicesTold = 0;
   lettersKept = 0;
   lettersSettled = 0;
   lettersLostRing = 0;

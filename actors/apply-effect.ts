@@ -28,9 +28,10 @@ import {
   LEASE,
   LEASE_FLAG,
   LEASE_STATE,
+  RECORD_FLAG,
   STANDING,
 } from './record-layout.ts';
-import { applyStanding, type StandingContext } from './standing.ts';
+import { applyStanding, isDevice, type StandingContext, setFlag } from './standing.ts';
 
 const TILT_COUNT_MAX = 65_535;
 const PURCHASES_MAX = 65_535;
@@ -98,7 +99,9 @@ export function applyEffect(
       throw new RangeError(`journal entry of unknown type ${effect.type}`);
   }
   // A person begins with the first entry: what only looked (a dry run, a bad request) leaves no trace on disk.
-  if (record.stateSeq === 0 && effect.type !== EFFECT.join) {
+  const wasDevice = effect.type !== EFFECT.standing && isDevice(record);
+  if (wasDevice) setFlag(record, RECORD_FLAG.device, false);
+  if ((record.stateSeq === 0 || wasDevice) && effect.type !== EFFECT.join) {
     record.setF64(FIELD.createdAt, effect.at);
     record.setF64(FIELD.lastTurnAt, effect.at);
   }

@@ -156,11 +156,20 @@ export class EventTurn {
     const runtime = this.#runtime;
     const at = this.#eventAt(toldAt, now);
     const trip = watchTravel(runtime, travel, properties, at, now);
-    if (trip === null) return;
-    this.#properties.take(trip, NO_BYTES, 0, 0, runtime.options.coldCodec);
-    if (!this.#apply(IMPOSSIBLE_TRAVEL, PLAIN, 0, 0, trip, at, false, 0, now)) return;
-    const eventHash = murmur3Text(IMPOSSIBLE_TRAVEL, 0);
-    this.#keepValues(eventHash, trip, at, now);
+    if (trip !== null) this.tell(IMPOSSIBLE_TRAVEL, trip, at, now);
+  }
+
+  /**
+   * An event of the server's own about the bound person, in a turn that has begun.
+   * @param at when it was, at most `now`
+   */
+  tell(event: string, properties: Properties, at: number, now: number): void {
+    const runtime = this.#runtime;
+    this.#properties.take(properties, NO_BYTES, 0, 0, runtime.options.coldCodec);
+    if (!this.#apply(event, PLAIN, 0, 0, properties, at, false, 0, now)) return;
+    runtime.stats[event === IMPOSSIBLE_TRAVEL ? 'tripsTold' : 'devicesTold']++;
+    const eventHash = murmur3Text(event, 0);
+    this.#keepValues(eventHash, properties, at, now);
     runtime.tags.afterEvent(eventHash, now);
   }
 
@@ -290,6 +299,11 @@ export class EventTurn {
   #isOpenLease(i: number, decisionSeq: number): boolean {
     const { record } = this.#runtime;
     return record.leaseU32(i, LEASE.decisionSeq) === decisionSeq && record.leaseU8(i, LEASE.state) === LEASE_STATE.open;
+  }
+
+  /** When the request's event was. */
+  eventAt({ atEpochMillis }: Pick<Request, 'atEpochMillis'>, now: number): number {
+    return this.#eventAt(atEpochMillis, now);
   }
 
   #eventAt(atEpochMillis: number, now: number): number {

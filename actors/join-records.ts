@@ -188,9 +188,13 @@ function joinMoment(record: ProfileRecord, i: number, now: number, context: Stan
   noteStanding(record, standing, context);
 }
 
-/** Tags are looked at anew, so the moment that says when that was last done goes; a signpost's own say nothing here. */
+/**
+ * Tags are looked at anew, so the moment that says when that was last done goes; a signpost's own say nothing here, nor
+ * who used a device.
+ */
 function isJoined(kind: StandingKind, subject: number): boolean {
   if (kind === STANDING.tag) return subject !== 0;
+  if (kind === STANDING.deviceUser) return false;
   return kind !== STANDING.moved && kind !== STANDING.joining && kind !== STANDING.assignment;
 }
 

@@ -88,6 +88,8 @@ export const RECORD_FLAG = {
   assigned: 128,
   /** There are dead letters, see `dead-letters.ts`. */
   letters: 256,
+  /** Only its use as a device was ever noted: nobody's profile. */
+  device: 512,
 } as const;
 
 /** Offsets inside one lease. A lease is the record's memory of one chosen action of one decision. */
@@ -158,6 +160,8 @@ export const STANDING = {
   goal: 25,
   /** Where an event said that the person was last, as `decision/travel.ts` packs it. */
   place: 29,
+  /** Of a device: who used it, by their mark, when; the amount is 1 when they were told, see `device-turn.ts`. */
+  deviceUser: 30,
   /** The profile was joined into another: subject and amount are that one's hash, see `identity.ts`. */
   moved: 26,
   /**

@@ -25,6 +25,11 @@ export function isRestricted(record: ProfileRecord): boolean {
   return (record.getU16(FIELD.flags) & (RECORD_FLAG.restricted | RECORD_FLAG.moved)) !== 0;
 }
 
+/** Whether the record is a device's that nobody ever told of otherwise: no person to be counted, see `device-turn.ts`. */
+export function isDevice(record: ProfileRecord): boolean {
+  return (record.getU16(FIELD.flags) & RECORD_FLAG.device) !== 0;
+}
+
 /** Place of the moment that stands, or -1. */
 export function findStanding(record: ProfileRecord, kind: StandingKind, subject: number): number {
   for (let i = 0; i < record.momentCount; i++) {
@@ -120,6 +125,7 @@ export function applyStanding(record: ProfileRecord, effect: Effect, context: St
     const subject = effect.getU32(start + 16);
     const at = effect.getF64(start);
     const amount = effect.getF64(start + 8);
+    if (kind === STANDING.deviceUser && record.stateSeq === 0) setFlag(record, RECORD_FLAG.device, true);
     if (kind === STANDING.consent) setFlag(record, RECORD_FLAG.consent, true);
     else if (kind >= STANDING.quietHours && kind <= STANDING.preference) setFlag(record, RECORD_FLAG.wishes, true);
     else if (kind === STANDING.restriction) setFlag(record, RECORD_FLAG.restricted, effect.u8[start + 21] === 1);

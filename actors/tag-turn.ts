@@ -20,7 +20,7 @@ import { JourneyStages } from './journey-stages.ts';
 import type { ProfileRecord } from './profile-record.ts';
 import type { ProfileScope } from './profile-scope.ts';
 import { FIELD, MOMENT_BYTES, migrateRecord, RECORD_FLAG, STANDING, storedMomentsStart } from './record-layout.ts';
-import { findStanding, isRestricted } from './standing.ts';
+import { findStanding, isDevice, isRestricted } from './standing.ts';
 import { StandingChanges } from './standing-changes.ts';
 import { comesFromEvents, TimeChanges } from './time-changes.ts';
 import { type WakeTimers, wakeAskedAt } from './wake-timers.ts';
@@ -68,7 +68,8 @@ export class TagTurn {
   refresh(now: number): void {
     const { record, index } = this.#runtime;
     const isLooked = (record.getU16(FIELD.flags) & RECORD_FLAG.tags) !== 0;
-    if ((index.tags.hash === 0 && !isLooked) || record.stateSeq === 0 || isRestricted(record)) return;
+    if ((index.tags.hash === 0 && !isLooked) || record.stateSeq === 0) return;
+    if (isRestricted(record) || isDevice(record)) return;
     if (!isLooked || !this.#isCurrent(now)) this.lookAnew(now);
   }
 

@@ -8,6 +8,7 @@
 import type { Cleaning, QualityRules } from './cleaning/value-rules.ts';
 import type { ConsentRules } from './consent.ts';
 import type { DemandInput } from './demand-inputs.ts';
+import type { DeviceRules } from './device.ts';
 import type { FeedCell, FeedSpec } from './feed-table.ts';
 import type { IdentityRules } from './identity-rules.ts';
 import type { Journey } from './journey.ts';
@@ -294,6 +295,8 @@ export interface Catalog {
   readonly quality: QualityRules;
   /** What trips are impossible; null where the catalog does not say. */
   readonly travel: TravelRules | null;
+  /** How many people a device may have; null where the catalog does not say. */
+  readonly device: DeviceRules | null;
   /** Which keys may be one person's. */
   readonly identity: IdentityRules;
   /** Index of the trait of type timeZone, or -1. */

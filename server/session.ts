@@ -28,10 +28,10 @@ import { createWriter, type DocumentWriter, type Encoding, writeError, writeHell
 import { FrameDecoder, type FrameSink, type Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import { epochMillis, monotonicMicros } from '../workers/clock.ts';
-import type { Joinings } from '../workers/identity/joinings.ts';
 import { COUNTER, GAUGE, type MetricsWriter, STATUS_INDEX } from '../workers/metrics-layout.ts';
 import type { RequestRunner } from '../workers/request-runner.ts';
 import type { Responder } from '../workers/responder.ts';
+import type { MessageTaker } from '../workers/shard-message.ts';
 import type { Login } from './access/principal.ts';
 import type { TokenBucket } from './access/rate-limit.ts';
 import { OPERATION, permits } from './access/roles.ts';
@@ -49,7 +49,7 @@ const BURST_BYTES_KEPT = 4 * 1024 * 1024;
 export interface TenantHost {
   readonly name: string;
   readonly requests: RequestRunner;
-  readonly joinings: Pick<Joinings, 'take'>;
+  readonly people: MessageTaker;
   readonly metrics: MetricsWriter;
 }
 

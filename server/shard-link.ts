@@ -20,10 +20,10 @@ import type { DocumentWriter, Encoding } from '../proto/reply.ts';
 import type { FrameDecoder, FrameSink, Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import { epochMicrosOf, epochMillis, monotonicMicros, monotonicMicrosOf } from '../workers/clock.ts';
-import type { PersonMessage } from '../workers/identity/person-message.ts';
 import { COUNTER, HISTOGRAM, type MetricsWriter } from '../workers/metrics-layout.ts';
 import type { RequestRunner } from '../workers/request-runner.ts';
 import type { Responder } from '../workers/responder.ts';
+import type { MessageTaker, ShardMessage } from '../workers/shard-message.ts';
 import { ANONYMOUS } from './access/principal.ts';
 import { TENANTS_MAX } from './config-options.ts';
 import { createRingMemory, RING_RECORD_BYTES_MAX, RingReader, RingWriter } from './shared-ring.ts';
@@ -73,11 +73,11 @@ interface Large {
   readonly tag: number;
   readonly bytes: Uint8Array;
 }
-/** What two people's shards say to each other, of one tenant. */
+/** What two shards say to each other of their people and devices, of one tenant. */
 interface OfPerson {
   readonly kind: 'person';
   readonly tenant: number;
-  readonly message: PersonMessage;
+  readonly message: ShardMessage;
 }
 export type LinkMessage = typeof WAKE | Ring | Large | OfPerson;
 
@@ -112,7 +112,7 @@ export interface LinkHost {
   /** By tenant number. */
   readonly tenants: readonly {
     readonly requests: LinkRequests;
-    readonly joinings: { take(message: PersonMessage, now: number): void };
+    readonly people: MessageTaker;
   }[];
   /** All requests of a batch have been handed over. */
   endFrame(): void;
@@ -189,7 +189,7 @@ export class ShardLink {
     port.on('message', (message: LinkMessage) => {
       if (message === WAKE) this.#take();
       else if (message.kind === 'ring') this.#reader = new RingReader(message.memory);
-      else if (message.kind === 'person') host.tenants[message.tenant]?.joinings.take(message.message, epochMillis());
+      else if (message.kind === 'person') host.tenants[message.tenant]?.people.take(message.message, epochMillis());
       else this.#takeAnswer(message.tag & SLOT_MASK, message.bytes);
     });
     port.postMessage({ kind: 'ring', memory } satisfies Ring);
@@ -296,7 +296,7 @@ export class ShardLink {
   }
 
   /** Tells a tenant's shard there what concerns a person of its own. Lost where that worker is away. */
-  sendPerson(tenant: number, message: PersonMessage): void {
+  sendPerson(tenant: number, message: ShardMessage): void {
     if (!this.#isClosed) this.#port.postMessage({ kind: 'person', tenant, message } satisfies OfPerson);
   }
 

@@ -148,8 +148,8 @@ function createTenant(tenant: TenantData, index: number): Tenant {
       factsTaken: (counts) => tell({ kind: 'factsTaken', tenant: index, counts }),
     },
   });
-  const { requests, joinings } = shard;
-  return { name: tenant.name, requests, joinings, metrics, shard, vault };
+  const { requests, people } = shard;
+  return { name: tenant.name, requests, people, metrics, shard, vault };
 }
 
 const tenants = data.tenants.map(createTenant);

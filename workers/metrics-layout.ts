@@ -60,6 +60,7 @@ const REFUSED = 'Events and traits refused for a value, by why.';
 const LETTER_LOST = 'Refused messages that were not kept, or gave way to newer ones, by the bound that was met.';
 const FLAGGED = 'Values kept and flagged: implausible, in mixed scripts, or contradicting another.';
 const JOINING = "Keys joined with a person's, taken out again, and refused for good (a limit, a placeholder).";
+const ABUSE = 'Events the server told of people for suspicions to count, by sign.';
 const LEASE = 'Decisions as leases: opened = confirmed + released + expired + open.';
 
 /** Counters: they only grow. Every one carries the label `shard`. */
@@ -131,6 +132,8 @@ export const COUNTERS = {
     '{decision}',
     'Decisions answered empty for a suspicion of abuse.',
   ),
+  tripsTold: info('opportune_abuse_signs', '{event}', ABUSE, { sign: 'impossible_travel' }),
+  devicesTold: info('opportune_abuse_signs', '{event}', ABUSE, { sign: 'shared_device' }),
   decisionsExplored: info('opportune_decisions_explored', '{decision}', 'Decisions in which the policy explored.'),
   decisionsEmpty: info('opportune_decisions_empty', '{decision}', 'Decisions that chose no action.'),
   fallbacksLate: info('opportune_fallbacks', '{decision}', FALLBACK, { because: 'deadline_passed' }),

@@ -33,6 +33,7 @@ import {
 } from '../proto/reply.ts';
 import { DURABILITY, type FrameSink, type Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
+import type { Devices } from './abuse/devices.ts';
 import type { AuditOutlet } from './audit/audit-gate.ts';
 import { type AuditDetail, personName } from './audit/audit-record.ts';
 import { epochMicrosOf, epochMillis, monotonicMicros } from './clock.ts';
@@ -115,6 +116,7 @@ export interface RequestRunnerOptions {
   /** Where accesses to a person's data and changes of consent are told; absent where nobody keeps a log. */
   readonly audit?: AuditOutlet;
   readonly joinings: Joinings;
+  readonly devices: Devices;
   readonly sources: SourceTallies;
   ownsPartition(partition: number): boolean;
   /**
@@ -369,6 +371,8 @@ export class RequestRunner implements HeldAnswerOwner {
       this.#metrics.add(COUNTER.flaggedValues, cleaner.flagged);
       cleaner.flagged = 0;
     }
+    if (request.op === OP.track && !this.#eventTurn.isDuplicate)
+      this.#options.devices.used(request, this.#eventTurn.eventAt(request, now), now);
     if (request.op === OP.subscribe && this.#watches.isKnown(request)) {
       this.#watch(request, responder, slot, arrivedMicros, isForwarded);
       return;

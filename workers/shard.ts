@@ -25,12 +25,12 @@ import type { ZoneTable } from '../decision/local-time.ts';
 import type { PartKeys } from '../decision/part-register.ts';
 import type { Request } from '../proto/request.ts';
 import type { Fault } from '../proto/statuses.ts';
+import { Devices } from './abuse/devices.ts';
 import type { AuditOutlet } from './audit/audit-gate.ts';
 import { epochMillis, eventLoopUtilisation, monotonicMicros } from './clock.ts';
 import { coldCodec } from './cold-codec.ts';
 import { type FactCounts, FactFeed } from './fact-feed.ts';
 import { Joinings } from './identity/joinings.ts';
-import type { PersonMessage } from './identity/person-message.ts';
 import type { ModelSnapshot } from './jobs/model-snapshot-file.ts';
 import { LearningExchange, type LearningMemory } from './learning-exchange.ts';
 import { LetterDesk } from './letter-desk.ts';
@@ -52,6 +52,7 @@ import {
 } from './recovery.ts';
 import { RequestRunner, type TraceSettings } from './request-runner.ts';
 import type { Responder } from './responder.ts';
+import type { MessageTaker, ShardMessage } from './shard-message.ts';
 import { ShardModels } from './shard-models.ts';
 import { ShardWriter } from './shard-writer.ts';
 import { type LedgerSubject, moveOwn, type SharedLedger } from './shared-ledger.ts';
@@ -112,7 +113,7 @@ export interface ShardOptions {
 
 /** The shards that own the partitions which this one does not. */
 export interface ShardPeers {
-  send(partition: number, message: PersonMessage): void;
+  send(partition: number, message: ShardMessage): void;
   /** As `RequestRunnerOptions.sendOn`. */
   sendOn(request: Request, responder: Responder, slot: number, arrivedMicros: number): Fault | null;
 }
@@ -138,6 +139,8 @@ export class Shard {
   readonly writer: ShardWriter;
   readonly requests: RequestRunner;
   readonly joinings: Joinings;
+  /** Takes what other shards tell of this one's people and devices. */
+  readonly people: MessageTaker;
   readonly letterDesk: LetterDesk;
   readonly sources: SourceTallies;
   readonly #options: ShardOptions;
@@ -233,14 +236,23 @@ export class Shard {
       askSnapshot: options.events.snapshotWanted,
     });
     const { peers } = options;
+    const send = (partition: number, message: ShardMessage): void => {
+      // Its own as well in a turn of its own: this may be the middle of another's.
+      if (options.ownsPartition(partition)) setImmediate(() => this.people.take(message, epochMillis()));
+      else peers?.send(partition, message);
+    };
+    const eventTurn = new EventTurn(this.runtime);
+    const devices = new Devices({ runtime: this.runtime, eventTurn, writer: this.writer, send });
+    this.people = {
+      take: (message, now) => {
+        if (message.kind === 'deviceUsed' || message.kind === 'deviceShared') devices.take(message, now);
+        else this.joinings.take(message, now);
+      },
+    };
     this.joinings = new Joinings({
       runtime: this.runtime,
       writer: this.writer,
-      send: (partition, message) => {
-        // Its own as well in a turn of its own: this may be the middle of another's.
-        if (options.ownsPartition(partition)) setImmediate(() => this.joinings.take(message, epochMillis()));
-        else peers?.send(partition, message);
-      },
+      send,
       eraseSignpost: (key, now) => this.#erasures.eraseSignpost(key, now),
       erased: (root, key) => this.#erasures.keyErased(root, key),
     });
@@ -255,11 +267,12 @@ export class Shard {
       metrics: options.metrics,
       traces: options.traces,
       decideTurn: this.#decideTurn,
-      eventTurn: new EventTurn(this.runtime),
+      eventTurn,
       profileTurn,
       exportTurn: new ExportTurn(this.runtime, profileTurn),
       erasures: this.#erasures,
       joinings: this.joinings,
+      devices,
       sources: this.sources,
       ownsPartition: options.ownsPartition,
       sendOn: (request, responder, slot, arrivedMicros) =>
@@ -635,6 +648,8 @@ const STAT_NAMES = [
   'decisionsExplored',
   'decisionsEmpty',
   'learnUpdates',
+  'tripsTold',
+  'devicesTold',
   'lettersKept',
   'lettersSettled',
   'lettersLostRing',

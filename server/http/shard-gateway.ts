@@ -193,9 +193,9 @@ function hostOf(tenants: number): LinkHost {
     markDecoded: (): void => assert.fail('no worker forwards to the main thread'),
     handle: (): void => assert.fail('no worker forwards to the main thread'),
   };
-  const joinings = { take: (): void => assert.fail('the main thread has no people') };
+  const people = { take: (): void => assert.fail('the main thread has no people') };
   return {
-    tenants: Array.from({ length: tenants }, () => ({ requests, joinings })),
+    tenants: Array.from({ length: tenants }, () => ({ requests, people })),
     endFrame: () => {},
     // Of its own: what is forwarded here is counted where it is handled.
     metrics: new MetricsWriter(createMetricsBuffer()),

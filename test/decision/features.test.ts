@@ -95,6 +95,7 @@ function catalogOf(traits: readonly TraitSpec[], counters: readonly EventCounter
     suspicions: [],
     cleaning: null,
     travel: null,
+    device: null,
     identity: { types: [], traitTypes: [], keysMax: 100, blocked: new Set(), unjoinMillis: 0 },
     quality: { weights: [], freshnessHalfLifeMillis: 1 },
     tagByKey: new Map(),

@@ -159,7 +159,7 @@ export class SimNode {
       },
     });
     const host = new SessionHost(
-      [{ name: DEFAULT_TENANT, requests: shard.requests, joinings: shard.joinings, metrics }],
+      [{ name: DEFAULT_TENANT, requests: shard.requests, people: shard.people, metrics }],
       index,
       this.owners,
       metrics,

@@ -123,6 +123,7 @@ function checkHeader(catalog: RawMap, sink: FindingSink): void {
   }
   const rewardWindow = mapOf(catalog.decision).rewardWindow;
   if (rewardWindow !== undefined) checkDuration(['decision', 'rewardWindow'], rewardWindow, sink);
+  checkDevice(mapOf(mapOf(catalog.abuse).device), sink);
   const { diversity } = mapOf(catalog.decision);
   checkDuration(['decision', 'diversity', 'halfLife'], mapOf(diversity).halfLife, sink);
   for (const [key, channel] of Object.entries(mapOf(catalog.channels)))
@@ -136,6 +137,19 @@ function checkDuration(path: DocumentPath, value: unknown, sink: FindingSink): v
   if (typeof value === 'string' && DURATION_PATTERN.test(value) && parseDurationMillis(value) === null) {
     sink.find(path, `${JSON.stringify(value)} is longer than ten years`);
   }
+}
+
+/** Below it a person who is noted once in a minute and an eighth of the window may be missed. */
+const DEVICE_PER_MILLIS_MIN = 10 * 60_000;
+const DEVICE_PER_MILLIS_MAX = 90 * 86_400_000;
+
+function checkDevice(device: RawMap, sink: FindingSink): void {
+  const path = ['abuse', 'device', 'per'];
+  const per = textOf(device.per);
+  const millis = per === null ? null : parseDurationMillis(per);
+  checkDuration(path, per, sink);
+  if (millis !== null && (millis < DEVICE_PER_MILLIS_MIN || millis > DEVICE_PER_MILLIS_MAX))
+    sink.find(path, `${per}: people of a device are counted within 10m to 90d of each other`);
 }
 
 const PROMOTION_KINDS = [['percentageBasisPoints'], ['amountMinor'], ['buy', 'free'], ['bundleSku', 'bundleMinor']];

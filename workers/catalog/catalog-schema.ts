@@ -9,6 +9,7 @@ import * as z from 'zod';
 import { SENSITIVE_CATEGORIES } from '../../decision/consent.ts';
 import { SIGNAL_WORDS } from '../../decision/consent-signals.ts';
 import { QUIET_HOURS_PATTERN } from '../../decision/contact-policy.ts';
+import { DEVICE_PEOPLE_KEPT } from '../../decision/device.ts';
 import { FACT_NAMES, type FactName } from '../../decision/facts.ts';
 import { TAG_FAMILIES } from '../../decision/tag.ts';
 import { CATALOG_LIMITS } from './catalog-limits.ts';
@@ -387,9 +388,22 @@ export const catalogSchema = z.strictObject({
         })
         .optional()
         .describe('Trips nobody can have made are told as events impossible_travel'),
+      device: z
+        .strictObject({
+          property: z.string().min(1).max(256).describe('Property of events that says which device'),
+          personsMax: z
+            .int()
+            .min(1)
+            .max(DEVICE_PEOPLE_KEPT - 1)
+            .describe('People a device may have; each beyond is told'),
+          per: duration.describe('Of people seen within so long of each other'),
+          except: z.array(z.string().min(1).max(256)).max(1000).optional().describe('Devices many share rightly'),
+        })
+        .optional()
+        .describe('People on a device that too many use are told as events shared_device'),
     })
     .optional()
-    .describe('What is looked for beside the rules of suspicions, see docs/TAGS.md'),
+    .describe('What is looked for beside the rules of suspicions, see docs/ABUSE.md'),
   journeys: z.record(key, journey).optional().describe('Stages that people go through'),
   webhooks: z.record(key, webhook).optional(),
   feeds: z.record(key, feed).optional().describe('What is known of the world, see docs/CONTEXT.md'),

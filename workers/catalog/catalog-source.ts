@@ -33,6 +33,7 @@ import type { Rule } from '../../decision/rule.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
 import type { CapFile, CatalogFile, DemandInputFile, FatigueFile, PromotionFile } from './catalog-schema.ts';
 import { compileCleaning, compileQuality } from './compile-cleaning.ts';
+import { compileDevice } from './compile-device.ts';
 import { compileFeeds, feedCellOf, feedsHash } from './compile-feeds.ts';
 import { compileIdentity } from './compile-identity.ts';
 import { compileJourneys } from './compile-journeys.ts';
@@ -135,6 +136,7 @@ export function compileCatalogSource(source: CatalogSource): Catalog {
     cleaning: compileCleaning(file, traits, ruleOf),
     quality: compileQuality(file, traits),
     travel: file.abuse?.travel ?? null,
+    device: compileDevice(file),
     identity: compileIdentity(file),
     tagByKey: new Map(tags.map((tag) => [tag.key, tag])),
     tagByHash: new Map(tags.map((tag) => [tag.hash, tag])),

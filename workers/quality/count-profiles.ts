@@ -8,6 +8,7 @@
 import { isMoved } from '../../actors/identity.ts';
 import { newestEntryOf } from '../../actors/person-chain.ts';
 import { newestTold, qualityOf } from '../../actors/profile-quality.ts';
+import { isDevice } from '../../actors/standing.ts';
 import { textHash } from '../../proto/murmur3.ts';
 import { type CatalogSource, compileCatalogSource } from '../catalog/catalog-source.ts';
 import { EVERYBODY, PresentPeople } from '../segments/present-people.ts';
@@ -94,7 +95,7 @@ function countSample(
   let read = 0;
   present.forEach(range, () => {
     onProgress(++read, total);
-    if (isMoved(record)) return;
+    if (isMoved(record) || isDevice(record)) return;
     sampled++;
     const cold = runtime.readCold();
     const quality = qualityOf(catalog, cold, newestTold(runtime.store, newestEntryOf(record)), now);

@@ -10,7 +10,7 @@
  */
 
 import { isMoved } from '../../actors/identity.ts';
-import { isRestricted } from '../../actors/standing.ts';
+import { isDevice, isRestricted } from '../../actors/standing.ts';
 import { type ShareInterval, shareInterval } from '../../decision/batch/share-interval.ts';
 import type { Catalog } from '../../decision/catalog.ts';
 import { LEFT, OUTSIDE } from '../../decision/journey.ts';
@@ -154,6 +154,7 @@ function countPeople(
   let read = 0;
   people.forEach(range, () => {
     onProgress(++read, total);
+    if (isDevice(record)) return;
     if (isRestricted(record)) {
       if (!isMoved(record)) restricted++;
       return;

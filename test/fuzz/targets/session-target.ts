@@ -141,7 +141,7 @@ class SessionSubject implements FuzzSubject {
     shard.start();
     this.#shard = shard;
     this.#host = new SessionHost(
-      [{ name: DEFAULT_TENANT, requests: shard.requests, joinings: shard.joinings, metrics }],
+      [{ name: DEFAULT_TENANT, requests: shard.requests, people: shard.people, metrics }],
       0,
       new Uint8Array(PARTITION_COUNT),
       metrics,

@@ -78,6 +78,30 @@ const SLIPS: readonly (readonly [string, string, string, readonly string[]])[] =
     ['7:23 decision.holdoutProbability: must be at least 0, got -0.01'],
   ],
   [
+    'a device counted over a minute',
+    'actions:',
+    'abuse: { device: { property: d, personsMax: 5, per: 1m } }\nactions:',
+    ['28:53 abuse.device.per: 1m: people of a device are counted within 10m to 90d of each other'],
+  ],
+  [
+    'a device counted over a year',
+    'actions:',
+    'abuse: { device: { property: d, personsMax: 5, per: 365d } }\nactions:',
+    ['28:53 abuse.device.per: 365d: people of a device are counted within 10m to 90d of each other'],
+  ],
+  [
+    'more people on a device than are told apart',
+    'actions:',
+    'abuse: { device: { property: d, personsMax: 64, per: 1d } }\nactions:',
+    ['28:45 abuse.device.personsMax: must be at most 63, got 64'],
+  ],
+  [
+    'a device without a property',
+    'actions:',
+    'abuse: { device: { personsMax: 5, per: 1d } }\nactions:',
+    ['28:18 abuse.device.property: is required (text)'],
+  ],
+  [
     'reward window without unit',
     'rewardWindow: 7d',
     'rewardWindow: 7',
