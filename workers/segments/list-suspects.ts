@@ -3,6 +3,7 @@
  * what the tag's rule counted, so that an operator can judge a rule by whom it catches. The newest first; beyond the bound
  * they are counted only. Runs in a thread of the job pool or in a command, beside the node.
  */
+import { isMoved } from '../../actors/identity.ts';
 import { isRestricted } from '../../actors/standing.ts';
 import type { Catalog } from '../../decision/catalog.ts';
 import type { Tag } from '../../decision/tag.ts';
@@ -81,6 +82,8 @@ function listOf(
   if (catalog.suspicions.length > 0)
     present.forEach(EVERYBODY, () => {
       onProgress(++read, total);
+      // A key that was joined with another's: the person is there.
+      if (isMoved(record)) return;
       scope.bind(record, index, null, now, defaultZone);
       const held = catalog.suspicions.filter((tag) => scope.holdsTag(tag)).map((tag) => catalog.tags[tag] as Tag); // its own
       if (held.length === 0) return;
