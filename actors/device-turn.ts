@@ -1,5 +1,5 @@
 /**
- * How many people use one device: a turn of the device's own record, which lies where the key `device:NAME` hashes. One
+ * How many people use one device: a turn of the device's own record, which lies where the key `abuse.device:NAME` hashes. One
  * standing moment a person: subject the person's mark (`decision/device.ts`), since when they were last noted, amount 1 when
  * they were told. Each change is journalled as any, so recovery and replay count the same.
  *

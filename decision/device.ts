@@ -21,13 +21,15 @@ export const SHARED_DEVICE = 'shared_device';
 export const DEVICE_PEOPLE_KEPT = 64;
 
 const NAME_LENGTH_MAX = 256;
+/** Not the `device:` that visitors are told under and joined from: that record is a person's by then. */
+const DEVICE_KEY = 'abuse.device:';
 
 /** The device as its record's key names it, or '' where the value names none that is counted. */
 export function deviceKey(rules: DeviceRules, value: unknown): string {
   const isName = typeof value === 'string' || (typeof value === 'number' && Number.isSafeInteger(value));
   if (!isName) return '';
   const name = String(value);
-  return name === '' || name.length > NAME_LENGTH_MAX || rules.except.has(name) ? '' : `device:${name}`;
+  return name === '' || name.length > NAME_LENGTH_MAX || rules.except.has(name) ? '' : DEVICE_KEY + name;
 }
 
 /**

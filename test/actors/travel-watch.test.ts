@@ -1,7 +1,9 @@
 /** Impossible trips: told as an event that suspicions count, kept coarsely, and only of who allows location. */
 import { beforeEach, describe, expect, it } from 'vitest';
+import { IdentityTurn } from '../../actors/identity-turn.ts';
 import { STANDING } from '../../actors/record-layout.ts';
 import { findStanding } from '../../actors/standing.ts';
+import { packPlace } from '../../decision/travel.ts';
 import { OneShard, requestOf } from './one-shard.ts';
 import { catalogText, NOON } from './test-catalog.ts';
 
@@ -24,8 +26,20 @@ const seen = (place: object, at: number, now = at, event = 'view'): void =>
 const isSuspected = (now: number): boolean => 'traveller' in (shard.describe('ann', now).tags as object);
 const offers = (now: number): number =>
   shard.decide({ profile: 'ann', slot: 'home', isDryRun: true }, now).actions.length;
-function place(now: number): number {
-  shard.runtime.open(requestOf({ profile: 'ann' }), now);
+function join(from: string, to: string, now: number): void {
+  const turn = new IdentityTurn(shard.runtime);
+  const { runtime } = shard;
+  runtime.openHashed(runtime.hashOf(from), now);
+  expect(turn.depart(runtime.hashOf(to), null, now)).toBeNull();
+  const profile = turn.pack();
+  runtime.openHashed(runtime.hashOf(to), now);
+  expect(turn.arrive(profile, runtime.index.catalog.identity, now)).toBeNull();
+  runtime.openHashed(runtime.hashOf(from), now);
+  expect(turn.settle(runtime.hashOf(to), now)).toBe(true);
+}
+const place = (now: number): number => placeOf('ann', now);
+function placeOf(profile: string, now: number): number {
+  shard.runtime.open(requestOf({ profile }), now);
   const found = findStanding(shard.runtime.record, STANDING.place, 0);
   return found < 0 ? Number.NaN : shard.runtime.record.momentAmount(found);
 }
@@ -72,6 +86,43 @@ describe('impossible travel', () => {
     seen(BERLIN, NOON + 2 * HOUR);
     expect(place(NOON + 2 * HOUR)).toBeNaN();
     expect(isSuspected(NOON + 2 * HOUR)).toBe(false);
+  });
+
+  it('of two keys joined the later place counts, whichever joins the other; the same after a restart, byte by byte', () => {
+    for (const [from, to] of [
+      ['ann', 'bob'],
+      ['bob', 'ann'],
+    ] as const) {
+      shard = new OneShard({ catalog: CATALOG });
+      seen(BERLIN, NOON);
+      expect(
+        shard.track({ profile: 'bob', event: 'view', properties: SYDNEY, atEpochMillis: NOON + HOUR }, NOON + HOUR),
+      ).toBeNull();
+      const sydney = packPlace(SYDNEY.lat, SYDNEY.lon);
+      join(from, to, NOON + HOUR + 1);
+      const near = { profile: to, event: 'view', properties: SYDNEY, atEpochMillis: NOON + 2 * HOUR };
+      expect(shard.track(near, NOON + 2 * HOUR)).toBeNull();
+      expect(shard.describe(to, NOON + 2 * HOUR).tags).not.toHaveProperty('traveller');
+      expect(placeOf(to, NOON + 2 * HOUR)).toBe(sydney);
+      const far = { profile: to, event: 'view', properties: BERLIN, atEpochMillis: NOON + 3 * HOUR };
+      expect(shard.track(far, NOON + 3 * HOUR)).toBeNull();
+      expect(shard.describe(to, NOON + 3 * HOUR).tags).toHaveProperty('traveller');
+      const bytes = shard.recordBytes(to);
+      shard.store.commitNow();
+      shard = shard.recovered();
+      expect(shard.recordBytes(to)).toEqual(bytes);
+    }
+  });
+
+  it('who is erased leaves no place', () => {
+    seen(BERLIN, NOON);
+    shard.runtime.open(requestOf({ profile: 'ann' }), NOON);
+    expect(shard.runtime.eraseBound(NOON + 1)).not.toBeNull();
+    shard.store.commitNow();
+    shard = shard.recovered();
+    expect(place(NOON + 2)).toBeNaN();
+    seen(SYDNEY, NOON + HOUR);
+    expect(isSuspected(NOON + HOUR)).toBe(false);
   });
 
   it('who restricted their data is not followed', () => {

@@ -5,8 +5,8 @@ const RULES: DeviceRules = { property: 'deviceId', personsMax: 5, perMillis: 86_
 
 describe('device', () => {
   it('is named by a text or a whole number; nothing else is one, nor what is excepted', () => {
-    expect(deviceKey(RULES, 'a1')).toBe('device:a1');
-    expect(deviceKey(RULES, 7)).toBe('device:7');
+    expect(deviceKey(RULES, 'a1')).toBe('abuse.device:a1');
+    expect(deviceKey(RULES, 7)).toBe('abuse.device:7');
     for (const value of ['', 'kiosk', 'x'.repeat(257), 1.5, Number.NaN, true, null, undefined, {}])
       expect(deviceKey(RULES, value)).toBe('');
   });

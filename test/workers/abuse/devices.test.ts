@@ -50,7 +50,7 @@ const isSuspected = (profile: string, now: number): boolean =>
   'ring' in ((shard.describe(profile, now).tags ?? {}) as object);
 /** Bound; how many people its record keeps. */
 function peopleKept(now: number): number {
-  shard.runtime.open(requestOf({ profile: 'device:d1' }), now);
+  shard.runtime.open(requestOf({ profile: 'abuse.device:d1' }), now);
   const { record } = shard.runtime;
   let count = 0;
   for (let i = 0; i < record.momentCount; i++) if (record.momentKind(i) === STANDING.deviceUser) count++;
@@ -105,10 +105,10 @@ describe('a device', () => {
     useAndTell('ann', NOON);
     useAndTell('bob', NOON + 1);
     useAndTell('cid', NOON + 2);
-    const bytes = shard.recordBytes('device:d1');
+    const bytes = shard.recordBytes('abuse.device:d1');
     shard.store.commitNow();
     begin(shard.recovered());
-    expect(shard.recordBytes('device:d1')).toEqual(bytes);
+    expect(shard.recordBytes('abuse.device:d1')).toEqual(bytes);
     expect(isSuspected('cid', NOON + 3)).toBe(true);
     useAndTell('dan', NOON + 4);
     expect(isSuspected('dan', NOON + 4)).toBe(true);
@@ -159,10 +159,10 @@ describe('a device', () => {
     useAndTell('ann', NOON);
     peopleKept(NOON);
     expect(isDevice(shard.runtime.record)).toBe(true);
-    expect(shard.track({ profile: 'device:d1', event: 'view' }, NOON + HOUR)).toBeNull();
+    expect(shard.track({ profile: 'abuse.device:d1', event: 'view' }, NOON + HOUR)).toBeNull();
     peopleKept(NOON + HOUR);
     expect(isDevice(shard.runtime.record)).toBe(false);
-    expect(shard.describe('device:d1', NOON + HOUR).createdAtEpochMillis ?? NOON + HOUR).toBe(NOON + HOUR);
+    expect(shard.describe('abuse.device:d1', NOON + HOUR).createdAtEpochMillis).toBe(NOON + HOUR);
     useAndTell('bob', NOON + HOUR);
     useAndTell('cid', NOON + HOUR);
     expect(isSuspected('cid', NOON + HOUR)).toBe(true);
