@@ -312,6 +312,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     options: [
       ...PART_OPTIONS,
       { flags: '--catalog <file>', description: 'the catalog in force' },
+      { flags: '--unusual', description: 'instead: who does more of something than others do, the most unusual first' },
       { flags: '--json', description: 'print as JSON' },
     ],
     load: () => import('./suspects.ts'),

@@ -1,11 +1,12 @@
 /**
- * `opportune suspects`: who holds a tag that is a suspicion, since when, and what its rule counts of them. Reads a data folder,
- * also beside the node that writes it.
+ * `opportune suspects`: who holds a tag that is a suspicion, since when, and what its rule counts of them; with `--unusual`
+ * who does more of something than others do. Reads a data folder, also beside the node that writes it.
  */
 import { join } from 'node:path';
 import { loadCatalogText } from '../../workers/catalog/catalog-file.ts';
 import { readCatalogText } from '../../workers/catalog/catalog-text.ts';
 import { listSuspects, type SuspectList } from '../../workers/segments/list-suspects.ts';
+import { listUnusual, type UnusualList } from '../../workers/segments/list-unusual.ts';
 import { type CommandCall, EXIT, textOption } from './command.ts';
 import { configOfFolder, recordCommand } from './command-audit.ts';
 import { openLog } from './log.ts';
@@ -25,14 +26,38 @@ export async function run(call: CommandCall): Promise<number> {
   await openLog(storePath).close();
   await recordCommand(config, { kind: 'access', detail: { command: 'suspects' } });
   const progress = new ProgressLine(io);
-  let found: SuspectList;
+  const onProgress = (read: number, total: number): void => progress.show('reading records', read, total);
+  const isUnusual = options.unusual === true;
+  let found: SuspectList | UnusualList;
   try {
-    found = await listSuspects({ storePath, catalog }, (read, total) => progress.show('reading records', read, total));
+    found = await (isUnusual ? listUnusual : listSuspects)({ storePath, catalog }, onProgress);
   } finally {
     progress.end();
   }
-  io.out(options.json === true ? `${JSON.stringify(found)}\n` : render(found, io.hasColour));
+  if (options.json === true) io.out(`${JSON.stringify(found)}\n`);
+  else io.out('unusual' in found ? renderUnusual(found, io.hasColour) : render(found, io.hasColour));
   return EXIT.ok;
+}
+
+function renderUnusual({ people, of, unusual }: UnusualList, hasColour: boolean): string {
+  const paint = createPaint(hasColour);
+  const lines = [paint.bold(`${numberOf(people)} of ${numberOf(of)} people do more of something than is usual`)];
+  if (unusual.length > 0) {
+    const rows = unusual
+      .slice(0, SHOWN_MAX)
+      .map(({ person, score, because }) => [
+        person,
+        score.toFixed(1),
+        because.map(({ reading, value, usual }) => `${reading} = ${value}, usual ${usual}`).join('; '),
+      ]);
+    lines.push(...formatTable([['person', 'score', 'because'], ...rows], ['left', 'right', 'left'], '  '));
+    if (unusual.length > SHOWN_MAX) lines.push(`  and more: --json names ${unusual.length}`);
+  }
+  return `${lines.join('\n')}\n`;
+}
+
+function numberOf(count: number): string {
+  return count.toLocaleString('en');
 }
 
 function render({ atEpochMillis, people, tags, suspects }: SuspectList, hasColour: boolean): string {

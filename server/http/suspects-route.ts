@@ -1,10 +1,11 @@
 /**
- * `GET /v1/suspects`: who is withheld from offers and learning for a suspicion, since when, and on what evidence. A pass over
- * everybody by a thread of the job pool; who asks while one runs shares it. For operators and privacy, and in the audit log.
+ * `GET /v1/suspects`: who is withheld from offers and learning for a suspicion, since when, and on what evidence, and
+ * `GET /v1/suspects/unusual`: who does more of something than others do. A pass over everybody by a thread of the job pool; who
+ * asks while one runs shares it. For operators and privacy, and in the audit log.
  */
 import type { CatalogSource } from '../../workers/catalog/catalog-source.ts';
 import type { JobPool } from '../../workers/jobs/job-pool.ts';
-import type { SuspectList } from '../../workers/segments/list-suspects.ts';
+import type { JobInput, JobResult } from '../../workers/jobs/job-table.ts';
 import { type HttpCall, type Route, sendJson, sendProblem } from '../http-route.ts';
 
 const LIMIT = 100;
@@ -20,11 +21,32 @@ export interface SuspectsOptions {
 }
 
 export function suspectsRoute(options: SuspectsOptions): ReadonlyMap<string, Route> {
-  const running = new Map<string, Promise<SuspectList>>();
-  const list = (tenant: string, storePath: string, catalog: CatalogSource): Promise<SuspectList> => {
+  const suspects = route(options, 'listSuspects', (found, limit) => ({
+    ...found,
+    suspects: found.suspects.slice(0, limit),
+  }));
+  const unusual = route(options, 'listUnusual', (found, limit) => ({
+    ...found,
+    unusual: found.unusual.slice(0, limit),
+  }));
+  return new Map<string, Route>([
+    ['/v1/suspects', { ...suspects, about: 'who is withheld for a suspicion, and why: ?limit=N' }],
+    ['/v1/suspects/unusual', { ...unusual, about: 'who does more of something than others do: ?limit=N' }],
+  ]);
+}
+
+type ListJob = 'listSuspects' | 'listUnusual';
+
+function route<Name extends ListJob>(
+  options: SuspectsOptions,
+  job: Name,
+  shown: (found: JobResult<Name>, limit: number) => object,
+): Omit<Route, 'about'> {
+  const running = new Map<string, Promise<JobResult<Name>>>();
+  const list = (tenant: string, input: JobInput<Name>): Promise<JobResult<Name>> => {
     const before = running.get(tenant);
     if (before !== undefined) return before;
-    const pass = options.jobs.run('listSuspects', { storePath, catalog }).finally(() => running.delete(tenant));
+    const pass = options.jobs.run(job, input).finally(() => running.delete(tenant));
     running.set(tenant, pass);
     return pass;
   };
@@ -42,17 +64,12 @@ export function suspectsRoute(options: SuspectsOptions): ReadonlyMap<string, Rou
       const headers = { 'retry-after': '1' };
       return sendProblem(response, { status: 503, title: 'Service Unavailable', detail, headers });
     }
-    const found = await list(tenant, storePath, catalog);
+    const found = await list(tenant, { storePath, catalog });
     if (!options.audit(id, tenant, found.people)) {
       const detail = "audit: the log cannot be written, so no person's data is shown; try again later";
       return sendProblem(response, { status: 503, title: 'Service Unavailable', detail });
     }
-    sendJson(response, 200, { ...found, suspects: found.suspects.slice(0, limit) });
+    sendJson(response, 200, shown(found, limit));
   };
-  return new Map<string, Route>([
-    [
-      '/v1/suspects',
-      { method: 'GET', about: 'who is withheld for a suspicion, and why: ?limit=N', operation: 'suspects', answer },
-    ],
-  ]);
+  return { method: 'GET', operation: 'suspects', answer };
 }

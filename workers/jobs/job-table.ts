@@ -3,6 +3,7 @@
  * function `job-thread.ts` exports; to add a job, write its file, add a line here and one there.
  */
 import type { listSuspects } from '../segments/list-suspects.ts';
+import type { listUnusual } from '../segments/list-unusual.ts';
 import type { collectPeople } from './collect-people.ts';
 import type { countQuality } from './count-quality.ts';
 import type { evaluatePolicy } from './evaluate-policy.ts';
@@ -26,6 +27,7 @@ export interface Jobs {
   readonly fitRelated: typeof fitRelated;
   readonly fitSegments: typeof fitSegments;
   readonly listSuspects: typeof listSuspects;
+  readonly listUnusual: typeof listUnusual;
   readonly readFacts: typeof readFacts;
   readonly sizeSegments: typeof sizeSegments;
   readonly writeFacts: typeof writeFacts;

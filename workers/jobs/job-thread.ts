@@ -36,6 +36,9 @@ export const fitSegments: Job<'fitSegments'> = (input) =>
 export const listSuspects: Job<'listSuspects'> = (input) =>
   outcomeOf(async () => (await import('../segments/list-suspects.ts')).listSuspects({ ...input }));
 
+export const listUnusual: Job<'listUnusual'> = (input) =>
+  outcomeOf(async () => (await import('../segments/list-unusual.ts')).listUnusual({ ...input }));
+
 export const readFacts: Job<'readFacts'> = (input) =>
   outcomeOf(async () => (await import('./read-facts.ts')).readFacts(input));
 
