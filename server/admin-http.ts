@@ -19,6 +19,8 @@ import { LOGIN_REFUSED, type LoginVerdict } from './access/login-verdict.ts';
 import { ANONYMOUS, type Login } from './access/principal.ts';
 import { OPERATION, permits } from './access/roles.ts';
 import { isLoopback } from './config.ts';
+import { drillShape, fileShape, RELATED_MAX, RELATED_SHAPE, SKU_LENGTH_MAX, verdictShape } from './http/node-shapes.ts';
+import { openApiDocument } from './http/openapi.ts';
 import { bodyProblem, type Problem, type Route, readBody, send, sendJson, sendProblem } from './http-route.ts';
 import { isHealthy, isReady, type NodeStatus, type RelatedProducts } from './node-status.ts';
 import { OperatorError } from './operator-error.ts';
@@ -32,10 +34,6 @@ export const ADMIN_LIMITS = {
   keepAliveTimeoutMillis: 5000,
   connectionsMax: 256,
 } as const;
-
-/** As many as a fit keeps of a product. */
-const RELATED_MAX = 10;
-const SKU_LENGTH_MAX = 64;
 
 /** Ways to break a worker on purpose: an error nobody catches, an end without warning, an event loop that hangs. */
 export const DRILLS = ['worker-error', 'worker-exit', 'worker-hang'] as const;
@@ -85,7 +83,7 @@ export interface AdminHttp {
 
 /** Starts listening. @throws OperatorError PORT_IN_USE, PORT_REFUSED or LISTEN_FAILED. */
 export async function startAdminHttp(options: AdminOptions, source: AdminSource): Promise<AdminHttp> {
-  const routes = routesOf(source, options.routes ?? new Map());
+  const routes = routesOf(source, options);
   const { requestTimeoutMillis = ADMIN_LIMITS.requestTimeoutMillis } = options;
   const httpOptions = {
     maxHeaderSize: ADMIN_LIMITS.headerBytesMax,
@@ -132,13 +130,14 @@ export async function startAdminHttp(options: AdminOptions, source: AdminSource)
   };
 }
 
-function routesOf(source: AdminSource, others: ReadonlyMap<string, Route>): ReadonlyMap<string, Route> {
+function routesOf(source: AdminSource, { routes: others, authenticator }: AdminOptions): ReadonlyMap<string, Route> {
   const routes = new Map<string, Route>(others);
   routes.set('/healthz', {
     method: 'GET',
     about: 'is the process alive: 200, or 503 when a worker is beyond repair',
     operation: 'health',
     isOpen: true,
+    shape: verdictShape('healthy'),
     answer: ({ response, isFull }) => {
       const status = source.status();
       const healthy = isHealthy(status);
@@ -150,6 +149,7 @@ function routesOf(source: AdminSource, others: ReadonlyMap<string, Route>): Read
     about: 'does it take requests: 503 while starting, draining, or unable to write',
     operation: 'health',
     isOpen: true,
+    shape: verdictShape('ready'),
     answer: ({ response, isFull }) => {
       const status = source.status();
       const ready = isReady(status);
@@ -160,6 +160,7 @@ function routesOf(source: AdminSource, others: ReadonlyMap<string, Route>): Read
     method: 'GET',
     about: 'Prometheus metrics',
     operation: 'metrics',
+    shape: fileShape('text/plain'),
     answer: async ({ response }) => {
       send(response, 200, 'text/plain; version=0.0.4; charset=utf-8', await source.metricsText());
     },
@@ -168,6 +169,7 @@ function routesOf(source: AdminSource, others: ReadonlyMap<string, Route>): Read
     method: 'GET',
     about: 'JSON Schema of the catalog file',
     operation: 'catalogSchema',
+    shape: fileShape('application/schema+json'),
     answer: async ({ response }) => {
       send(response, 200, 'application/schema+json', `${JSON.stringify(await source.catalogSchema(), null, 2)}\n`);
     },
@@ -176,6 +178,7 @@ function routesOf(source: AdminSource, others: ReadonlyMap<string, Route>): Read
     method: 'GET',
     about: 'what goes with a product, as the last fit found: ?sku=SKU&limit=N',
     operation: 'related',
+    shape: RELATED_SHAPE,
     answer: ({ url, response, login }) => answerRelated(source, url, response, login.principal.tenant),
   });
   const { drill } = source;
@@ -185,20 +188,39 @@ function routesOf(source: AdminSource, others: ReadonlyMap<string, Route>): Read
         method: 'POST',
         about: `break one worker on purpose: ${name}?worker=N`,
         operation: 'drill',
+        shape: drillShape(name),
         answer: ({ url, response }) => answerDrill(name, drill, url, response),
       });
     }
   }
-  const index = [...routes].map(([path, route]) => `${route.method.padEnd(5)}${path.padEnd(28)}${route.about}\n`);
+  routes.set('/v1/openapi.json', {
+    method: 'GET',
+    about: 'all of this as an OpenAPI document',
+    operation: 'routes',
+    shape: fileShape('application/json'),
+    answer: ({ response }) => {
+      const facts = { version: source.status().version, asksTokens: (authenticator ?? null) !== null };
+      sendJson(response, 200, openApiDocument(routes, facts));
+    },
+  });
   routes.set('/', {
     method: 'GET',
     about: 'this list',
     operation: 'routes',
+    shape: fileShape('text/plain'),
     answer: ({ response }) => {
-      send(response, 200, 'text/plain; charset=utf-8', `Opportune ${source.status().version}\n\n${index.join('')}`);
+      const lines = [...routes].flatMap(([path, { method, about, get }]) => [
+        lineOf(method, path, about),
+        ...(get === undefined ? [] : [lineOf('GET', path, get.about)]),
+      ]);
+      send(response, 200, 'text/plain; charset=utf-8', `Opportune ${source.status().version}\n\n${lines.join('')}`);
     },
   });
   return routes;
+}
+
+function lineOf(method: string, path: string, about: string): string {
+  return `${method.padEnd(5)}${path.padEnd(28)}${about}\n`;
 }
 
 /** An unknown product has no related ones: that is an answer, not an error, as of one nobody has bought yet. */
@@ -276,9 +298,9 @@ async function handle(
       return sendProblem(response, { status: 404, title: 'Not Found', detail });
     }
     const isRead = request.method === 'GET' || request.method === 'HEAD';
-    const isGet = isRead && route.method !== 'GET' && route.answerGet !== undefined;
+    const isGet = isRead && route.method !== 'GET' && route.get !== undefined;
     if (request.method !== route.method && !isGet && !(isRead && route.method === 'GET')) {
-      const alsoGet = route.answerGet === undefined ? '' : ', GET, HEAD';
+      const alsoGet = route.get === undefined ? '' : ', GET, HEAD';
       const allow = route.method === 'GET' ? 'GET, HEAD' : `${route.method}${alsoGet}`;
       const detail = `${url.pathname} answers ${allow} only`;
       return sendProblem(response, { status: 405, title: 'Method Not Allowed', detail, headers: { allow } });
@@ -293,7 +315,7 @@ async function handle(
     // Only what is open to everybody is answered to somebody unknown, who then is nobody of any tenant's.
     const known = 'status' in login ? ANONYMOUS : login;
     const call = { url, headers: request.headers, body, response, login: known, isFull: isPermitted };
-    await (isGet ? route.answerGet?.(call) : route.answer(call));
+    await (isGet ? route.get?.answer(call) : route.answer(call));
   } catch (error) {
     // The reason may hold paths or values of ours: the operator finds it in the log, not the caller in the answer.
     if (response.headersSent) response.destroy();

@@ -6,6 +6,7 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { Login } from './access/principal.ts';
 import type { HttpOperation, Operation } from './access/roles.ts';
+import type { RouteShape } from './http/route-shape.ts';
 
 export interface Problem {
   readonly status: number;
@@ -30,9 +31,18 @@ export interface HttpCall {
   readonly isFull: boolean;
 }
 
-export interface Route {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+export type AnsweredMethod = 'GET' | 'POST' | 'PUT' | 'DELETE';
+
+interface Answering {
+  /** One line for the list of routes and for the document of the API. */
   readonly about: string;
+  /** What it takes and answers, for the document of the API. */
+  readonly shape: RouteShape;
+  answer(call: HttpCall): Promise<void> | void;
+}
+
+export interface Route extends Answering {
+  readonly method: AnsweredMethod;
   /** What the caller's roles must permit. */
   readonly operation: HttpOperation | Operation;
   /** Answered to everybody, in short. */
@@ -43,9 +53,8 @@ export interface Route {
   readonly tokenOf?: (headers: IncomingHttpHeaders, body: Buffer) => string | null;
   /** Pages of allowed origins may call it, across origins. */
   readonly isForPages?: true;
-  answer(call: HttpCall): Promise<void> | void;
   /** The path answers GET as well, with this, and needs the same permission; without a body. */
-  answerGet?(call: HttpCall): Promise<void> | void;
+  readonly get?: Answering;
 }
 
 /** What is wrong with a request's declared body, before a byte of it is read; null when nothing is. */

@@ -10,6 +10,23 @@ import type { FeedKeeper } from '../feed-keeper.ts';
 import { type HttpCall, type Problem, type Route, sendJson, sendProblem } from '../http-route.ts';
 import type { Unreadable } from './incoming-event.ts';
 import { readJson } from './json-body.ts';
+import {
+  answer,
+  BOOLEAN,
+  body,
+  COUNT,
+  exactBody,
+  INSTANT,
+  type JsonSchema,
+  json,
+  listOf,
+  MAP,
+  oneOf,
+  orNull,
+  type RouteShape,
+  TEXT,
+  textUpTo,
+} from './route-shape.ts';
 
 const BODY_BYTES_MAX = 1024 * 1024;
 const PUSHES_MAX = 16;
@@ -18,14 +35,86 @@ const PROBLEMS_MAX = 100;
 
 type Answer = Record<string, unknown>;
 
+const PUSH = exactBody(
+  {
+    feed: TEXT,
+    version: { ...COUNT, description: 'must rise; absent: the next' },
+    replace: { ...BOOLEAN, description: 'the rows are the whole table' },
+    rows: listOf(
+      body(
+        {
+          key: textUpTo(128),
+          fields: { ...MAP, description: 'values by field; null and what is left out are not known' },
+          expiresAtEpochMillis: INSTANT,
+          timeToLiveMillis: COUNT,
+        },
+        ['key', 'fields'],
+      ),
+    ),
+  },
+  ['feed', 'rows'],
+);
+const PUSHED = { feed: 'weather', rows: [{ key: 'Oslo', fields: { celsius: -3, sky: 'clear' } }] };
+const PROBLEM_ROWS = listOf(answer({ index: COUNT, problem: TEXT }), PROBLEMS_MAX);
+const TAKEN = answer({
+  ok: { const: true },
+  feed: TEXT,
+  version: COUNT,
+  taken: COUNT,
+  refused: COUNT,
+  problems: PROBLEM_ROWS,
+});
+const REFUSED = answer({
+  ok: { const: false },
+  refusal: oneOf(['bad', 'stale', 'full']),
+  reason: TEXT,
+  problems: PROBLEM_ROWS,
+});
+const PUSH_SHAPE: RouteShape = {
+  parameters: { strict: { about: 'one bad row refuses all of a push', schema: oneOf(['1']), example: '1' } },
+  body: json({ anyOf: [PUSH, listOf(PUSH, PUSHES_MAX)] }, { push: PUSHED, pushes: [PUSHED] }),
+  answers: {
+    200: {
+      about: 'on disk, and read by every worker that serves; of a list, what became of each',
+      schema: { anyOf: [TAKEN, answer({ results: listOf({ anyOf: [TAKEN, REFUSED] }) })] },
+    },
+  },
+  problems: [409],
+};
+const FEED_STATE: Readonly<Record<string, JsonSchema>> = {
+  feed: TEXT,
+  version: { ...COUNT, description: '0 before the first push' },
+  pushedAtEpochMillis: orNull(INSTANT),
+  rows: { ...COUNT, description: 'that hold now' },
+  rowsMax: COUNT,
+  expiresAtEpochMillis: orNull(INSTANT),
+};
+const STANDING_SHAPE: RouteShape = {
+  parameters: { feed: { about: 'the rows of this one', schema: TEXT, example: 'weather' } },
+  answers: {
+    200: {
+      about: 'what stands of each feed, or of one with its rows',
+      schema: {
+        anyOf: [answer({ feeds: listOf(answer(FEED_STATE)) }), answer({ ...FEED_STATE, rows: listOf(MAP) })],
+      },
+    },
+  },
+  problems: [404],
+};
+
 /** @param keeperOf the feeds of a tenant */
 export function contextRoute(keeperOf: (tenant: string) => FeedKeeper): Route {
   return {
     method: 'POST',
     bodyBytesMax: BODY_BYTES_MAX,
-    about: 'push rows of context feeds: {feed, version, replace, rows}; GET: what stands of each, ?feed=NAME its rows',
+    about: 'push rows of context feeds: {feed, version, replace, rows}',
     operation: 'context',
-    answerGet: (call) => answerStanding(keeperOf(call.login.principal.tenant), call),
+    shape: PUSH_SHAPE,
+    get: {
+      about: 'what stands of each context feed; ?feed=NAME its rows',
+      shape: STANDING_SHAPE,
+      answer: (call) => answerStanding(keeperOf(call.login.principal.tenant), call),
+    },
     answer: (call) => answerPush(keeperOf(call.login.principal.tenant), call),
   };
 }

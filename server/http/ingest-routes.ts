@@ -15,10 +15,13 @@ import { type HttpCall, type Problem, type Route, sendJson, sendProblem } from '
 import { readUtcInstant } from '../instant-text.ts';
 import { isOptOut } from '../websocket-rules.ts';
 import { readBinaryCloudEvent, readCloudEvent } from './cloud-events.ts';
+import { BATCH_SHAPE, CLOUD_EVENTS_SHAPE, callShape } from './event-shapes.ts';
 import type { EventIntake, Fate, Unreadable } from './incoming-event.ts';
 import { readJson } from './json-body.ts';
+import { BOOLEAN, exactBody, json, type RouteShape } from './route-shape.ts';
 import { readSegmentCall, SEGMENT_LIMITS, SEGMENT_TYPES, type SegmentType } from './segment-calls.ts';
 import type { Asker, GatewayReply, ShardGateway } from './shard-gateway.ts';
+import { FIELD_SCHEMA, OPT_OUT, replied, WORKER_PROBLEMS, wireBody } from './wire-shapes.ts';
 
 /** Events of one request that are under way at a time. */
 const AT_ONCE_MAX = 512;
@@ -30,6 +33,51 @@ const PLAIN_OPERATIONS = {
   export: 'what is kept of a person, a page at a time: {profile, context: {cursor}}',
   erase: 'erase a person, or see how far that is: {profile}',
 } as const;
+
+const PLAIN_EXAMPLES: { readonly [op in keyof typeof PLAIN_OPERATIONS]: Readonly<Record<string, unknown>> } = {
+  decide: {
+    action: { profile: 'c-1042', slot: 'home' },
+    all: { profile: 'c-1042', want: ['action', 'price', 'sendTime'], sku: 'espresso-1kg', explain: true },
+  },
+  consent: { granted: { profile: 'c-1042', purposes: { profiling: { granted: true } } } },
+  export: { firstPage: { profile: 'c-1042' } },
+  erase: { person: { profile: 'c-1043' } },
+};
+
+function plainShape(op: keyof typeof PLAIN_OPERATIONS): RouteShape {
+  return {
+    parameters: OPT_OUT,
+    body: json(wireBody(op), PLAIN_EXAMPLES[op]),
+    answers: replied(op),
+    problems: WORKER_PROBLEMS,
+  };
+}
+
+const RESTRICT_SHAPE: RouteShape = {
+  body: json(
+    exactBody(
+      {
+        profile: FIELD_SCHEMA.profile,
+        restricted: BOOLEAN,
+        proof: FIELD_SCHEMA.proof,
+        durability: FIELD_SCHEMA.durability,
+      },
+      ['profile', 'restricted'],
+    ),
+    {
+      restrict: { profile: 'c-1044', restricted: true },
+      lift: { profile: 'c-1044', restricted: false },
+    },
+  ),
+  answers: replied('consent'),
+  problems: WORKER_PROBLEMS,
+};
+
+const UNJOIN_SHAPE: RouteShape = {
+  body: json(exactBody({ key: FIELD_SCHEMA.from }, ['key']), { card: { key: 'card-88' } }),
+  answers: replied('alias'),
+  problems: WORKER_PROBLEMS,
+};
 
 /** What a status is called over HTTP. */
 const HTTP_STATUS: { readonly [status in Status]: readonly [number, string] } = {
@@ -57,6 +105,7 @@ export function ingestRoutes(gateway: ShardGateway, intake: EventIntake): Readon
       about: `take in one ${type} call of Segment's${plain}`,
       operation: type === 'identify' || type === 'group' ? 'identify' : type === 'alias' ? 'alias' : 'track',
       tokenOf: writeKeyOf,
+      shape: callShape(type),
       answer: (call) => doors.one(type, call),
     });
   }
@@ -65,12 +114,14 @@ export function ingestRoutes(gateway: ShardGateway, intake: EventIntake): Readon
     about: `take in a batch of Segment's calls, ${SEGMENT_LIMITS.batchEventsMax} at most; ?strict=1 says what became of each`,
     operation: 'track',
     tokenOf: writeKeyOf,
+    shape: BATCH_SHAPE,
     answer: (call) => doors.batch(call),
   });
   routes.set('/v1/events', {
     ...common,
     about: 'take in CloudEvents 1.0: binary, structured, or a batch',
     operation: 'track',
+    shape: CLOUD_EVENTS_SHAPE,
     answer: (call) => doors.cloudEvents(call),
   });
   for (const [op, about] of Object.entries(PLAIN_OPERATIONS)) {
@@ -83,6 +134,7 @@ export function ingestRoutes(gateway: ShardGateway, intake: EventIntake): Readon
       ...forPages,
       about,
       operation,
+      shape: plainShape(operation),
       answer: (call) => doors.plain(operation, call),
     });
   }
@@ -91,6 +143,7 @@ export function ingestRoutes(gateway: ShardGateway, intake: EventIntake): Readon
     bodyBytesMax: SEGMENT_LIMITS.eventBytesMax,
     about: "store a person's data and use them no more, or lift that: {profile, restricted, proof}",
     operation: 'restrict',
+    shape: RESTRICT_SHAPE,
     answer: (call) => doors.restrict(call),
   });
   routes.set('/v1/unjoin', {
@@ -98,6 +151,7 @@ export function ingestRoutes(gateway: ShardGateway, intake: EventIntake): Readon
     bodyBytesMax: SEGMENT_LIMITS.eventBytesMax,
     about: 'let a key that was joined with another stand alone again: {key}',
     operation: 'identities',
+    shape: UNJOIN_SHAPE,
     answer: (call) => doors.unjoin(call),
   });
   return routes;

@@ -9,6 +9,21 @@ import type { LetterAnswer, ShownLetter } from '../../workers/letter-desk.ts';
 import { type HttpCall, type Problem, type Route, sendJson, sendProblem } from '../http-route.ts';
 import type { ShardAsks } from '../shard-asks.ts';
 import { ownersOf } from '../shard-map.ts';
+import {
+  answer,
+  BOOLEAN,
+  COUNT,
+  exactBody,
+  INSTANT,
+  integer,
+  json,
+  listOf,
+  MAP,
+  oneOf,
+  orNull,
+  type RouteShape,
+  TEXT,
+} from './route-shape.ts';
 
 /** Letters of one request to tell again or drop; those of a list, about. */
 export const LETTERS_A_REQUEST_MAX = 500;
@@ -19,6 +34,75 @@ const BODY_BYTES_MAX = 64 * 1024;
 
 const AWAY: LetterAnswer = { kind: 'problem', problem: 'later', message: "shard: the person's worker is restarting" };
 
+const EXAMPLE_ID = '9qAbGuTHc9tvAQAAAEeM';
+const LETTER = answer(
+  {
+    id: TEXT,
+    op: TEXT,
+    event: orNull(TEXT),
+    refused: listOf(answer({ field: orNull(TEXT), reason: oneOf(REFUSALS), message: orNull(TEXT) })),
+    door: TEXT,
+    by: TEXT,
+    firstEpochMillis: INSTANT,
+    lastEpochMillis: INSTANT,
+    times: COUNT,
+    message: { ...MAP, description: 'what it says; of one letter asked for by its id only' },
+  },
+  ['message'],
+);
+const LIST_SHAPE: RouteShape = {
+  parameters: {
+    id: { about: 'this one, with what it says', schema: TEXT, example: EXAMPLE_ID },
+    reason: { about: 'refused for this', schema: oneOf(REFUSALS.slice(1)), example: 'range' },
+    limit: {
+      about: `how many, about; ${LETTERS_A_LIST} unless said`,
+      schema: integer(1, LETTERS_A_REQUEST_MAX),
+      example: 10,
+    },
+    cursor: { about: '`next` of the page before', schema: { ...TEXT, pattern: CURSOR.source }, example: '0-0' },
+  },
+  answers: {
+    200: {
+      about: 'a page of letters, or the one asked for',
+      schema: {
+        anyOf: [answer({ letters: listOf(LETTER), next: orNull(TEXT), complete: BOOLEAN }), LETTER],
+      },
+    },
+  },
+  problems: [404, 409],
+};
+const SETTLE_SHAPE: RouteShape = {
+  body: json(exactBody({ ids: { ...listOf(TEXT, LETTERS_A_REQUEST_MAX), minItems: 1, uniqueItems: true } }, ['ids']), {
+    one: { ids: [EXAMPLE_ID] },
+  }),
+  answers: {
+    200: {
+      about: 'what became of each, in their order',
+      schema: answer({
+        results: listOf(
+          answer(
+            {
+              id: TEXT,
+              outcome: oneOf([
+                'taken',
+                'duplicate',
+                'refused',
+                'dropped',
+                'unknown',
+                'underWay',
+                'unreadable',
+                'later',
+              ]),
+              message: TEXT,
+            },
+            ['message'],
+          ),
+        ),
+      }),
+    },
+  },
+};
+
 /** @param tenantOf number of a tenant by its name */
 export function letterRoutes(
   asks: ShardAsks,
@@ -26,7 +110,12 @@ export function letterRoutes(
   tenantOf: (name: string) => number,
 ): ReadonlyMap<string, Route> {
   const desk = new LetterRoutes(asks, shards, tenantOf);
-  const change = { method: 'POST', operation: 'deadLetters', bodyBytesMax: BODY_BYTES_MAX } as const;
+  const change = {
+    method: 'POST',
+    operation: 'deadLetters',
+    bodyBytesMax: BODY_BYTES_MAX,
+    shape: SETTLE_SHAPE,
+  } as const;
   return new Map<string, Route>([
     [
       '/v1/dead-letters',
@@ -34,6 +123,7 @@ export function letterRoutes(
         method: 'GET',
         about: 'messages that were refused: ?reason=R&limit=N&cursor=NEXT, or one with what it says: ?id=ID',
         operation: 'deadLetters',
+        shape: LIST_SHAPE,
         answer: (call) => desk.get(call),
       },
     ],

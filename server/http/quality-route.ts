@@ -4,6 +4,7 @@
  * never twice at once, so that asking often costs no more than asking once.
  */
 
+import { DOORS } from '../../actors/dead-letters.ts';
 import type { CatalogSource } from '../../workers/catalog/catalog-source.ts';
 import { epochMillis } from '../../workers/clock.ts';
 import type { JobPool } from '../../workers/jobs/job-pool.ts';
@@ -12,8 +13,50 @@ import { sourceQuality } from '../../workers/quality/source-report.ts';
 import type { SourceRow } from '../../workers/quality/source-tallies.ts';
 import { type HttpCall, type Route, sendJson, sendProblem } from '../http-route.ts';
 import type { ShardAsks } from '../shard-asks.ts';
+import { answer, COUNT, INSTANT, listOf, mapOf, NUMBER, oneOf, orNull, type RouteShape, TEXT } from './route-shape.ts';
 
 const AGE_MILLIS_MAX = 30_000;
+
+const SHARE = orNull(NUMBER);
+const SHAPE: RouteShape = {
+  answers: {
+    200: {
+      about: 'people as they were counted at most half a minute ago; sources since the node started',
+      schema: answer({
+        atEpochMillis: INSTANT,
+        profiles: answer({
+          people: COUNT,
+          sampled: COUNT,
+          score: SHARE,
+          completeness: SHARE,
+          validity: SHARE,
+          freshness: SHARE,
+          bands: listOf(COUNT),
+          traits: listOf(answer({ trait: TEXT, weight: NUMBER, known: COUNT, flagged: COUNT })),
+          contradictions: mapOf(COUNT),
+        }),
+        sinceEpochMillis: INSTANT,
+        sources: listOf(
+          answer({
+            door: oneOf(DOORS),
+            source: TEXT,
+            received: COUNT,
+            accepted: COUNT,
+            duplicates: COUNT,
+            cleaned: COUNT,
+            flagged: COUNT,
+            refused: COUNT,
+            dropped: COUNT,
+            reasons: mapOf(COUNT),
+            completeness: SHARE,
+            validity: SHARE,
+            score: SHARE,
+          }),
+        ),
+      }),
+    },
+  },
+};
 
 export interface QualityOptions {
   readonly asks: ShardAsks;
@@ -47,6 +90,7 @@ export class QualityRoute {
           method: 'GET',
           about: 'how good what is known of people is, and what comes from where',
           operation: 'quality',
+          shape: SHAPE,
           answer: (call) => this.#answer(call),
         },
       ],

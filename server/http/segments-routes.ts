@@ -10,6 +10,20 @@ import type { CatalogError } from '../../workers/catalog/catalog-error.ts';
 import type { SegmentCounts } from '../../workers/segments/count-segments.ts';
 import { type HttpCall, type Route, sendJson, sendProblem } from '../http-route.ts';
 import type { Pass, SegmentSizes } from '../segment-sizes.ts';
+import {
+  answer,
+  COUNT,
+  exactBody,
+  INSTANT,
+  integer,
+  json,
+  listOf,
+  NUMBER,
+  orNull,
+  type RouteShape,
+  TEXT,
+  textUpTo,
+} from './route-shape.ts';
 
 const SHOWN_MIN = 5;
 const RULE_LENGTH_MAX = 4096;
@@ -17,6 +31,57 @@ const SAMPLE_MAX = 1_000_000_000;
 const BODY_BYTES_MAX = 32 * 1024;
 const WAIT_MILLIS = 2_000;
 const CATALOG_INVALID: CatalogError['code'] = 'CATALOG_INVALID';
+
+/** A count; null to all but operators where it is under `shownFrom`. */
+const SHOWN = orNull(COUNT);
+const COUNTED: Pick<RouteShape, 'answers' | 'problems'> = {
+  answers: {
+    200: {
+      about: 'counted',
+      schema: answer(
+        {
+          people: COUNT,
+          restricted: SHOWN,
+          tags: listOf(answer({ tag: TEXT, family: TEXT, people: SHOWN })),
+          journeys: listOf(
+            answer({
+              journey: TEXT,
+              stages: listOf(answer({ stage: TEXT, people: SHOWN })),
+              left: SHOWN,
+              reached: SHOWN,
+            }),
+          ),
+          rule: orNull(
+            answer({ matches: SHOWN, clauses: listOf(answer({ clause: TEXT, alone: SHOWN, without: SHOWN })) }),
+          ),
+          sample: orNull(answer({ records: COUNT, share: orNull(answer({ low: NUMBER, high: NUMBER })) })),
+          unkept: listOf(TEXT),
+          shownFrom: { ...COUNT, description: 'counts under it are null' },
+          startedAtEpochMillis: INSTANT,
+          atEpochMillis: INSTANT,
+        },
+        ['shownFrom'],
+      ),
+    },
+    202: {
+      about: 'it takes longer: ask `/v1/segments/pass?id=` with the number in `pass`, as `Location` says',
+      schema: answer({ pass: COUNT, read: COUNT, total: COUNT }),
+    },
+  },
+  problems: [429],
+};
+const PREVIEW_SHAPE: RouteShape = {
+  ...COUNTED,
+  body: json(
+    exactBody({ rule: textUpTo(RULE_LENGTH_MAX, 'in CEL'), sample: orNull(integer(1, SAMPLE_MAX)) }, ['rule']),
+    { sampled: { rule: 'count("view", "7d") >= 2', sample: 20_000 } },
+  ),
+};
+const PASS_SHAPE: RouteShape = {
+  ...COUNTED,
+  parameters: { id: { about: 'its number', schema: integer(0, 999_999_999), example: 1, isNeeded: true } },
+  problems: [404, 429],
+};
 
 /**
  * @param sizesOf a tenant's
@@ -31,6 +96,7 @@ export function segmentsRoutes(
     method: 'GET',
     about: 'how many people hold each tag now',
     operation: 'segments',
+    shape: COUNTED,
     answer: (call) => answerPass(call, sizesOf(call.login.principal.tenant)?.sizes() ?? null, waitMillis),
   });
   routes.set('/v1/segments/preview', {
@@ -38,6 +104,7 @@ export function segmentsRoutes(
     bodyBytesMax: BODY_BYTES_MAX,
     about: 'how many people a rule would match, and what each clause cuts: {rule, sample}',
     operation: 'segments',
+    shape: PREVIEW_SHAPE,
     answer: (call) => {
       const asked = readPreview(call.body);
       if (typeof asked === 'string') return refuse(call, asked);
@@ -49,6 +116,7 @@ export function segmentsRoutes(
     method: 'GET',
     about: 'a count that took longer: ?id=N',
     operation: 'segments',
+    shape: PASS_SHAPE,
     answer: (call) => {
       const id = call.url.searchParams.get('id') ?? '';
       if (!/^\d{1,9}$/.test(id)) return refuse(call, 'query parameter id: expected the number of a pass');

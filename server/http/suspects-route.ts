@@ -7,9 +7,58 @@ import type { CatalogSource } from '../../workers/catalog/catalog-source.ts';
 import type { JobPool } from '../../workers/jobs/job-pool.ts';
 import type { JobInput, JobResult } from '../../workers/jobs/job-table.ts';
 import { type HttpCall, type Route, sendJson, sendProblem } from '../http-route.ts';
+import {
+  answer as answerOf,
+  BOOLEAN,
+  COUNT,
+  INSTANT,
+  integer,
+  type JsonSchema,
+  listOf,
+  mapOf,
+  NUMBER,
+  type RouteShape,
+  TEXT,
+} from './route-shape.ts';
 
 const LIMIT = 100;
 const LIMIT_MAX = 1_000;
+
+/** Both take how many to name, and answer a list at an instant. */
+function listShape(about: string, fields: Readonly<Record<string, JsonSchema>>): RouteShape {
+  return {
+    parameters: {
+      limit: { about: `how many to name; ${LIMIT} unless said`, schema: integer(1, LIMIT_MAX), example: 10 },
+    },
+    answers: { 200: { about, schema: answerOf({ atEpochMillis: INSTANT, people: COUNT, ...fields }) } },
+  };
+}
+
+const SUSPECTS_SHAPE = listShape('how many, by suspicion, and the newest of them with the evidence as it is now', {
+  tags: mapOf(COUNT),
+  suspects: listOf(
+    answerOf({
+      person: TEXT,
+      tag: TEXT,
+      sinceEpochMillis: INSTANT,
+      isRestricted: BOOLEAN,
+      evidence: listOf(answerOf({ reading: TEXT, value: NUMBER })),
+    }),
+  ),
+});
+const UNUSUAL_SHAPE = listShape(
+  'how many, of how many, and the most unusual of them with the counts that make them so',
+  {
+    of: COUNT,
+    unusual: listOf(
+      answerOf({
+        person: TEXT,
+        score: NUMBER,
+        because: listOf(answerOf({ reading: TEXT, value: NUMBER, usual: NUMBER, deviations: NUMBER })),
+      }),
+    ),
+  },
+);
 
 export interface SuspectsOptions {
   readonly jobs: Pick<JobPool, 'run'>;
@@ -30,8 +79,14 @@ export function suspectsRoute(options: SuspectsOptions): ReadonlyMap<string, Rou
     unusual: found.unusual.slice(0, limit),
   }));
   return new Map<string, Route>([
-    ['/v1/suspects', { ...suspects, about: 'who is withheld for a suspicion, and why: ?limit=N' }],
-    ['/v1/suspects/unusual', { ...unusual, about: 'who does more of something than others do: ?limit=N' }],
+    [
+      '/v1/suspects',
+      { ...suspects, shape: SUSPECTS_SHAPE, about: 'who is withheld for a suspicion, and why: ?limit=N' },
+    ],
+    [
+      '/v1/suspects/unusual',
+      { ...unusual, shape: UNUSUAL_SHAPE, about: 'who does more of something than others do: ?limit=N' },
+    ],
   ]);
 }
 
@@ -41,7 +96,7 @@ function route<Name extends ListJob>(
   options: SuspectsOptions,
   job: Name,
   shown: (found: JobResult<Name>, limit: number) => object,
-): Omit<Route, 'about'> {
+): Omit<Route, 'about' | 'shape'> {
   const running = new Map<string, Promise<JobResult<Name>>>();
   const list = (tenant: string, input: JobInput<Name>): Promise<JobResult<Name>> => {
     const before = running.get(tenant);

@@ -4,8 +4,63 @@
  */
 import { type HttpCall, type Route, sendJson, sendProblem } from '../http-route.ts';
 import type { WebhookKeeper } from '../webhooks/webhook-keeper.ts';
+import {
+  answer,
+  COUNT,
+  exactBody,
+  INSTANT,
+  json,
+  listOf,
+  MAP,
+  oneOf,
+  orNull,
+  type RouteShape,
+  TEXT,
+} from './route-shape.ts';
 
 const BODY_BYTES_MAX = 4 * 1024;
+
+const STATE_SHAPE: RouteShape = {
+  answers: {
+    200: {
+      about: 'each webhook of the tenant',
+      schema: answer({
+        webhooks: listOf(
+          answer({
+            webhook: TEXT,
+            tenant: TEXT,
+            url: TEXT,
+            circuit: oneOf(['closed', 'open', 'probing']),
+            problem: orNull(TEXT),
+            pending: COUNT,
+            kept: COUNT,
+            newestDead: listOf(
+              answer({
+                id: TEXT,
+                person: TEXT,
+                told: answer({ type: TEXT, about: MAP }),
+                atEpochMillis: INSTANT,
+                tries: COUNT,
+                reason: TEXT,
+                diedAtEpochMillis: INSTANT,
+              }),
+            ),
+            delivered: COUNT,
+            failed: COUNT,
+            skipped: COUNT,
+            dead: COUNT,
+            lost: COUNT,
+          }),
+        ),
+      }),
+    },
+  },
+};
+const RESEND_SHAPE: RouteShape = {
+  body: json(exactBody({ webhook: TEXT, id: orNull(TEXT) }, ['webhook']), { all: { webhook: 'crm' } }),
+  answers: { 202: { about: 'so many wait to be sent again', schema: answer({ webhook: TEXT, resent: COUNT }) } },
+  problems: [404],
+};
 
 export function webhookRoutes(keeper: Pick<WebhookKeeper, 'state' | 'resend'>): ReadonlyMap<string, Route> {
   const routes = new Map<string, Route>();
@@ -13,6 +68,7 @@ export function webhookRoutes(keeper: Pick<WebhookKeeper, 'state' | 'resend'>): 
     method: 'GET',
     about: 'who is told of tags: what waits, what was given up and why',
     operation: 'webhooks',
+    shape: STATE_SHAPE,
     answer: async ({ response, login }) => {
       const webhooks = await keeper.state();
       if (webhooks === null) {
@@ -29,6 +85,7 @@ export function webhookRoutes(keeper: Pick<WebhookKeeper, 'state' | 'resend'>): 
     bodyBytesMax: BODY_BYTES_MAX,
     about: 'send again what was given up: {webhook}, or one delivery of it: {webhook, id}',
     operation: 'webhooks',
+    shape: RESEND_SHAPE,
     answer: async (call) => {
       const asked = readResend(call.body);
       if (typeof asked === 'string') return refuse(call, 400, 'Bad Request', asked);

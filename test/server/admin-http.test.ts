@@ -231,6 +231,7 @@ describe('routes that take a body', () => {
     method: 'POST',
     about: 'says what came',
     operation: 'health',
+    shape: { answers: {} },
     bodyBytesMax: 10,
     answer: ({ body, response, login }) => sendJson(response, 200, { body: body.toString(), who: login.principal.id }),
   };
@@ -263,6 +264,7 @@ describe('a request that comes too slowly', () => {
       method: 'POST',
       about: 'slow',
       operation: 'health',
+      shape: { answers: {} },
       bodyBytesMax: 100,
       answer: ({ response }) => sendJson(response, 200, {}),
     };
