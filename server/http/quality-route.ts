@@ -31,9 +31,9 @@ const SHAPE: RouteShape = {
           completeness: SHARE,
           validity: SHARE,
           freshness: SHARE,
-          bands: listOf(COUNT),
-          traits: listOf(answer({ trait: TEXT, weight: NUMBER, known: COUNT, flagged: COUNT })),
-          contradictions: mapOf(COUNT),
+          bands: listOf(NUMBER),
+          traits: listOf(answer({ trait: TEXT, weight: NUMBER, known: NUMBER, flagged: NUMBER })),
+          contradictions: mapOf(NUMBER),
         }),
         sinceEpochMillis: INSTANT,
         sources: listOf(
