@@ -161,6 +161,20 @@ describe('the document', () => {
     expect([...named].filter((path) => !there.some((one) => one.startsWith(`${path}/`)))).toEqual([]);
   });
 
+  it('openapi: every path has its row in the table for operators', () => {
+    const rows = [...readRepositoryFile('docs/OPERATING.md').matchAll(/^\| (`(?:GET|POST|PUT) \/[^|]*) \|/gm)];
+    const named = new Set<string>();
+    for (const [, cell = ''] of rows) {
+      let folder = '';
+      for (const [, word = ''] of cell.matchAll(/`(?:GET |POST |PUT )?([^`? ]+)[^`]*`/g)) {
+        const path = word.startsWith('/') ? word : `${folder}${word}`;
+        named.add(path);
+        folder = path.slice(0, path.lastIndexOf('/') + 1);
+      }
+    }
+    expect(Object.keys(document.paths).filter((path) => !named.has(path))).toEqual([]);
+  });
+
   it('openapi: every path is there, and answers the methods it names and no others', async () => {
     for (const path of Object.keys(document.paths)) {
       const response = await send({ path, method: 'DELETE' }, '');
