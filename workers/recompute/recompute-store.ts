@@ -4,16 +4,14 @@
  * written. What the models learn from is a decision somewhat earlier in the journal, so the batches read last
  * are kept.
  */
-import type { JournalPosition, Store } from '../../actors/store.ts';
+import type { JournalPosition } from '../../actors/store.ts';
 import type { JournalReader } from '../store/journal-reader.ts';
+import { nameOfKey, UnwrittenStore } from '../store/unwritten-store.ts';
 
 /** 32 KB each. */
 const BATCHES_KEPT = 512;
 
-export class RecomputeStore implements Store {
-  /** Profiles are marked as changed in this batch; it is never closed. */
-  readonly openBatch = 1;
-  readonly openBatchBytes = 0;
+export class RecomputeStore extends UnwrittenStore {
   readonly #reader: JournalReader;
   readonly #records = new Map<string, Uint8Array>();
   readonly #cold = new Map<string, Uint8Array>();
@@ -21,27 +19,28 @@ export class RecomputeStore implements Store {
   readonly #batches = new Map<string, Uint8Array | undefined>();
 
   constructor(reader: JournalReader) {
+    super();
     this.#reader = reader;
   }
 
-  getRecord(key: Uint8Array): Uint8Array | undefined {
-    return this.#records.get(nameOf(key));
+  override getRecord(key: Uint8Array): Uint8Array | undefined {
+    return this.#records.get(nameOfKey(key));
   }
-  getCold(key: Uint8Array): Uint8Array | undefined {
-    return this.#cold.get(nameOf(key));
+  override getCold(key: Uint8Array): Uint8Array | undefined {
+    return this.#cold.get(nameOfKey(key));
   }
-  putRecord(key: Uint8Array, bytes: Uint8Array, start: number, length: number): void {
-    this.#records.set(nameOf(key), bytes.slice(start, start + length));
+  override putRecord(key: Uint8Array, bytes: Uint8Array, start: number, length: number): void {
+    this.#records.set(nameOfKey(key), bytes.slice(start, start + length));
   }
-  putCold(key: Uint8Array, bytes: Uint8Array): void {
-    this.#cold.set(nameOf(key), Uint8Array.from(bytes));
+  override putCold(key: Uint8Array, bytes: Uint8Array): void {
+    this.#cold.set(nameOfKey(key), Uint8Array.from(bytes));
   }
-  removeProfile(key: Uint8Array): void {
-    this.#records.delete(nameOf(key));
-    this.#cold.delete(nameOf(key));
+  override removeProfile(key: Uint8Array): void {
+    this.#records.delete(nameOfKey(key));
+    this.#cold.delete(nameOfKey(key));
   }
 
-  readJournal(position: JournalPosition): Uint8Array | undefined {
+  override readJournal(position: JournalPosition): Uint8Array | undefined {
     const name = `${position.epoch}:${position.stream}:${position.batch}`;
     const known = this.#batches.get(name);
     const bytes = known ?? this.#reader.batch(position);
@@ -55,26 +54,4 @@ export class RecomputeStore implements Store {
     }
     return bytes;
   }
-
-  putMeta(): void {}
-  getMeta(): undefined {
-    return undefined;
-  }
-  appendJournal(): number {
-    throw new RangeError('decisions are computed again without being written');
-  }
-  commit(): Promise<void> {
-    return Promise.resolve();
-  }
-  scanJournal(): void {}
-  recover(): Promise<boolean> {
-    return Promise.resolve(true);
-  }
-  close(): Promise<void> {
-    return Promise.resolve();
-  }
-}
-
-function nameOf(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1');
 }

@@ -13,7 +13,7 @@ import { ActorRuntime } from '../../actors/actor-runtime.ts';
 import type { Effect } from '../../actors/effect.ts';
 import type { Ledger, Models, Signer } from '../../actors/ports.ts';
 import { NO_HANDLE } from '../../actors/slab.ts';
-import { type JournalBatch, type JournalPosition, STORE_KEY_BYTES, type Store } from '../../actors/store.ts';
+import { type JournalBatch, type JournalPosition, STORE_KEY_BYTES } from '../../actors/store.ts';
 import type { Catalog } from '../../decision/catalog.ts';
 import { CatalogIndex } from '../../decision/catalog-index.ts';
 import type { ZoneTable } from '../../decision/local-time.ts';
@@ -21,6 +21,7 @@ import { PARTITION_COUNT } from '../../proto/limits.ts';
 import { coldCodec } from '../cold-codec.ts';
 import { basePositions, isAfter, readBase } from '../recovery.ts';
 import type { JournalReader } from '../store/journal-reader.ts';
+import { nameOfKey, UnwrittenStore } from '../store/unwritten-store.ts';
 
 const HASHES = 2 ** 32;
 
@@ -93,7 +94,7 @@ export class PresentPeople {
   #visitStored(partition: number, from: number, to: number, visit: () => void): void {
     const { runtime } = this;
     for (const bytes of this.#reader.recordKeys(keyAt(partition, from), keyAt(partition, to))) {
-      if (this.#recent.has(nameOf(bytes))) continue;
+      if (this.#recent.has(nameOfKey(bytes))) continue;
       const [, high, low] = partsOf(bytes);
       if (!runtime.openKnown(partition, low, high)) continue;
       visit();
@@ -106,7 +107,7 @@ export class PresentPeople {
     const note = (effect: Effect, isForRecord: boolean): void => {
       if (!isForRecord) return;
       const { partition, hashLow: low, hashHigh: high } = effect;
-      const name = nameOf(this.runtime.storeKey(partition, low, high));
+      const name = nameOfKey(this.runtime.storeKey(partition, low, high));
       if (!this.#recent.has(name)) this.#recent.set(name, { partition, low, high });
     };
     this.runtime.recoverFrom(positions, (batch) => isAfter(positions, batch), note);
@@ -124,61 +125,36 @@ function keyAt(partition: number, high: number): Uint8Array {
 }
 
 /** A store on disk that is read, with what changes in memory over it. */
-class ReadStore implements Store {
-  /** Profiles are marked as changed in this batch; it is never closed. */
-  readonly openBatch = 1;
-  readonly openBatchBytes = 0;
+class ReadStore extends UnwrittenStore {
   readonly #reader: JournalReader;
   readonly #cold = new Map<string, Uint8Array>();
   readonly #removed = new Set<string>();
 
   constructor(reader: JournalReader) {
+    super();
     this.#reader = reader;
   }
 
-  getRecord(key: Uint8Array): Uint8Array | undefined {
-    return this.#removed.has(nameOf(key)) ? undefined : this.#reader.getRecord(...partsOf(key));
+  override getRecord(key: Uint8Array): Uint8Array | undefined {
+    return this.#removed.has(nameOfKey(key)) ? undefined : this.#reader.getRecord(...partsOf(key));
   }
-  getCold(key: Uint8Array): Uint8Array | undefined {
-    const name = nameOf(key);
+  override getCold(key: Uint8Array): Uint8Array | undefined {
+    const name = nameOfKey(key);
     return this.#cold.get(name) ?? (this.#removed.has(name) ? undefined : this.#reader.getCold(...partsOf(key)));
   }
-  putRecord(): void {
-    throw new RangeError('people are counted without being written');
+  override putCold(key: Uint8Array, bytes: Uint8Array): void {
+    this.#cold.set(nameOfKey(key), bytes);
   }
-  putCold(key: Uint8Array, bytes: Uint8Array): void {
-    this.#cold.set(nameOf(key), bytes);
+  override removeProfile(key: Uint8Array): void {
+    this.#removed.add(nameOfKey(key));
+    this.#cold.delete(nameOfKey(key));
   }
-  removeProfile(key: Uint8Array): void {
-    this.#removed.add(nameOf(key));
-    this.#cold.delete(nameOf(key));
-  }
-  putMeta(): void {}
-  getMeta(): undefined {
-    return undefined;
-  }
-  appendJournal(): number {
-    throw new RangeError('people are counted without being written');
-  }
-  commit(): Promise<void> {
-    return Promise.resolve();
-  }
-  readJournal(position: JournalPosition): Uint8Array | undefined {
+  override readJournal(position: JournalPosition): Uint8Array | undefined {
     return this.#reader.batch(position);
   }
-  scanJournal(from: readonly JournalPosition[], visit: (batch: JournalBatch) => void): void {
+  override scanJournal(from: readonly JournalPosition[], visit: (batch: JournalBatch) => void): void {
     for (const batch of this.#reader.read(from)) visit(batch);
   }
-  recover(): Promise<boolean> {
-    return Promise.resolve(true);
-  }
-  close(): Promise<void> {
-    return Promise.resolve();
-  }
-}
-
-function nameOf(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1');
 }
 
 /** Partition, upper and lower half of the hash. */
