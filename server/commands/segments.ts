@@ -63,7 +63,7 @@ function render(
   const share = (count: number): string => (people === 0 ? '-' : `${((100 * count) / people).toFixed(1)} %`);
   const aside = restricted === 0 ? '' : `; ${numberOf(restricted)} more keep their data unused`;
   const of = sample === null ? '' : `, a sample of ${numberOf(sample.records)} records`;
-  const lines = [`${numberOf(people)} people${of}${aside}`];
+  const lines = [`${people === 1 ? '1 person' : `${numberOf(people)} people`}${of}${aside}`];
   if (tags.length > 0) {
     const rows = tags.map((one) => [one.tag, one.family, numberOf(one.people), share(one.people)]);
     lines.push(
