@@ -122,8 +122,17 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     name: 'recovery applies entries a record has already',
     file: 'actors/actor-runtime.ts',
-    find: '    if (effect.stateSeq <= record.stateSeq) return false;',
-    replace: '    if (effect.stateSeq < 0) return false;',
+    // Told by its place and by its number: either alone holds.
+    find: `    if (this.#isBehind(position)) return false;
+    if (effect.type === EFFECT.erase) {
+      this.forgetBound();
+      return true;
+    }
+    if (effect.stateSeq <= record.stateSeq) return false;`,
+    replace: `    if (effect.type === EFFECT.erase) {
+      this.forgetBound();
+      return true;
+    }`,
   },
   {
     name: 'recovery begins one batch late, and sequences are used again',
