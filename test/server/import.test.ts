@@ -7,6 +7,7 @@ import { MESSAGES_MAX } from '../../actors/record-layout.ts';
 import { run, STEP_ROWS } from '../../server/commands/import.ts';
 import { runCommand } from './run-command.ts';
 import { RunningNode, StartedProgram, temporaryFolder, until } from './running-node.ts';
+import { sampleOfEventsOnly, writeCatalog } from './test-catalogs.ts';
 import { WirePeer } from './wire-peer.ts';
 
 const folder = temporaryFolder('import');
@@ -14,7 +15,7 @@ const HEADER = 'order_id,customer_id,ordered_at,status,total,currency,tier';
 let node: RunningNode;
 let peer: WirePeer;
 beforeAll(async () => {
-  node = await RunningNode.start({});
+  node = await RunningNode.start({ catalog: writeCatalog(sampleOfEventsOnly()) });
   peer = await WirePeer.connect(node.url);
 });
 afterAll(async () => {

@@ -5,6 +5,8 @@
  */
 import { renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { parse, stringify } from 'yaml';
+import { readRepositoryFile } from '../repository/repository-files.ts';
 import { temporaryFolder } from './running-node.ts';
 
 export interface CatalogParts {
@@ -68,4 +70,25 @@ export function writeCatalog(text: string, path = join(temporaryFolder('catalog'
   writeFileSync(`${path}.new`, text);
   renameSync(`${path}.new`, path);
   return path;
+}
+
+/** What tests change of the sample catalog, as its file has it. */
+export interface SampleCatalog {
+  profile: { tags: Record<string, unknown> };
+  journeys?: Record<string, unknown>;
+  feeds?: Record<string, unknown>;
+  webhooks?: Record<string, unknown>;
+}
+/** Text of the sample catalog, changed. */
+export function sampleCatalogWith(change: (catalog: SampleCatalog) => void): string {
+  const catalog = parse(readRepositoryFile('catalogs/retail.yaml')) as SampleCatalog; // samples.test.ts compiles it
+  change(catalog);
+  return stringify(catalog);
+}
+/** The sample without tags and journeys, where a person's state has one number for each event and no other. */
+export function sampleOfEventsOnly(): string {
+  return sampleCatalogWith((catalog) => {
+    delete catalog.journeys;
+    catalog.profile.tags = {};
+  });
 }

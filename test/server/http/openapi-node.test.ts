@@ -11,7 +11,7 @@ import { DRILLS, startAdminHttp } from '../../../server/admin-http.ts';
 import { epochMillis } from '../../../workers/clock.ts';
 import { REPOSITORY, readRepositoryFile } from '../../repository/repository-files.ts';
 import { RunningNode, temporaryFolder } from '../running-node.ts';
-import { writeCatalog } from '../test-catalogs.ts';
+import { sampleCatalogWith, writeCatalog } from '../test-catalogs.ts';
 import {
   type ApiCall,
   type ApiDocument,
@@ -26,18 +26,19 @@ import {
 
 const words = ['--drills'];
 const environment = { OPPORTUNE_WEBHOOK_SECRET_CRM: `whsec_${Buffer.alloc(32, 7).toString('base64')}` };
-const MORE = `
-feeds:
-  weather:
-    ttl: 3h
-    fields:
-      celsius: { type: number, min: -60, max: 60 }
-      sky: { type: text, values: [clear, grey] }
-webhooks:
-  crm: { url: 'https://crm.example.com/hooks', secret: crm, tags: [looking] }
-`;
-const TAG = 'profile:\n  tags:\n    looking: { family: lifeCycle, when: \'count("view", "7d") > 0\' }\n';
-const catalog = writeCatalog(readRepositoryFile('catalogs/retail.yaml').replace(/^profile:\n/m, TAG) + MORE);
+const catalog = writeCatalog(
+  sampleCatalogWith((sample) => {
+    sample.profile.tags.looking = { family: 'lifeCycle', when: 'count("view", "7d") > 0' };
+    sample.webhooks = { crm: { url: 'https://crm.example.com/hooks', secret: 'crm', tags: ['looking'] } };
+    sample.feeds = {
+      weather: {
+        key: 'profile.city',
+        ttl: '3h',
+        fields: { celsius: { type: 'number', min: -60, max: 60 }, sky: { type: 'text', values: ['clear', 'grey'] } },
+      },
+    };
+  }),
+);
 
 let node: RunningNode;
 let document: ApiDocument;

@@ -8,6 +8,7 @@ import { EXIT } from '../../../server/commands/command.ts';
 import { epochMillis } from '../../../workers/clock.ts';
 import { withToken } from '../access/upgrade-answer.ts';
 import { RunningNode, StartedProgram, temporaryFolder, until } from '../running-node.ts';
+import { sampleOfEventsOnly, writeCatalog } from '../test-catalogs.ts';
 import { WirePeer } from '../wire-peer.ts';
 
 const folder = temporaryFolder('import-node');
@@ -27,7 +28,8 @@ function keyOf(role: Role): { key: string; id: string } {
 it('an import stops at once for a role or token, after its bound for a server that is gone, and loses nothing', async () => {
   const [auditor, doomed, app] = [keyOf('auditor'), keyOf('ingest'), keyOf('app')];
   const data = join(folder, 'data');
-  const start = (): Promise<RunningNode> => RunningNode.start({ data, words: ['--api-key-file', apiKeyFile] });
+  const catalog = writeCatalog(sampleOfEventsOnly());
+  const start = (): Promise<RunningNode> => RunningNode.start({ data, catalog, words: ['--api-key-file', apiKeyFile] });
   const path = join(folder, 'long.ndjson');
   const rows = Array.from(
     { length: ROWS },

@@ -106,14 +106,13 @@ describe('recompute decisions', () => {
 
   it('tags: decisions whose rules read them, while events and timers change them, are the same as well', async () => {
     const catalogPath = join(folder, 'tags.yaml');
-    const tags = `profile:
-  tags:
+    const tags = `  tags:
     looking: { family: behaviour, when: 'count("view", "1s") >= 2', parent: any, holdFor: 1s }
     still: { family: lifeCycle, when: 'lastSeen("view") > 0.02', feature: true }
     fading: { family: spending, when: 'count("view", "1d") > 0', weight: 'count("view", "1d") * 1.0', halfLife: 1s }
     any: { family: social }`;
     const text = readFileSync('catalogs/retail.yaml', 'utf8')
-      .replace(/^profile:/m, tags)
+      .replace(/^ {2}tags:.*/m, tags)
       .replace(/eligibility: '[^']*'/, `eligibility: 'tag("looking") || tagWeight("fading") > 0.5'`)
       .replace(/eligibility: 'count\([^']*'/, `eligibility: 'tag("still")'`);
     writeFileSync(catalogPath, text);
