@@ -3,6 +3,7 @@
  * callers' deadlines end their waiting, the server goes on with the connections it had, nothing acknowledged is
  * missing or doubled, and leases that came due meanwhile have ended, no sooner and no later.
  */
+import { readdirSync, readFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from 'vitest';
 import { connect } from '../../client/index.ts';
 import { epochMillis, monotonicMillis } from '../../workers/clock.ts';
@@ -26,6 +27,13 @@ afterEach(async () => {
   node.child.kill('SIGCONT');
   await node.kill();
 });
+
+/** Whether every thread of a process is stopped. Source: proc(5), the third field of `stat`. */
+function hasStopped(pid: number): boolean {
+  return readdirSync(`/proc/${pid}/task`).every((task) =>
+    /^\d+ \(.*\) T /s.test(readFileSync(`/proc/${pid}/task/${task}/stat`, 'utf8')),
+  );
+}
 
 describe('suspend', () => {
   it(`SIGSTOP and SIGCONT under load, ${ROUNDS} times`, { timeout: 60_000 + ROUNDS * 15_000 }, async () => {
@@ -55,6 +63,8 @@ describe('suspend', () => {
       await until(() => writer.acknowledgedCount > target);
 
       running.child.kill('SIGSTOP');
+      // The signal returns before every thread stands; one of them may still answer.
+      await until(() => hasStopped(running.child.pid as number)); // it runs
       const stoppedMillis = monotonicMillis();
       const answer = await client.decide({ profile: 'waiting', slot: 'home', deadlineMillis: 200 });
       expect(answer).toMatchObject({ fallback: true });
