@@ -212,9 +212,13 @@ describe('the node', () => {
         expect([call.path, name, isRefused(status, text), text]).toEqual([call.path, name, false, text]);
       }
       if (examples.length > 0) continue;
-      const response = await send(call, query);
+      let response: Response;
+      // A pass that takes longer is answered 202 with how far it is.
+      do {
+        response = await send(call, query);
+        await expectAsTold(call, response);
+      } while (response.status === 202);
       expect([call.path, response.status]).toEqual([call.path, 200]);
-      await expectAsTold(call, response);
     }
   });
 
