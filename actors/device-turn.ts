@@ -12,12 +12,21 @@ import { DEVICE_PEOPLE_KEPT, type DeviceRules, personMark } from '../decision/de
 import type { ActorRuntime } from './actor-runtime.ts';
 import type { Signpost } from './identity.ts';
 import { isMoved } from './identity.ts';
+import type { ProfileRecord } from './profile-record.ts';
 import { STANDING } from './record-layout.ts';
 import type { PersonHash } from './sealed-trait.ts';
 import { beginStanding, changeStanding, findStanding, STANDING_CHANGES_MAX } from './standing.ts';
 
 /** Share of the window after which who is known is noted, and told, again. */
 const NOTED_AGAIN = 1 / 8;
+
+/** People the device was used by since an instant; 0 of a record that is none. */
+export function presentOnDevice(record: ProfileRecord, since: number): number {
+  let present = 0;
+  for (let i = 0; i < record.momentCount; i++)
+    if (record.momentKind(i) === STANDING.deviceUser && record.momentAt(i) > since) present++;
+  return present;
+}
 
 /**
  * Notes that the person uses the device.

@@ -297,6 +297,9 @@ export interface Catalog {
   readonly travel: TravelRules | null;
   /** How many people a device may have; null where the catalog does not say. */
   readonly device: DeviceRules | null;
+  /** Number of the feed of what is usual, -1 where the catalog has none; how often that is measured, 0 without. */
+  readonly usualFeed: number;
+  readonly usualEveryMillis: number;
   /** Which keys may be one person's. */
   readonly identity: IdentityRules;
   /** Index of the trait of type timeZone, or -1. */

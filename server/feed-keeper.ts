@@ -106,6 +106,15 @@ export class FeedKeeper {
    */
   async push(body: unknown, isStrict: boolean): Promise<PushReport> {
     const report = (this.#book as FeedBook).push(body, isStrict, epochMillis()); // opened before anybody can ask
+    return this.#take(report);
+  }
+
+  /** As `push`, all or nothing, of what the server itself has found: nobody else may push that feed. */
+  async keep(body: unknown): Promise<PushReport> {
+    return this.#take((this.#book as FeedBook).keep(body, epochMillis())); // as above
+  }
+
+  async #take(report: PushReport): Promise<PushReport> {
     const outcome = report.refusal ?? 'taken';
     this.pushes.set(outcome, (this.pushes.get(outcome) ?? 0) + 1);
     if (report.taken !== null) await this.#handOut([report.taken]);

@@ -64,6 +64,7 @@ import { partitionsOf } from './shard-map.ts';
 import type { FromShard, ShardThreadData, ToShard } from './shard-messages.ts';
 import type { createResource, Tracing } from './telemetry.ts';
 import { TenantEstate } from './tenant-estate.ts';
+import { UsualKeeper } from './usual-keeper.ts';
 import { WebhookKeeper } from './webhooks/webhook-keeper.ts';
 
 const PROGRAM = `opportune/${packageVersion()}`;
@@ -142,6 +143,7 @@ class Node implements RunningNode {
   readonly #quality: QualityRoute;
   readonly #fits: readonly FitKeeper[];
   readonly #feeds: readonly FeedKeeper[];
+  readonly #usual: UsualKeeper;
   /** Of counts that are asked for; no thread while none is. */
   readonly #jobs = new JobPool({ threads: 1 });
   readonly #sizes: ReadonlyMap<string, SegmentSizes>;
@@ -187,6 +189,7 @@ class Node implements RunningNode {
     });
     this.#fits = this.#tenants.map((estate, tenant) => this.#fitsOf(estate.folderIn(config.data), tenant));
     this.#feeds = this.#tenants.map((estate, tenant) => this.#feedsOf(estate.folderIn(config.data), tenant));
+    this.#usual = this.#usualOf();
     this.#webhooks = this.#webhooksOf();
     this.#sizes = new Map(this.#tenants.map((estate) => [estate.name, this.#sizesOf(estate.folderIn(config.data))]));
     this.failed = new Promise((resolve) => {
@@ -226,6 +229,19 @@ class Node implements RunningNode {
         for (const { index } of this.#shards) tell(index, pushes, number);
       },
       tell,
+    });
+  }
+
+  #usualOf(): UsualKeeper {
+    return new UsualKeeper({
+      jobs: this.#jobs,
+      tenants: this.#tenants.map(({ name }, tenant) => ({
+        ...{ name, storePath: this.#storePathOf(name) },
+        feeds: this.#feeds[tenant] as FeedKeeper, // one each
+      })),
+      log: this.#log,
+      catalog: () => this.#catalog,
+      isServing: () => this.#shards.every((shard) => shard.state === 'ready'),
     });
   }
 
@@ -335,6 +351,7 @@ class Node implements RunningNode {
       setInterval(() => this.#tell(0, { kind: 'trim', keepBytes: config.journalKeepGigabytes * 1e9 }), TRIM_MILLIS),
     );
     for (const fits of this.#fits) fits.begin();
+    this.#usual.begin();
     this.#webhooks.useCatalog(kept.source);
     this.#watch = this.#beginWatch();
     for (const [tenant, estate] of this.#tenants.entries())
@@ -1022,6 +1039,7 @@ class Node implements RunningNode {
     clearTimeout(this.#spareTimer);
     this.#access?.close();
     for (const sizes of this.#sizes.values()) sizes.close();
+    this.#usual.close();
     await Promise.all([...this.#fits.map((fits) => fits.close()), this.#jobs.close(), this.#webhooks.stop()]);
     if (this.#shards[0]?.state === 'ready') {
       await within(this.#askSnapshots(0), 2_000);

@@ -7,6 +7,7 @@
  */
 import { mkdirSync } from 'node:fs';
 import { type FeedPush, type FeedSpec, FeedTable } from '../decision/feed-table.ts';
+import { USUAL_FEED } from '../decision/usual-feed.ts';
 import { feedBytes, feedPath, readFeedFile, writeFeedFile } from './feed-file.ts';
 import { type RowProblem, readFeedPush } from './feed-push.ts';
 
@@ -40,6 +41,8 @@ export interface FeedState {
 export class FeedBook {
   readonly #folder: string;
   readonly #tables: ReadonlyMap<string, FeedTable>;
+  /** Those that may be pushed from outside. */
+  readonly #open: ReadonlyMap<string, FeedTable>;
   /** As written, by feed. */
   readonly #bytes = new Map<string, number>();
 
@@ -67,6 +70,7 @@ export class FeedBook {
       tables.set(spec.name, table);
     }
     this.#tables = tables;
+    this.#open = new Map([...tables].filter(([name]) => name !== USUAL_FEED));
   }
 
   table(name: string): FeedTable | undefined {
@@ -100,7 +104,16 @@ export class FeedBook {
    * @throws the file system's error when the push cannot be kept; what is read stays as it was
    */
   push(body: unknown, isStrict: boolean, nowEpochMillis: number): PushReport {
-    const read = readFeedPush(body, this.#tables, nowEpochMillis);
+    return this.#push(body, this.#open, isStrict, nowEpochMillis);
+  }
+
+  /** As `push`, all or nothing, of what the server itself has found. */
+  keep(body: unknown, nowEpochMillis: number): PushReport {
+    return this.#push(body, this.#tables, true, nowEpochMillis);
+  }
+
+  #push(body: unknown, feeds: ReadonlyMap<string, FeedTable>, isStrict: boolean, nowEpochMillis: number): PushReport {
+    const read = readFeedPush(body, feeds, nowEpochMillis);
     if (!read.ok) return refused(read.isStale ? 'stale' : 'bad', read.problem, []);
     const { table, push, problems } = read;
     const { name, rowsMax } = table.spec;

@@ -4,9 +4,10 @@
  * usual, and logarithms, because counts of people spread over powers of ten.
  *
  * Source: B. Iglewicz and D. C. Hoaglin, "How to Detect and Handle Outliers" (1993): above 3.5 such deviations an
- * observation is labelled. Called by `workers/segments/list-unusual.ts`.
+ * observation is labelled. Called by `workers/segments/measure-usual.ts` and `list-unusual.ts`.
  */
 import { naturalLogarithm } from '../normal.ts';
+import { deviationsAbove } from '../usual-feed.ts';
 
 /** What is usual of one rate, of those who have any: in ln(1 + count). */
 export interface UsualRate {
@@ -36,7 +37,7 @@ export function usualRate(people: ReadonlyMap<number, number>): UsualRate | null
 
 /** Robust deviations of a count above what is usual; below 0 where it is less. */
 export function deviationsOf(count: number, { middle, deviation }: UsualRate): number {
-  return (naturalLogarithm(1 + count) - middle) / deviation;
+  return deviationsAbove(count, middle, deviation);
 }
 
 /** The count in the middle. */

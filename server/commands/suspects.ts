@@ -39,7 +39,7 @@ export async function run(call: CommandCall): Promise<number> {
   return EXIT.ok;
 }
 
-function renderUnusual({ people, of, unusual }: UnusualList, hasColour: boolean): string {
+function renderUnusual({ people, of, unusual, devices }: UnusualList, hasColour: boolean): string {
   const paint = createPaint(hasColour);
   const lines = [paint.bold(`${numberOf(people)} of ${numberOf(of)} people do more of something than is usual`)];
   if (unusual.length > 0) {
@@ -52,6 +52,17 @@ function renderUnusual({ people, of, unusual }: UnusualList, hasColour: boolean)
       ]);
     lines.push(...formatTable([['person', 'score', 'because'], ...rows], ['left', 'right', 'left'], '  '));
     if (unusual.length > SHOWN_MAX) lines.push(`  and more: --json names ${unusual.length}`);
+  }
+  if (devices.length > 0) {
+    const rows = devices
+      .slice(0, SHOWN_MAX)
+      .map(({ device, persons, usual, deviations }) => [
+        device,
+        deviations.toFixed(1),
+        `${persons} people, usual ${usual}`,
+      ]);
+    lines.push('', ...formatTable([['device', 'score', 'because'], ...rows], ['left', 'right', 'left'], '  '));
+    if (devices.length > SHOWN_MAX) lines.push(`  and more: --json names ${devices.length}`);
   }
   return `${lines.join('\n')}\n`;
 }

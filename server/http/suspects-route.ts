@@ -47,7 +47,7 @@ const SUSPECTS_SHAPE = listShape('how many, by suspicion, and the newest of them
   ),
 });
 const UNUSUAL_SHAPE = listShape(
-  'how many, of how many, and the most unusual of them with the counts that make them so',
+  'how many, of how many, and the most unusual of them with the counts that make them so; devices likewise',
   {
     of: COUNT,
     unusual: listOf(
@@ -57,6 +57,7 @@ const UNUSUAL_SHAPE = listShape(
         because: listOf(answerOf({ reading: TEXT, value: NUMBER, usual: NUMBER, deviations: NUMBER })),
       }),
     ),
+    devices: listOf(answerOf({ device: TEXT, persons: COUNT, usual: COUNT, deviations: NUMBER })),
   },
 );
 
@@ -77,6 +78,7 @@ export function suspectsRoute(options: SuspectsOptions): ReadonlyMap<string, Rou
   const unusual = route(options, 'listUnusual', (found, limit) => ({
     ...found,
     unusual: found.unusual.slice(0, limit),
+    devices: found.devices.slice(0, limit),
   }));
   return new Map<string, Route>([
     [
@@ -85,7 +87,11 @@ export function suspectsRoute(options: SuspectsOptions): ReadonlyMap<string, Rou
     ],
     [
       '/v1/suspects/unusual',
-      { ...unusual, shape: UNUSUAL_SHAPE, about: 'who does more of something than others do: ?limit=N' },
+      {
+        ...unusual,
+        shape: UNUSUAL_SHAPE,
+        about: 'who does more of something than others do, and devices of more people than others: ?limit=N',
+      },
     ],
   ]);
 }

@@ -96,6 +96,8 @@ function catalogOf(traits: readonly TraitSpec[], counters: readonly EventCounter
     cleaning: null,
     travel: null,
     device: null,
+    usualFeed: -1,
+    usualEveryMillis: 0,
     identity: { types: [], traitTypes: [], keysMax: 100, blocked: new Set(), unjoinMillis: 0 },
     quality: { weights: [], freshnessHalfLifeMillis: 1 },
     tagByKey: new Map(),

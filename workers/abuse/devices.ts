@@ -17,6 +17,7 @@ import { isMoved, type Signpost, signpostOf } from '../../actors/identity.ts';
 import type { PersonHash } from '../../actors/sealed-trait.ts';
 import { isRestricted } from '../../actors/standing.ts';
 import { deviceKey, SHARED_DEVICE } from '../../decision/device.ts';
+import { DEVICE_PEOPLE, unusualOf } from '../../decision/usual-feed.ts';
 import type { Request } from '../../proto/request.ts';
 import { personName } from '../audit/audit-record.ts';
 
@@ -34,6 +35,8 @@ export interface DeviceShared {
   /** As logs name it. */
   readonly device: string;
   readonly persons: number;
+  /** Robust deviations above what devices have; null where what is usual is not known. */
+  readonly deviations: number | null;
 }
 export type DeviceMessage = DeviceUsed | DeviceShared;
 
@@ -97,12 +100,16 @@ export class Devices {
     if (rules === null) return;
     const persons = noteDeviceUse(runtime, rules, to, person, now);
     if (persons === 0) return;
-    send(person.partition, { kind: 'deviceShared', to: person, device: personName(to.hashHigh, to.hashLow), persons });
+    const { index, feeds } = runtime;
+    const unusual = unusualOf(persons, feeds, index.catalog.usualFeed, DEVICE_PEOPLE, now);
+    const deviations = Number.isNaN(unusual) ? null : Math.round(unusual * 10) / 10;
+    const device = personName(to.hashHigh, to.hashLow);
+    send(person.partition, { kind: 'deviceShared', to: person, device, persons, deviations });
   }
 
   #tell(message: DeviceShared, now: number): void {
     const { runtime, eventTurn, send } = this.#options;
-    const { to, device, persons } = message;
+    const { to, device, persons, deviations } = message;
     // Erased meanwhile, or set aside.
     if (!runtime.openKnown(to.partition, to.hashLow, to.hashHigh)) return;
     if (isMoved(runtime.record)) {
@@ -112,6 +119,6 @@ export class Devices {
     }
     if (isRestricted(runtime.record)) return;
     runtime.expireDue(now);
-    eventTurn.tell(SHARED_DEVICE, { persons, device }, now, now);
+    eventTurn.tell(SHARED_DEVICE, { persons, device, ...(deviations === null ? {} : { deviations }) }, now, now);
   }
 }

@@ -10,7 +10,8 @@ import { SEND_HORIZON_MILLIS_MAX } from '../../decision/send-time.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
 import { CATALOG_LIMITS } from './catalog-limits.ts';
 import type { CounterRegistry } from './counter-registry.ts';
-import { DURATION_PATTERN, INSTANT_PATTERN, parseDurationMillis, parseInstantMillis } from './durations.ts';
+import { checkAbuse, checkDuration } from './duration-check.ts';
+import { INSTANT_PATTERN, parseDurationMillis, parseInstantMillis } from './durations.ts';
 import { checkCell } from './feed-check.ts';
 import { checkJourneys, journeyKeys } from './journey-check.ts';
 import { isTimeZone } from './local-hour.ts';
@@ -123,7 +124,7 @@ function checkHeader(catalog: RawMap, sink: FindingSink): void {
   }
   const rewardWindow = mapOf(catalog.decision).rewardWindow;
   if (rewardWindow !== undefined) checkDuration(['decision', 'rewardWindow'], rewardWindow, sink);
-  checkDevice(mapOf(mapOf(catalog.abuse).device), sink);
+  checkAbuse(mapOf(catalog.abuse), sink);
   const { diversity } = mapOf(catalog.decision);
   checkDuration(['decision', 'diversity', 'halfLife'], mapOf(diversity).halfLife, sink);
   for (const [key, channel] of Object.entries(mapOf(catalog.channels)))
@@ -131,25 +132,6 @@ function checkHeader(catalog: RawMap, sink: FindingSink): void {
   listOf(catalog.actions).forEach((action, i) => {
     checkDuration(['actions', i, 'fatigue', 'halfLife'], mapOf(mapOf(action).fatigue).halfLife, sink);
   });
-}
-
-function checkDuration(path: DocumentPath, value: unknown, sink: FindingSink): void {
-  if (typeof value === 'string' && DURATION_PATTERN.test(value) && parseDurationMillis(value) === null) {
-    sink.find(path, `${JSON.stringify(value)} is longer than ten years`);
-  }
-}
-
-/** Below it a person who is noted once in a minute and an eighth of the window may be missed. */
-const DEVICE_PER_MILLIS_MIN = 10 * 60_000;
-const DEVICE_PER_MILLIS_MAX = 90 * 86_400_000;
-
-function checkDevice(device: RawMap, sink: FindingSink): void {
-  const path = ['abuse', 'device', 'per'];
-  const per = textOf(device.per);
-  const millis = per === null ? null : parseDurationMillis(per);
-  checkDuration(path, per, sink);
-  if (millis !== null && (millis < DEVICE_PER_MILLIS_MIN || millis > DEVICE_PER_MILLIS_MAX))
-    sink.find(path, `${per}: people of a device are counted within 10m to 90d of each other`);
 }
 
 const PROMOTION_KINDS = [['percentageBasisPoints'], ['amountMinor'], ['buy', 'free'], ['bundleSku', 'bundleMinor']];

@@ -401,6 +401,10 @@ export const catalogSchema = z.strictObject({
         })
         .optional()
         .describe('People on a device that too many use are told as events shared_device'),
+      usual: z
+        .strictObject({ every: duration.optional().describe('How often it is measured; 1h') })
+        .optional()
+        .describe('What is usual of each count is measured, for unusual(event, window) in rules'),
     })
     .optional()
     .describe('What is looked for beside the rules of suspicions, see docs/ABUSE.md'),

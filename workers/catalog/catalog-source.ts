@@ -30,11 +30,12 @@ import { type ConsentRules, categoryPurpose, consentRules } from '../../decision
 import { parseQuietHours } from '../../decision/contact-policy.ts';
 import type { DemandInput } from '../../decision/demand-inputs.ts';
 import type { Rule } from '../../decision/rule.ts';
+import { USUAL_FEED } from '../../decision/usual-feed.ts';
 import { murmur3Text } from '../../proto/murmur3.ts';
 import type { CapFile, CatalogFile, DemandInputFile, FatigueFile, PromotionFile } from './catalog-schema.ts';
 import { compileCleaning, compileQuality } from './compile-cleaning.ts';
 import { compileDevice } from './compile-device.ts';
-import { compileFeeds, feedCellOf, feedsHash } from './compile-feeds.ts';
+import { compileFeeds, feedCellOf, feedsHash, usualEveryMillis } from './compile-feeds.ts';
 import { compileIdentity } from './compile-identity.ts';
 import { compileJourneys } from './compile-journeys.ts';
 import { compileTags, tagsHash } from './compile-tags.ts';
@@ -99,6 +100,7 @@ export function compileCatalogSource(source: CatalogSource): Catalog {
   const actionByKey = new Map(actions.map((action) => [action.key, action]));
   const decision = file.decision ?? {};
   const tags = compileTags({ ...source, ruleOf });
+  const feeds = compileFeeds(source);
   const journeys = compileJourneys({ ...source, tags, actions, channels, ruleOf });
   return {
     version,
@@ -131,12 +133,14 @@ export function compileCatalogSource(source: CatalogSource): Catalog {
     tagsHash: tagsHash(source),
     journeys,
     suspicions: tags.filter(({ isSuspicion }) => isSuspicion).map(({ index }) => index),
-    feeds: compileFeeds(source),
+    feeds,
     feedsHash: feedsHash(file),
     cleaning: compileCleaning(file, traits, ruleOf),
     quality: compileQuality(file, traits),
     travel: file.abuse?.travel ?? null,
     device: compileDevice(file),
+    usualFeed: feeds.findIndex(({ name }) => name === USUAL_FEED),
+    usualEveryMillis: usualEveryMillis(file),
     identity: compileIdentity(file),
     tagByKey: new Map(tags.map((tag) => [tag.key, tag])),
     tagByHash: new Map(tags.map((tag) => [tag.hash, tag])),

@@ -238,7 +238,9 @@ function checkContradictions(declared: RawMap, rules: RuleParser, sink: FindingS
 
 /** It is looked at when traits are told, so it may read nothing else that changes. */
 function unfitParts(e: Expression): RuleProblem[] {
-  const isUnfit = ['context', 'tag', 'tagWeight', 'stage', 'consent', 'counter', 'values', 'feed'].includes(e.op);
+  const isUnfit = ['context', 'tag', 'tagWeight', 'stage', 'consent', 'counter', 'unusual', 'values', 'feed'].includes(
+    e.op,
+  );
   const own = isUnfit
     ? [{ offset: e.start, reason: 'a contradiction is between traits: it may read them and now only' }]
     : [];

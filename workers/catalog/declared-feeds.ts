@@ -1,9 +1,10 @@
 /**
  * The context feeds that a catalog declares, read from the raw values before anything else is checked, because rules
  * name them. What is wrong with a declaration is told by the shape check and `feed-check.ts`; here it only makes the
- * feed unknown.
+ * feed unknown. The server's own feed is behind those of the file (`decision/usual-feed.ts`).
  */
 import type { FeedType } from '../../decision/feed-table.ts';
+import { usualFeed } from '../../decision/usual-feed.ts';
 import { mapOf, textOf } from './raw-values.ts';
 import type { RuleType } from './rule-syntax.ts';
 
@@ -32,6 +33,11 @@ export function readFeeds(root: unknown): DeclaredFeeds {
     const isSound = read.every(({ type }) => FEED_TYPES.includes(type));
     const feed = { index: feeds.size, fields: read, hasKey: key !== undefined, key: textOf(key) };
     feeds.set(name, isSound && read.length > 0 ? feed : null);
+  }
+  if (mapOf(mapOf(root).abuse).usual !== undefined) {
+    const { name, fields } = usualFeed();
+    const numbers = fields.map((field) => ({ name: field.name, type: 'number' as const }));
+    feeds.set(name, { index: feeds.size, fields: numbers, hasKey: false, key: null });
   }
   return feeds;
 }

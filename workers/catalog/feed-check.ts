@@ -98,7 +98,7 @@ function checkKey(
  */
 function unfitParts(e: Expression, hidden: readonly string[]): RuleProblem[] {
   const problems: RuleProblem[] = operandsOf(e).flatMap((operand) => unfitParts(operand, hidden));
-  if (['tag', 'tagWeight', 'counter', 'values'].includes(e.op))
+  if (['tag', 'tagWeight', 'counter', 'unusual', 'values'].includes(e.op))
     problems.push({ offset: e.start, reason: 'a key may read traits, context and now only' });
   if (e.op === 'context' && hidden.includes(e.key))
     problems.push({ offset: e.start, reason: `no key may depend on "${e.key}", sent in the context or not` });

@@ -11,6 +11,7 @@
  * holds each operand once, so code stays linear in the rule. Safety: the only texts that reach the
  * source are literals through JSON.stringify; everything else is an index or a name from this file.
  */
+import { DEVIATION, MIDDLE } from '../../decision/usual-feed.ts';
 import type { Scalar } from '../../proto/messages.ts';
 import { textHash } from '../../proto/murmur3.ts';
 import { RULE_RUNTIME } from './rule-runtime.ts';
@@ -279,6 +280,8 @@ export class RuleCode {
             : `s.counterLastSeenSeconds(${e.counter})`;
       case 'values':
         return `s.valueReading(${e.reading})`;
+      case 'unusual':
+        return this.#unusual(e);
       case 'tagWeight':
         return `s.tagWeight(${e.tag})`;
       case 'feed':
@@ -343,6 +346,14 @@ export class RuleCode {
   /** A number, also of a boolean, or a text; NaN or undefined for an error. */
   #feed(e: Extract<Expression, { op: 'feed' }>): string {
     return `s.${e.type === 'text' ? 'feedText' : 'feedNumber'}(${e.feed}, ${e.field}, ${this.#text(e.key)})`;
+  }
+
+  /** A person's count beside the row of what is usual; NaN where that is not known. */
+  #unusual({ counter, feed, key }: Extract<Expression, { op: 'unusual' }>): string {
+    const [middle, deviation] = [MIDDLE, DEVIATION].map(
+      (field) => `s.feedNumber(${feed}, ${field}, ${JSON.stringify(key)})`,
+    );
+    return `unusual(s.counterCount(${counter}), ${middle}, ${deviation})`;
   }
 
   #presence(operand: Expression): string {

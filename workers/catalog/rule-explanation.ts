@@ -71,6 +71,7 @@ const SUBJECTS: ReadonlySet<Expression['op']> = new Set([
   'trait',
   'context',
   'counter',
+  'unusual',
   'values',
   'tag',
   'tagWeight',

@@ -135,6 +135,7 @@ function declaredEnvironment(traits: TraitTable): Environment {
     .registerFunction('tagWeight(string): dyn', unevaluated)
     .registerFunction('stage(string, string): bool', unevaluated)
     .registerFunction('consent(string): bool', unevaluated)
+    .registerFunction('unusual(string, string): double', unevaluated)
     .registerFunction('feed(string, string): dyn', unevaluated)
     .registerFunction('feed(string, string, dyn): dyn', unevaluated)
     .registerFunction('hasFeed(string, string): bool', unevaluated)

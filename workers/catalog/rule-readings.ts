@@ -3,6 +3,7 @@
  * tags, stages of journeys), what they allow, and the world (feeds). From a call's tree to an expression, with the counter
  * or reading registered that it needs. The checker of the rest of a rule is `rule-check.ts`, which owns one of these.
  */
+import { MEASURED_EVENT_LENGTH_MAX, USUAL_FEED, usualKey } from '../../decision/usual-feed.ts';
 import { textHash } from '../../proto/murmur3.ts';
 import type { CounterRegistry } from './counter-registry.ts';
 import type { DeclaredFeeds } from './declared-feeds.ts';
@@ -23,6 +24,7 @@ export const READING_NAMES = [
   'feed',
   'hasFeed',
   'consent',
+  'unusual',
 ] as const;
 type ReadingName = (typeof READING_NAMES)[number];
 
@@ -85,6 +87,8 @@ export class ReadingChecker {
         return this.#stage(node, args);
       case 'consent':
         return this.#consent(node, args);
+      case 'unusual':
+        return this.#unusual(node, args);
       case 'feed':
         return this.#feed(node, name, args);
       case 'hasFeed': {
@@ -128,6 +132,20 @@ export class ReadingChecker {
     // A wrong key is told where it is declared.
     if (key === null) return unknown(node);
     return { op: 'feed', feed: feed.index, field, key, type, start: node.start, end: node.end };
+  }
+
+  #unusual(node: CelNode, args: readonly CelNode[]): Expression {
+    const count = this.#counter(node, 'count', args, ['event', 'window'], 'unusual(event, window)');
+    const feed = this.#names.feeds.get(USUAL_FEED);
+    if (!feed)
+      return this.#refuse(node, 'unusual(event, window) needs what is usual to be measured: declare abuse.usual');
+    if (count.op !== 'counter') return count;
+    const [event, window] = args.map((argument) => String(argument.args)) as [string, string]; // texts, as was checked
+    if (event.length > MEASURED_EVENT_LENGTH_MAX)
+      return this.#refuse(node, `unusual(…) takes names of events up to ${MEASURED_EVENT_LENGTH_MAX} characters`);
+    const key = usualKey(event, parseDurationMillis(window) ?? 0);
+    const { counter, start, end } = count;
+    return { op: 'unusual', counter, feed: feed.index, key, type: 'number', start, end };
   }
 
   #refuse(node: CelNode, reason: string, nearest?: string, offset = node.start): Expression {
@@ -243,8 +261,8 @@ export class ReadingChecker {
     read: 'count' | 'sum' | 'lastSeen',
     args: readonly CelNode[],
     names: readonly string[],
+    signature = `${read}(${names.join(', ')})`,
   ): Expression {
-    const signature = `${read}(${names.join(', ')})`;
     const texts = this.#texts(node, signature, args, names);
     if (texts === null) return unknown(node);
     const [event, second, third] = texts as [string, ...string[]]; // as many as asked for, which is one at least

@@ -2,6 +2,7 @@
  * The few operations generated rule code calls instead of spelling out. `undefined` is an error among
  * values, NaN among numbers, -1 among truths; none of them throws, none allocates except a text join.
  */
+import { deviationsAbove } from '../../decision/usual-feed.ts';
 import type { Scalar } from '../../proto/messages.ts';
 import { textHash } from '../../proto/murmur3.ts';
 
@@ -20,6 +21,7 @@ export const RULE_RUNTIME = {
   known: (value: number): number | undefined => (Number.isNaN(value) ? undefined : value),
   /** Truncates toward zero as CEL does; division by zero is an error. */
   divideIntegers: (left: number, right: number): number => (right === 0 ? Number.NaN : Math.trunc(left / right)),
+  unusual: deviationsAbove,
   add: (left: Value, right: Value): string | number | undefined => {
     if (typeof left === 'number' && typeof right === 'number') return left + right;
     return typeof left === 'string' && typeof right === 'string' ? left + right : undefined;

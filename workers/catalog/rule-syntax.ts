@@ -38,6 +38,7 @@ export type Expression =
   | (Node & { readonly op: 'context'; readonly key: string })
   | (Node & { readonly op: 'now'; readonly field: 'hour' | 'weekday' | 'epochMillis' })
   | (Node & { readonly op: 'counter'; readonly read: 'count' | 'sum' | 'lastSeen'; readonly counter: number })
+  | (Node & { readonly op: 'unusual'; readonly counter: number; readonly feed: number; readonly key: string })
   | (Node & { readonly op: 'values'; readonly reading: number })
   | (Node & { readonly op: 'tag' | 'tagWeight'; readonly tag: number })
   | (Node & { readonly op: 'stage'; readonly journey: number; readonly stage: number })

@@ -122,6 +122,10 @@ function collect(
     addWindow(draft, e.counter, 0);
     draft.events.add(eventOf(counters, e.counter));
   }
+  if (e.op === 'unusual') {
+    addWindow(draft, e.counter, 0);
+    draft.events.add(eventOf(counters, e.counter));
+  }
   if (e.op === 'values') {
     const reading = readings[e.reading];
     draft.valueReadings.add(e.reading);

@@ -4,6 +4,7 @@
  */
 import type { listSuspects } from '../segments/list-suspects.ts';
 import type { listUnusual } from '../segments/list-unusual.ts';
+import type { measureUsual } from '../segments/measure-usual.ts';
 import type { collectPeople } from './collect-people.ts';
 import type { countQuality } from './count-quality.ts';
 import type { evaluatePolicy } from './evaluate-policy.ts';
@@ -28,6 +29,7 @@ export interface Jobs {
   readonly fitSegments: typeof fitSegments;
   readonly listSuspects: typeof listSuspects;
   readonly listUnusual: typeof listUnusual;
+  readonly measureUsual: typeof measureUsual;
   readonly readFacts: typeof readFacts;
   readonly sizeSegments: typeof sizeSegments;
   readonly writeFacts: typeof writeFacts;

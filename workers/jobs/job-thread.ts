@@ -39,6 +39,9 @@ export const listSuspects: Job<'listSuspects'> = (input) =>
 export const listUnusual: Job<'listUnusual'> = (input) =>
   outcomeOf(async () => (await import('../segments/list-unusual.ts')).listUnusual({ ...input }));
 
+export const measureUsual: Job<'measureUsual'> = (input) =>
+  outcomeOf(async () => (await import('../segments/measure-usual.ts')).measureUsual(input));
+
 export const readFacts: Job<'readFacts'> = (input) =>
   outcomeOf(async () => (await import('./read-facts.ts')).readFacts(input));
 

@@ -9,11 +9,9 @@ import { isMoved } from '../../actors/identity.ts';
 import { newestEntryOf } from '../../actors/person-chain.ts';
 import { newestTold, qualityOf } from '../../actors/profile-quality.ts';
 import { isDevice } from '../../actors/standing.ts';
-import { textHash } from '../../proto/murmur3.ts';
+import type { Catalog } from '../../decision/catalog.ts';
 import { type CatalogSource, compileCatalogSource } from '../catalog/catalog-source.ts';
 import { EVERYBODY, PresentPeople } from '../segments/present-people.ts';
-import { JournalReader } from '../store/journal-reader.ts';
-import { createZoneTable } from '../zone-table.ts';
 
 /** People looked at, about; below it everybody. */
 const SAMPLE_PEOPLE = 5_000;
@@ -64,21 +62,16 @@ export async function countProfiles(
   input: CountProfilesInput,
   onProgress: (read: number, total: number) => void = () => {},
 ): Promise<ProfilesQuality> {
-  const reader = JournalReader.open(input.storePath);
-  try {
-    return countSample(reader, input, onProgress);
-  } finally {
-    await reader.close();
-  }
+  const catalog = compileCatalogSource(input.catalog);
+  return PresentPeople.read(input.storePath, catalog, (present) => countSample(present, catalog, input, onProgress));
 }
 
 function countSample(
-  reader: JournalReader,
-  { catalog: source, nowEpochMillis: now, sample = SAMPLE_PEOPLE }: CountProfilesInput,
+  present: PresentPeople,
+  catalog: Catalog,
+  { nowEpochMillis: now, sample = SAMPLE_PEOPLE }: CountProfilesInput,
   onProgress: (read: number, total: number) => void,
 ): ProfilesQuality {
-  const catalog = compileCatalogSource(source);
-  const present = new PresentPeople(reader, catalog, createZoneTable(textHash));
   const { runtime } = present;
   const { record } = runtime;
   const everybody = present.expected(EVERYBODY);

@@ -15,12 +15,10 @@ import { type ShareInterval, shareInterval } from '../../decision/batch/share-in
 import type { Catalog } from '../../decision/catalog.ts';
 import { LEFT, OUTSIDE } from '../../decision/journey.ts';
 import type { Rule } from '../../decision/rule.ts';
-import { murmur3Text, textHash } from '../../proto/murmur3.ts';
+import { murmur3Text } from '../../proto/murmur3.ts';
 import { loadCatalogText } from '../catalog/catalog-file.ts';
 import { type CatalogSource, compileCatalogSource } from '../catalog/catalog-source.ts';
 import { epochMillis } from '../clock.ts';
-import { JournalReader } from '../store/journal-reader.ts';
-import { createZoneTable } from '../zone-table.ts';
 import { EVERYBODY, type HashRange, PresentPeople } from './present-people.ts';
 
 /** No tag of a catalog has this name: keys begin with a letter or digit. */
@@ -98,10 +96,8 @@ export async function countSegments(
   const inForce = compileCatalogSource(source);
   const catalog = rule === null ? inForce : compileCatalogSource(withRule(source, rule));
   const asked = rule === null ? null : (catalog.tagByKey.get(PREVIEW)?.when ?? null);
-  const reader = JournalReader.open(storePath);
-  try {
+  return PresentPeople.read(storePath, catalog, (people) => {
     const startedAtEpochMillis = epochMillis();
-    const people = new PresentPeople(reader, catalog, createZoneTable(textHash));
     const range = rangeOf(sample, people.expected(EVERYBODY), startedAtEpochMillis);
     const counts = countPeople(people, catalog, asked, range, startedAtEpochMillis, onProgress);
     const share = counts.rule === null ? null : shareInterval(counts.rule.matches, counts.people);
@@ -112,9 +108,7 @@ export async function countSegments(
       sample: range === EVERYBODY ? null : { records: people.expected(EVERYBODY), share },
       unkept: unkeptBy(inForce, catalog),
     };
-  } finally {
-    await reader.close();
-  }
+  });
 }
 
 /** The catalog with one more tag; JSON is YAML, so that it is checked, and complained about, as any. */

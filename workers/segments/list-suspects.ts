@@ -7,12 +7,10 @@ import { isMoved } from '../../actors/identity.ts';
 import { isRestricted } from '../../actors/standing.ts';
 import type { Catalog } from '../../decision/catalog.ts';
 import type { Tag } from '../../decision/tag.ts';
-import { textHash } from '../../proto/murmur3.ts';
+import { unusualOf, usualKey } from '../../decision/usual-feed.ts';
 import { personName } from '../audit/audit-record.ts';
 import { type CatalogSource, compileCatalogSource } from '../catalog/catalog-source.ts';
 import { epochMillis } from '../clock.ts';
-import { JournalReader } from '../store/journal-reader.ts';
-import { createZoneTable } from '../zone-table.ts';
 import { EVERYBODY, PresentPeople } from './present-people.ts';
 
 /** People named; of more the newest. */
@@ -59,12 +57,7 @@ export async function listSuspects(
   onProgress: (read: number, total: number) => void = () => {},
 ): Promise<SuspectList> {
   const catalog = compileCatalogSource(source);
-  const reader = JournalReader.open(storePath);
-  try {
-    return listOf(new PresentPeople(reader, catalog, createZoneTable(textHash)), catalog, onProgress);
-  } finally {
-    await reader.close();
-  }
+  return PresentPeople.read(storePath, catalog, (present) => listOf(present, catalog, onProgress));
 }
 
 function listOf(
@@ -108,12 +101,20 @@ function newest(suspects: Suspect[]): Suspect[] {
 }
 
 /** With the scope bound: what the tag's rule reads of events. */
-function evidenceOf({ dependsOn }: Tag, catalog: Catalog, { runtime: { scope } }: PresentPeople): Evidence[] {
-  const counted = dependsOn.windows.map(({ counter }): Evidence => {
+function evidenceOf({ dependsOn }: Tag, catalog: Catalog, { runtime }: PresentPeople): Evidence[] {
+  const { scope, feeds } = runtime;
+  const counted = dependsOn.windows.flatMap(({ counter }): Evidence[] => {
     const { event = '', property = null, windowMillis = 0 } = catalog.counters[counter] ?? {};
     const span = `${windowMillis / 1000} s`;
-    if (property === null) return { reading: `count("${event}", ${span})`, value: scope.counterCount(counter) };
-    return { reading: `sum("${event}", "${property}", ${span})`, value: scope.counterSum(counter) };
+    if (property === null) {
+      const value = scope.counterCount(counter);
+      const key = usualKey(event, windowMillis);
+      const unusual = unusualOf(value, feeds, catalog.usualFeed, key, scope.nowEpochMillis());
+      const score = { reading: `unusual("${event}", ${span})`, value: Math.round(unusual * 10) / 10 };
+      return [{ reading: `count("${event}", ${span})`, value }, ...(Number.isNaN(unusual) ? [] : [score])];
+    }
+    const sum = { reading: `sum("${event}", "${property}", ${span})`, value: scope.counterSum(counter) };
+    return [sum];
   });
   const values = dependsOn.valueReadings.map((reading): Evidence => {
     const { read = '', event = '', property = '' } = catalog.valueReadings[reading] ?? {};

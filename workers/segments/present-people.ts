@@ -9,6 +9,7 @@
  * Reads only, and holds no snapshot. Memory: the records of who had a turn since the checkpoint. Runs in a thread of the
  * job pool or in a command, never in a shard.
  */
+import { dirname, join } from 'node:path';
 import { ActorRuntime } from '../../actors/actor-runtime.ts';
 import type { Effect } from '../../actors/effect.ts';
 import type { Ledger, Models, Signer } from '../../actors/ports.ts';
@@ -16,12 +17,15 @@ import { NO_HANDLE } from '../../actors/slab.ts';
 import { type JournalBatch, type JournalPosition, STORE_KEY_BYTES } from '../../actors/store.ts';
 import type { Catalog } from '../../decision/catalog.ts';
 import { CatalogIndex } from '../../decision/catalog-index.ts';
-import type { ZoneTable } from '../../decision/local-time.ts';
+import { USUAL_FEED, usualFeed } from '../../decision/usual-feed.ts';
 import { PARTITION_COUNT } from '../../proto/limits.ts';
+import { textHash } from '../../proto/murmur3.ts';
 import { coldCodec } from '../cold-codec.ts';
+import { feedPath, readFeedFile } from '../feed-file.ts';
 import { basePositions, isAfter, readBase } from '../recovery.ts';
-import type { JournalReader } from '../store/journal-reader.ts';
+import { JournalReader } from '../store/journal-reader.ts';
 import { nameOfKey, UnwrittenStore } from '../store/unwritten-store.ts';
+import { createZoneTable } from '../zone-table.ts';
 
 const HASHES = 2 ** 32;
 
@@ -47,8 +51,28 @@ export class PresentPeople {
   /** Who has had a turn since the checkpoint, by store key. */
   readonly #recent = new Map<string, { readonly partition: number; readonly low: number; readonly high: number }>();
 
-  /** @throws StoreError `CORRUPT` at a damaged batch of the journal */
-  constructor(reader: JournalReader, catalog: Catalog, zones: ZoneTable) {
+  /**
+   * Opens a store, and closes it behind `use`.
+   * @param storePath the store's folder, `<data>/store`; what is usual is read from beside it
+   * @throws StoreError `OPEN_FAILED` where no node has run, `CORRUPT` at what is damaged
+   */
+  static async read<Result>(
+    storePath: string,
+    catalog: Catalog,
+    use: (present: PresentPeople) => Result,
+  ): Promise<Result> {
+    const reader = JournalReader.open(storePath);
+    try {
+      const present = new PresentPeople(reader, catalog);
+      const usual = catalog.usualFeed < 0 ? null : readFeedFile(usualPath(storePath), usualFeed());
+      if (usual !== null) present.runtime.feeds.apply(usual);
+      return use(present);
+    } finally {
+      await reader.close();
+    }
+  }
+
+  private constructor(reader: JournalReader, catalog: Catalog) {
     this.#reader = reader;
     this.runtime = new ActorRuntime(
       {
@@ -57,7 +81,7 @@ export class PresentPeople {
         stream: 0,
         hashSeeds: new Uint32Array(4), // no key is hashed
         seedSecret: new Uint32Array(2),
-        zones,
+        zones: createZoneTable(textHash),
         ledger: unused<Ledger>('ledger'),
         models: unused<Models>('models'),
         signer: unused<Signer>('signer'),
@@ -112,6 +136,10 @@ export class PresentPeople {
     };
     this.runtime.recoverFrom(positions, (batch) => isAfter(positions, batch), note);
   }
+}
+
+function usualPath(storePath: string): string {
+  return feedPath(join(dirname(storePath), 'feeds'), USUAL_FEED);
 }
 
 /** The store key at, or in place of, a hash; behind the last hash it is the next partition's first. */

@@ -69,6 +69,7 @@ export const { boolean: anyRule } = fc.letrec<Record<string, string>>((tie) => {
         'sum("buy", "price", "30d")',
         'lastSeen("buy")',
         'tagWeight("loyal")',
+        'unusual("buy", "7d")',
         '1.5',
         '2.0',
         '0.25',
@@ -201,7 +202,15 @@ export const anyState: fc.Arbitrary<ProfileState> = fc.record({
       ),
       { maxLength: 6 },
     )
-    .map((rows) => new Map<string, readonly (string | number | boolean | undefined)[]>(rows)),
+    .chain((rows) =>
+      maybe(fc.tuple(fc.constantFrom(0, 0.5, 1.1), fc.constantFrom(0.35, 1))).map(
+        (usual): ReadonlyMap<string, readonly (string | number | boolean | undefined)[]> =>
+          new Map<string, readonly (string | number | boolean | undefined)[]>([
+            ...rows,
+            ...(usual === undefined ? [] : [['buy 604800 s', usual] as const]),
+          ]),
+      ),
+    ),
   allowed: fc.subarray(['personalisation', 'contact.push']),
   stages: fc.tuple(fc.integer({ min: -2, max: 1 }), fc.integer({ min: -2, max: 0 })),
   hour: fc.integer({ min: 0, max: 23 }),

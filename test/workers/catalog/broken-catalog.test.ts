@@ -529,7 +529,7 @@ const SLIPS: readonly (readonly [string, string, string, readonly string[]])[] =
     'count("purchase"',
     'cuont("purchase"',
     [
-      '35:48 actions[0].eligibility: "cuont" is not a function; there are count, sum, lastSeen, countWhere, distinct, streak, tag, tagWeight, stage, feed, hasFeed, consent, has, size; nearest is "count"',
+      '35:48 actions[0].eligibility: "cuont" is not a function; there are count, sum, lastSeen, countWhere, distinct, streak, tag, tagWeight, stage, feed, hasFeed, consent, unusual, has, size; nearest is "count"',
     ],
   ],
   [

@@ -19,8 +19,9 @@ const CEL_TYPE = {
   timeZone: 'string',
 } as const;
 
-/** The feed that rules under test may read, as `readFeeds` gives it; its key is `profile.city`. */
+/** The feeds that rules under test may read, as `readFeeds` gives them: one whose key is `profile.city`, and what is usual. */
 const FEEDS: DeclaredFeeds = readFeeds({
+  abuse: { usual: {} },
   feeds: {
     weather: {
       key: 'profile.city',
@@ -86,6 +87,7 @@ export class CelOracle {
       .registerFunction('feed(string, string, dyn): dyn', (_: string, field: string, key: unknown) =>
         this.#feed(field, key),
       )
+      .registerFunction('unusual(string, string): double', (event: string) => this.#unusual(event))
       .registerFunction('hasFeed(string, string): bool', (_: string, field: string) => this.#knows(field, this.#city()))
       .registerFunction('hasFeed(string, string, dyn): bool', (_: string, field: string, key: unknown) =>
         this.#knows(field, key),
@@ -122,6 +124,12 @@ export class CelOracle {
     const value = typeof key === 'string' ? this.#state.feed?.get(key)?.[place] : undefined;
     if (value === undefined) throw new Error(`${field} is not known`);
     return value;
+  }
+  /** Of a window of 7 days, as the rules under test ask. */
+  #unusual(event: string): number {
+    const [middle, deviation] = this.#state.feed?.get(`${event} 604800 s`) ?? [];
+    if (typeof middle !== 'number' || typeof deviation !== 'number') throw new Error('what is usual is not known');
+    return (Math.log(1 + (this.#state.events?.[event]?.count ?? 0)) - middle) / deviation;
   }
   #knows(field: string, key: unknown): boolean {
     try {
