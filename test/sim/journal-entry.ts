@@ -19,7 +19,7 @@ import {
   REQUEST_COUNT_SHIFT,
 } from '../../actors/effect.ts';
 import { FIELD, LEASE_FLAG, STANDING } from '../../actors/record-layout.ts';
-import { standingChanges } from '../../actors/standing.ts';
+import { type StandingChange, standingChanges } from '../../actors/standing.ts';
 import { coldCodec } from '../../workers/cold-codec.ts';
 
 /** A batch of a stream: on disk as a whole, or not. */
@@ -97,6 +97,8 @@ export interface StandingEntry extends EntryHead {
   readonly tags: readonly { readonly subject: number; readonly isSet: boolean }[];
   /** Moves in journeys: hashes of journey and stage, and since when. */
   readonly stages: readonly { readonly journey: number; readonly stage: number; readonly at: number }[];
+  /** Of a device: marks of people noted, since when, 1 where they were told; and of those who are gone. */
+  readonly users: readonly Pick<StandingChange, 'subject' | 'isSet' | 'at' | 'amount'>[];
   /** Low word of the hash of the profile it was joined into; null: its own again; absent: nothing of that. */
   readonly movedTo?: number | null;
 }
@@ -144,6 +146,7 @@ export function readEntry(bytes: Uint8Array, start: number, batch: JournalledBat
         stages: changes
           .filter(({ kind }) => kind === STANDING.stage)
           .map(({ subject, amount, at }) => ({ journey: subject, stage: amount, at })),
+        users: changes.filter(({ kind }) => kind === STANDING.deviceUser),
         ...(moved === undefined ? {} : { movedTo: moved.isSet ? moved.subject : null }),
       };
     }

@@ -26,6 +26,7 @@ export const INVARIANT = {
   recovered: 'memory is what the journal says',
   damage: 'damage is detected',
   identity: 'two profiles become one once',
+  device: 'people of a device are counted, and told when too many',
   tags: 'a tag is held, and a stage, while its rule holds',
   answer: 'an answer is what was decided',
   fault: 'no fault of our own',
@@ -118,6 +119,8 @@ export class ModelProfile {
       const problem = entry.seq === 1 ? null : this.#tags.problem(this.age, entry.at);
       if (problem !== null) report(INVARIANT.tags, `${this.name}: at entry ${entry.seq} ${problem}`);
     }
+    if (this.movedTo !== null && (entry.type === 'event' || entry.type === 'decision' || entry.type === 'identify'))
+      report(INVARIANT.identity, `${this.name}: entry ${entry.seq} is of somebody who is part of another`);
     this.latestAt = Math.max(this.latestAt, entry.at);
     switch (entry.type) {
       case 'decision':

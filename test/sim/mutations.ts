@@ -177,4 +177,16 @@ export const MUTATIONS: readonly Mutation[] = [
     find: '      next = Math.min(next, this.#time.nextOf((steps[i] as StageStep).dependsOn, at)); // i < length',
     replace: '      void steps;',
   },
+  {
+    name: 'people who are gone are counted on a device',
+    file: 'actors/device-turn.ts',
+    find: '    if (record.momentAt(i) > since) present++;\n    if (oldest',
+    replace: '    present++;\n    if (oldest',
+  },
+  {
+    name: 'the person one too many on a device is not told',
+    file: 'workers/abuse/devices.ts',
+    find: '    if (persons === 0) return;',
+    replace: '    if (persons === 0 || person.partition % 2 === 0) return;',
+  },
 ];

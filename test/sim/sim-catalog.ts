@@ -4,6 +4,8 @@
  * for a minute, leases of a few seconds. The two actions of the slot `lab` have no limits: whoever asks for them
  * twice in one instant sees both probabilities of one draw. The checker has its own copy of the numbers.
  */
+import type { Catalog } from '../../decision/catalog.ts';
+import type { DeviceRules } from '../../decision/device.ts';
 import { compileCatalog } from '../../workers/catalog/compile-catalog.ts';
 import { dealSlots } from '../../workers/shared-ledger.ts';
 
@@ -57,7 +59,11 @@ actions:
   - { key: right, channels: [app], slots: [lab], valueMinor: 101 }
 `;
 
-export const SIM_CATALOG = compileCatalog(SIM_CATALOG_TEXT, 'simulation.yaml');
+/** Devices that some people use; four of them may, within seconds and not the minutes a catalog must give. */
+export const SIM_DEVICES: readonly string[] = ['tablet', 'phone', 'lobby'];
+export const SIM_DEVICE: DeviceRules = { property: 'deviceId', personsMax: 4, perMillis: 16_000, except: new Set() };
+
+export const SIM_CATALOG: Catalog = { ...compileCatalog(SIM_CATALOG_TEXT, 'simulation.yaml'), device: SIM_DEVICE };
 /** Its budgets and stocks, and their slots in the shared ledger. */
 export const SIM_SUBJECTS = dealSlots([], SIM_CATALOG);
 

@@ -14,8 +14,9 @@ import { LEASE } from '../../actors/record-layout.ts';
 import { partitionOfKey } from '../../proto/partition.ts';
 import { LEDGER_SLOTS } from '../../workers/shared-ledger.ts';
 import { type DecisionEntry, type JournalEntry, type JournalledBatch, readEntry } from './journal-entry.ts';
+import { ModelDevices } from './model-device.ts';
 import { INVARIANT, type Invariant, type ModelLease, ModelProfile, SUBJECT_COUNT } from './model-profile.ts';
-import { channelHash, SIM_SUBJECTS } from './sim-catalog.ts';
+import { channelHash, SIM_DEVICES, SIM_SUBJECTS } from './sim-catalog.ts';
 import { SIM_SECRET, type SimNode, type SimWorker } from './sim-node.ts';
 import type { SimTime } from './sim-time.ts';
 
@@ -66,6 +67,7 @@ export class SimChecker {
   propensitySumsChecked = 0;
   readonly #time: SimTime;
   readonly #byHash = new Map<number, Person>();
+  readonly #devices: ModelDevices;
   readonly #batches = new Map<string, JournalledBatch>();
   #lastBatch: JournalledBatch | null = null;
   readonly #held = new Float64Array(SUBJECT_COUNT);
@@ -86,6 +88,8 @@ export class SimChecker {
       this.#byHash.set(model.low, person);
       return person;
     });
+    const hashes = this.people.map(({ model }) => model);
+    this.#devices = new ModelDevices(SIM_DEVICES, hashes, this.report);
   }
 
   readonly report = (invariant: Invariant, message: string): void => {
@@ -100,6 +104,7 @@ export class SimChecker {
     // Something may have been learnt between two draws.
     if (entry?.type !== 'decision' && this.#draws.size > 0) this.#draws.clear();
     if (entry === null) return;
+    if (this.#devices.appended(entry, this.#time.nowMicros)) return;
     const person = this.#byHash.get(entry.low);
     if (person === undefined || person.model.high !== entry.high) {
       this.report(INVARIANT.recovered, `an entry about a profile nobody asked for: ${entry.low}/${entry.high}`);
@@ -108,6 +113,7 @@ export class SimChecker {
     this.entriesChecked++;
     person.log.push(entry);
     this.#fold(person, entry, this.report);
+    if (entry.type === 'event') this.#devices.happened(entry, this.partsOf(person));
     if (entry.type === 'event' && entry.message >= 0) this.#checkOrder(person, entry.message);
     if (entry.type !== 'decision') return;
     this.#checkDraw(person, entry);
@@ -223,6 +229,7 @@ export class SimChecker {
         person.rollbackStep = this.step;
       }
     }
+    this.#devices.forgetLost(isOf);
     for (const [name, batch] of this.#batches) if (!batch.isLanded && isOf(batch)) this.#batches.delete(name);
     this.#lastBatch = null;
   }
@@ -248,6 +255,7 @@ export class SimChecker {
         );
       }
     }
+    this.#devices.readBack(worker, node);
     this.#noteTaken();
     this.#isLedgerTouched = true;
   }
@@ -348,6 +356,7 @@ export class SimChecker {
 
   /** Holds the memory of a worker against the model, record by record. Call between steps. */
   compare(worker: SimWorker, node: SimNode): void {
+    this.#devices.compare(worker, node);
     const { runtime } = worker.shard;
     const { record } = runtime;
     for (const { key, model } of this.people) {
@@ -404,6 +413,7 @@ export class SimChecker {
     const isCalm = this.#time.nowMicros - this.calmSinceMicros > LEASE_GRACE_MILLIS * 1000;
     if (!isCalm || !node.isUp || node.isStopping) return;
     for (const worker of node.workers) if (worker?.isReadOnly === true) return;
+    this.#devices.checkTold(this.#time.nowMicros, this.calmSinceMicros);
     const before = this.#time.wallMillis - LEASE_GRACE_MILLIS;
     for (const { key, model } of this.people) {
       // What a signpost held is held by the person it points to.

@@ -9,6 +9,7 @@ import type { DecideReply, DecideRequest } from '../../proto/messages.ts';
 import { messageKey } from './journal-entry.ts';
 import type { SimAction } from './sim-action.ts';
 import type { Ask, SimAnswers } from './sim-answers.ts';
+import { SIM_DEVICES } from './sim-catalog.ts';
 import type { Person, SimChecker } from './sim-checker.ts';
 import type { SimClient } from './sim-client.ts';
 import type { SimRandom } from './sim-time.ts';
@@ -68,9 +69,11 @@ export class SimRequests {
       case 'event':
         this.#outcome(client, random);
         return;
-      case 'note':
-        this.#track(client, person, 'view', {}, random);
+      case 'note': {
+        const deviceId = random.chance(0.5) ? SIM_DEVICES[random.below(SIM_DEVICES.length)] : undefined;
+        this.#track(client, person, 'view', deviceId === undefined ? {} : { properties: { deviceId } }, random);
         return;
+      }
       case 'pipeline':
         for (let n = 2 + random.below(6); n > 0; n--) this.#track(client, person, 'view', {}, random);
         return;
