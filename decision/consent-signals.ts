@@ -28,27 +28,35 @@ export const US_SENSITIVE = [
   'us.location',
   'us.unionMembership',
 ] as const;
+/** The site may hand data to its own processors only; its declaration, and no choice of the person. */
+export const US_SERVICE_PROVIDER = 'us.serviceProvider';
+/** Known to be a child whose personal data take a consent, of a parent or their own. */
+export const US_CHILD = 'us.child';
 
 export const SIGNAL_WORDS: ReadonlySet<string> = new Set([
   ...Array.from({ length: TCF_PURPOSES }, (_, i) => `tcf.${i + 1}`),
   ...Array.from({ length: TCF_SPECIAL_FEATURES }, (_, i) => `tcf.feature.${i + 1}`),
   ...US_OPT_OUTS,
   ...US_SENSITIVE,
+  US_SERVICE_PROVIDER,
+  US_CHILD,
   GPC_WORD,
 ]);
 
 /**
  * What holds for a purpose that the catalog does not map: all personal advertising and content (3 to 6) before
  * anything is personal, measuring and improving (7, 8, 10) before anybody's answers teach, precise location
- * (special feature 1), and every opt-out of selling and sharing. No signal speaks of a price of one's own, or of
- * contact by mail and the like: these take the person's own word.
+ * (special feature 1), and every opt-out of selling and sharing. A child whose data may not be processed is nobody
+ * who is known. Beside that no signal speaks of a price of one's own, and none of contact by mail and the like: these
+ * take the person's own word.
  */
 export const DEFAULT_SIGNALS: Readonly<Record<string, readonly string[]>> = {
-  personalisation: ['tcf.3', 'tcf.4', 'tcf.5', 'tcf.6'],
-  profiling: ['tcf.3', 'tcf.5'],
-  measurement: ['tcf.7', 'tcf.8', 'tcf.10'],
+  personalisation: ['tcf.3', 'tcf.4', 'tcf.5', 'tcf.6', US_CHILD],
+  personalisedPrice: [US_CHILD],
+  profiling: ['tcf.3', 'tcf.5', US_CHILD],
+  measurement: ['tcf.7', 'tcf.8', 'tcf.10', US_CHILD],
   location: ['tcf.feature.1', 'us.location'],
-  sharing: [...US_OPT_OUTS, GPC_WORD],
+  sharing: [...US_OPT_OUTS, US_SERVICE_PROVIDER, GPC_WORD],
   'category.health': ['us.health'],
   'category.religion': ['us.religion'],
   'category.ethnicity': ['us.ethnicity'],
@@ -56,6 +64,8 @@ export const DEFAULT_SIGNALS: Readonly<Record<string, readonly string[]>> = {
   'category.unionMembership': ['us.unionMembership'],
   'category.biometrics': ['us.biometrics'],
   'category.genetics': ['us.genetics'],
+  'category.politics': [US_CHILD],
+  'category.conviction': [US_CHILD],
 };
 
 /**

@@ -4,7 +4,7 @@ import type { Properties } from '../../proto/messages.ts';
 import { FAULT } from '../../proto/statuses.ts';
 import { CatalogError } from '../../workers/catalog/catalog-error.ts';
 import { compileCatalog } from '../../workers/catalog/compile-catalog.ts';
-import { gpp, tcf } from '../workers/privacy/made-consent-strings.ts';
+import { canada, gpp, NOTIFIED, tcf } from '../workers/privacy/made-consent-strings.ts';
 import { OneShard } from './one-shard.ts';
 import { NOON } from './test-catalog.ts';
 
@@ -35,8 +35,8 @@ const told = (from = shard): Properties =>
       granted === undefined ? [] : [[name, granted]],
     ),
   );
-const optedOut = { usnat: { SaleOptOut: 1, SharingOptOut: 2, TargetedAdvertisingOptOut: 2 } };
-const notOptedOut = { usnat: { SaleOptOut: 2, SharingOptOut: 2, TargetedAdvertisingOptOut: 2 } };
+const optedOut = { usnat: { ...NOTIFIED, SaleOptOut: 1, SharingOptOut: 2, TargetedAdvertisingOptOut: 2 } };
+const notOptedOut = { usnat: { ...NOTIFIED, SaleOptOut: 2, SharingOptOut: 2, TargetedAdvertisingOptOut: 2 } };
 
 describe('what a string says becomes what is allowed', () => {
   it('TCF: all words of a purpose are needed, one no is enough', () => {
@@ -86,6 +86,43 @@ describe('what a string says becomes what is allowed', () => {
   it('sensitive data: the national section asks for consent, and gets it', () => {
     expect(say({ gpp: gpp({ usnat: { SensitiveDataProcessing: [0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0] } }) })).toBeNull();
     expect(purposes()['category.health']).toMatchObject({ allowed: true, granted: true });
+  });
+
+  it("sensitive data of a state: a no withdraws what an earlier section granted, on that state's own place", () => {
+    const utah = (health: number): string =>
+      gpp({ usut: { SensitiveDataProcessingOptOutNotice: 1, SensitiveDataProcessing: [0, 0, 0, 0, health, 0, 0, 0] } });
+    const texas = gpp({ ustx: { SensitiveDataProcessing: [0, 0, 2, 0, 0, 0, 0, 0] } });
+    expect(say({ gpp: texas })).toBeNull();
+    expect(purposes()['category.health']).toMatchObject({ allowed: true, granted: true, proof: { gpp: texas } });
+    expect(say({ gpp: utah(1) }, NOON + 1)).toBeNull();
+    expect(purposes(NOON + 1)['category.health']).toMatchObject({ allowed: false, granted: false });
+    // Not to have opted out of it grants nothing: what holds is what holds for somebody who said nothing.
+    expect(say({ gpp: utah(2) }, NOON + 2)).toBeNull();
+    expect(purposes(NOON + 2)['category.health']).toMatchObject({ allowed: false, unset: true });
+  });
+
+  it('a known child without consent: all that is personal is refused, until there is one', () => {
+    const child = (consent: number): string => gpp({ usva: { KnownChildSensitiveDataConsents: consent } });
+    const all = ['personalisation', 'personalisedPrice', 'profiling', 'measurement', 'location', 'sharing'];
+    expect(say({ gpp: child(1) })).toBeNull();
+    expect(told()).toEqual(Object.fromEntries([...all, 'category.health'].map((name) => [name, false])));
+    expect(say({ gpp: child(2) }, NOON + 1)).toBeNull();
+    for (const name of all)
+      expect([name, purposes(NOON + 1)[name]]).toEqual([name, expect.objectContaining({ allowed: true, unset: true })]);
+    expect(purposes(NOON + 1)['category.health']).toMatchObject({ allowed: false });
+  });
+
+  it('Canada: express consent grants, implied consent for measuring and never for profiles', () => {
+    const implied = canada({ implied: [2, 3, 4, 5, 6, 7, 8, 9, 10] });
+    expect(say({ gpp: implied })).toBeNull();
+    expect(told()).toEqual({ personalisation: false, profiling: false, measurement: true, location: false });
+    const express = canada({ express: [3, 4, 5, 6], implied: [7, 8, 10], features: [1] });
+    expect(say({ gpp: express }, NOON + 1)).toBeNull();
+    expect(told()).toEqual({ personalisation: true, profiling: true, measurement: true, location: true });
+    // An objection takes the implied consent away.
+    expect(say({ gpp: canada({ express: [3, 4, 5, 6], implied: [7, 8] }) }, NOON + 2)).toBeNull();
+    expect(told()).toMatchObject({ personalisation: true, measurement: false });
+    expect(purposes(NOON + 2).measurement?.history).toMatchObject([{ granted: true, proof: { gpp: implied } }]);
   });
 
   it('purposes that are named are taken as named; one the string says no to is refused', () => {
@@ -148,6 +185,8 @@ describe('strings that are not sound', () => {
     ['of version 1', { tcf: `B${good.slice(1)}` }],
     ['no string of GPP', { gpp: good }],
     ['beside a sound one', { tcf: good, gpp: 'DBABMA~x' }],
+    ["Canada's, truncated", { gpp: canada({ express: [3] }).slice(0, 40) }],
+    ["a state's, truncated", { gpp: gpp({ usva: { SaleOptOut: 2 } }).slice(0, -2) }],
   ])('%s: 1008, and nothing is taken', (_, proof) => {
     expect(say({ gpc: true })).toBeNull();
     const before = shard.runtime.record.stateSeq;

@@ -1,7 +1,7 @@
 /** Consent on the running server: binding for the next answer on any connection and after kill -9, kept and audited. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { run as listAudit } from '../../server/commands/audit-list.ts';
-import { tcf } from '../workers/privacy/made-consent-strings.ts';
+import { canada, gpp, tcf } from '../workers/privacy/made-consent-strings.ts';
 import { runCommand } from './run-command.ts';
 import { RunningNode, temporaryFolder } from './running-node.ts';
 import { catalogText, writeCatalog } from './test-catalogs.ts';
@@ -9,8 +9,10 @@ import { WirePeer } from './wire-peer.ts';
 
 const catalog = writeCatalog(
   catalogText({
+    traits: ['loyalty: { type: string }', 'diet: { type: string, category: health }'],
     actions: [
       '{ key: plain, channels: [app], slots: [home], valueMinor: 100 }',
+      `{ key: diet, channels: [app], slots: [regular], valueMinor: 200, eligibility: 'profile.diet == "vegan"' }`,
       `{ key: golden, channels: [app], slots: [golden], valueMinor: 300, eligibility: 'profile.loyalty == "gold"' }`,
     ],
   }),
@@ -105,4 +107,44 @@ it('a TCF string by HTTP binds the next answer on a socket, and an unsound one i
   expect((await consent({ tcf: tcf({ purposes: [3, 4, 5, 6, 7, 8, 10] }) })).status).toBe(200);
   expect((await peer.must({ op: 'decide', profile, slot: 'golden' })).actions).toHaveLength(1);
   peer.close();
+});
+
+it("Canada's section and a state's, withdrawn by HTTP, bind the next answer on a socket, and after kill -9", async () => {
+  const peer = await WirePeer.connect(node.url);
+  const profile = 'cleo';
+  await peer.must({ op: 'identify', profile, traits: { loyalty: 'gold', diet: 'vegan' } });
+  const consent = async (string: string): Promise<number> => {
+    const headers = { 'content-type': 'application/json' };
+    const body = JSON.stringify({ profile, proof: { gpp: string, source: 'banner' } });
+    return (await fetch(`${node.admin}/v1/consent`, { method: 'POST', headers, body })).status;
+  };
+  const offered = async (slot: string, from = peer): Promise<number> =>
+    (await from.must({ op: 'decide', profile, slot })).actions.length;
+  const texas = (health: number): string => gpp({ ustx: { SensitiveDataProcessing: [0, 0, health, 0, 0, 0, 0, 0] } });
+
+  // Health is nobody's to use before a word of the person's.
+  expect([await offered('golden'), await offered('regular')]).toEqual([1, 0]);
+  expect(await consent(texas(2))).toBe(200);
+  expect(await offered('regular')).toBe(1);
+  expect(await consent(texas(1))).toBe(200);
+  expect([await offered('golden'), await offered('regular')]).toEqual([1, 0]);
+
+  const express = canada({ express: [3, 4, 5, 6], implied: [7, 8, 10] });
+  const withdrawn = canada({ implied: [3, 4, 5, 6, 7, 8, 10] });
+  expect(await consent(express)).toBe(200);
+  expect(await offered('golden')).toBe(1);
+  expect(await consent(withdrawn)).toBe(200);
+  expect(await offered('golden')).toBe(0);
+  expect(await consent(express.slice(0, 45))).toBe(400);
+  peer.close();
+  await node.kill();
+  node = await RunningNode.start({ catalog, data });
+  const after = await WirePeer.connect(node.url);
+  expect([await offered('golden', after), await offered('regular', after)]).toEqual([0, 0]);
+  const { record } = await after.must({ op: 'profile', profile });
+  expect(record.purposes).toMatchObject({
+    personalisation: { granted: false, proof: { gpp: withdrawn, source: 'banner' } },
+    'category.health': { granted: false, proof: { gpp: texas(1) } },
+  });
+  after.close();
 });

@@ -1,7 +1,7 @@
 /**
  * TCF and GPP strings to words of `decision/consent-signals.ts`: which purposes, opt-outs and sensitive categories a
  * person has said yes or no to. The strings are walked for soundness first (`string-bounds.ts`), then decoded by IAB
- * Tech Lab's own library, and never altered: what came is what is kept as proof.
+ * Tech Lab's own library (Canada's by `canada-string.ts`), and never altered: what came is what is kept as proof.
  *
  * The library is some 3 MB and 50 ms of loading, which only who gets such strings shall pay: it is loaded with the
  * first string, or at the start where the catalog has `consent.signals`. Decoding takes some 0.2 ms, of the largest
@@ -9,57 +9,26 @@
  */
 import { createRequire } from 'node:module';
 import type * as Library from '@iabgpp/cmpapi';
-import {
-  addSaying,
-  GPC_WORD,
-  SAYS,
-  type Saying,
-  type SignalWords,
-  type US_OPT_OUTS,
-  type US_SENSITIVE,
-} from '../../decision/consent-signals.ts';
+import { addSaying, GPC_WORD, SAYS, type Saying, type SignalWords } from '../../decision/consent-signals.ts';
+import { readCanadaString } from './canada-string.ts';
 import { BadString, checkTcfString, gppSections } from './string-bounds.ts';
+import { checkUsSection, sayUspString, sayUsSection, US_SECTIONS, type UsFields } from './us-sections.ts';
 
 /** The longest string that is looked at; those of consent platforms have some hundred characters. */
 const STRING_CHARACTERS_MAX = 4096;
 /** Sections of the states of the USA have twenty or so. */
 const US_SECTION_CHARACTERS_MAX = 256;
 const TCF_SECTION = 2;
+const CANADA_SECTION = 5;
+const USP_SECTION = 6;
 const POLICY_OF_2_3 = 5;
-/** Purposes that may rest on a legitimate interest; the others take consent. */
+/**
+ * Purposes that may rest on a legitimate interest, or on implied consent in Canada; the others take consent. TCF Canada
+ * leaves that to each vendor. Profiles and what is chosen by them take express consent here, as in Europe, because that
+ * is what Quebec asks (Act respecting the protection of personal information in the private sector, s. 8.1).
+ */
 const INTEREST_PURPOSES: ReadonlySet<number> = new Set([2, 7, 8, 9, 10, 11]);
 const RESTRICTION = { notAllowed: 0, needsConsent: 1, needsInterest: 2 } as const;
-
-/** By place in `SensitiveDataProcessing`: the words of it. Other states' are not read yet. */
-const NATIONAL_SENSITIVE: readonly (readonly (typeof US_SENSITIVE)[number][])[] = [
-  ['us.ethnicity'],
-  ['us.religion'],
-  ['us.health'],
-  ['us.sexuality'],
-  [],
-  ['us.genetics'],
-  ['us.biometrics'],
-  ['us.location'],
-  [],
-  [],
-  ['us.unionMembership'],
-];
-const CALIFORNIAN_SENSITIVE: typeof NATIONAL_SENSITIVE = [
-  [],
-  [],
-  ['us.location'],
-  ['us.ethnicity', 'us.religion', 'us.unionMembership'],
-  [],
-  ['us.genetics'],
-  ['us.biometrics'],
-  ['us.health'],
-  ['us.sexuality'],
-];
-const US_FIELDS: Readonly<Record<string, (typeof US_OPT_OUTS)[number]>> = {
-  SaleOptOut: 'us.sale',
-  SharingOptOut: 'us.sharing',
-  TargetedAdvertisingOptOut: 'us.targetedAdvertising',
-};
 
 export interface ConsentStrings {
   readonly tcf: string | null;
@@ -110,26 +79,61 @@ function readTcf(text: string, vendor: number | null, now: number, said: Map<str
   checkTcfString(text, now);
   const section = new (loadConsentStrings().TcfEuV2)(text);
   const flags = (field: string): readonly boolean[] => section.getFieldValue(field) as boolean[]; // bitfields of the section
-  const consents = flags('PurposeConsents');
-  const interests = flags('PurposeLegitimateInterests');
   const has = (field: string): boolean =>
     vendor === null || (section.getFieldValue(field) as number[]).includes(vendor); // vectors of vendors
   // A vendor that was not shown to the person has nothing; before 2.3 the segment that says it could be missing.
   const saysShown = /\.[I-P]/.test(text) || Number(section.getFieldValue('PolicyVersion')) >= POLICY_OF_2_3;
-  const isShown = vendor === null || !saysShown || has('VendorsDisclosed');
-  const byConsent = isShown && has('VendorConsents');
-  const byInterest = isShown && has('VendorLegitimateInterests');
-  const restrictions = vendor === null ? [] : restrictionsOf(section, vendor);
-  for (let purpose = 1; purpose <= consents.length; purpose++) {
+  sayTcf(
+    {
+      consents: flags('PurposeConsents'),
+      interests: flags('PurposeLegitimateInterests'),
+      features: flags('SpecialFeatureOptins'),
+      hasConsent: has('VendorConsents'),
+      hasInterest: has('VendorLegitimateInterests'),
+      isShown: vendor === null || !saysShown || has('VendorsDisclosed'),
+      restrictions: vendor === null ? [] : restrictionsOf(section, vendor),
+    },
+    1,
+    said,
+  );
+}
+
+function readCanada(text: string, vendor: number | null, now: number, said: Map<string, Saying>): void {
+  const { express, implied, hasExpress, hasImplied, ...others } = readCanadaString(text, vendor, now);
+  // The place of purpose 1 is there and not used in Canada.
+  sayTcf(
+    { ...others, consents: express, interests: implied, hasConsent: hasExpress, hasInterest: hasImplied },
+    2,
+    said,
+  );
+}
+
+/** What a TCF string says, whatever its country. */
+interface TcfFields {
+  /** By purpose, less one. */
+  readonly consents: readonly boolean[];
+  readonly interests: readonly boolean[];
+  readonly features: readonly boolean[];
+  /** Of the vendor; true for who is none. */
+  readonly hasConsent: boolean;
+  readonly hasInterest: boolean;
+  readonly isShown: boolean;
+  readonly restrictions: readonly { readonly key: number; readonly type: number }[];
+}
+
+function sayTcf(fields: TcfFields, firstPurpose: number, said: Map<string, Saying>): void {
+  const { consents, interests, features, hasConsent, hasInterest, isShown, restrictions } = fields;
+  for (let purpose = firstPurpose; purpose <= consents.length; purpose++) {
     const restricted = restrictions.filter(({ key }) => key === purpose).map(({ type }) => type);
-    const mayConsent = byConsent && !restricted.includes(RESTRICTION.needsInterest);
-    const mayInterest = byInterest && INTEREST_PURPOSES.has(purpose) && !restricted.includes(RESTRICTION.needsConsent);
+    const mayConsent = hasConsent && !restricted.includes(RESTRICTION.needsInterest);
+    const mayInterest = hasInterest && INTEREST_PURPOSES.has(purpose) && !restricted.includes(RESTRICTION.needsConsent);
     const isYes =
+      isShown &&
       !restricted.includes(RESTRICTION.notAllowed) &&
       ((mayConsent && consents[purpose - 1] === true) || (mayInterest && interests[purpose - 1] === true));
     addSaying(said, `tcf.${purpose}`, isYes ? SAYS.yes : SAYS.no);
   }
-  for (const [i, isIn] of flags('SpecialFeatureOptins').entries())
+  for (const [i, isIn] of features.entries())
     addSaying(said, `tcf.feature.${i + 1}`, isIn && isShown ? SAYS.yes : SAYS.no);
 }
 
@@ -148,59 +152,30 @@ function readGpp(text: string, vendor: number | null, now: number, said: Map<str
   for (const { id, text: content } of gppSections(text)) {
     if (content === '') throw new BadString(`is truncated: section ${id} is empty`);
     if (id === TCF_SECTION) readTcf(content, vendor, now, said);
+    else if (id === CANADA_SECTION) within('tcfcav1', () => readCanada(content, vendor, now, said));
+    else if (id === USP_SECTION) within('uspv1', () => sayUspString(content, said));
     else readUsSection(id, content, said);
+  }
+}
+
+/** Says of a bad section which it is. */
+function within(name: string, read: () => void): void {
+  try {
+    read();
+  } catch (error) {
+    throw new BadString(`has a section ${name} that ${reasonOf(error)}`);
   }
 }
 
 /** A section of the USA; one of elsewhere is kept and not read. */
 function readUsSection(id: number, text: string, said: Map<string, Saying>): void {
-  const { UspV1, UsNat, UsCa, ...others } = loadConsentStrings();
-  const states = [
-    others.UsVa,
-    others.UsCo,
-    others.UsUt,
-    others.UsCt,
-    others.UsFl,
-    others.UsMt,
-    others.UsOr,
-    others.UsTx,
-  ];
-  const newer = [
-    others.UsDe,
-    others.UsIa,
-    others.UsNe,
-    others.UsNh,
-    others.UsNj,
-    others.UsTn,
-    others.UsMn,
-    others.UsMd,
-  ];
-  const newest = [others.UsIn, others.UsKy, others.UsRi];
-  const kind = [UspV1, UsNat, UsCa, ...states, ...newer, ...newest].find((one) => one.ID === id);
-  if (kind === undefined) return;
-  if (text.length > US_SECTION_CHARACTERS_MAX)
-    throw new BadString(`has a section ${kind.NAME} longer than ${US_SECTION_CHARACTERS_MAX} characters`);
-  let fields: Readonly<Record<string, unknown>>;
-  try {
-    fields = new kind(text).toObj() as Readonly<Record<string, unknown>>; // a plain object of the section's fields
-  } catch {
-    throw new BadString(`has a section ${kind.NAME} that cannot be decoded`);
-  }
-  const { Version: version, OptOutSale: sale, SensitiveDataProcessing: sensitive, Gpc: gpc } = fields;
-  if (typeof version !== 'number' || version < 1 || version > kind.VERSION)
-    throw new BadString(`has a section ${kind.NAME} of version ${String(version)}; expected ${kind.VERSION} at most`);
-  if (kind === UspV1) addOptOut(said, 'us.sale', sale === 'Y' ? 1 : sale === 'N' ? 2 : 0);
-  for (const [field, word] of Object.entries(US_FIELDS)) addOptOut(said, word, fields[field]);
-  if (gpc === true) addSaying(said, GPC_WORD, SAYS.no);
-  if (!Array.isArray(sensitive)) return;
-  const table = kind === UsNat ? NATIONAL_SENSITIVE : kind === UsCa ? CALIFORNIAN_SENSITIVE : [];
-  // The national section asks for consent, California's for the wish to limit.
-  for (const [i, words] of table.entries())
-    for (const word of words) addOptOut(said, word, sensitive[i], kind === UsNat ? SAYS.yes : SAYS.notRefused);
-}
-
-/** 0: does not apply, 1: opted out or no consent, 2: neither. */
-function addOptOut(said: Map<string, Saying>, word: string, value: unknown, otherwise: Saying = SAYS.notRefused): void {
-  if (value === 1) addSaying(said, word, SAYS.no);
-  else if (value === 2) addSaying(said, word, otherwise);
+  const known = US_SECTIONS.find((one) => one.id === id);
+  if (known === undefined) return;
+  within(known.kind.toLowerCase(), () => {
+    if (text.length > US_SECTION_CHARACTERS_MAX)
+      throw new BadString(`is longer than ${US_SECTION_CHARACTERS_MAX} characters`);
+    const kind = loadConsentStrings()[known.kind];
+    const sound = checkUsSection(text, id, new kind().toObj() as UsFields); // plain objects of the section's fields
+    sayUsSection(sound.section, new kind(sound.text).toObj() as UsFields, sound.isGpc, said); // likewise
+  });
 }

@@ -3,11 +3,14 @@
  * characters can claim ranges of millions of vendors, and whoever expands them is busy for seconds. So every field is
  * walked first, bit by bit, without expanding anything; what passes is decoded by the library.
  *
- * Called by `consent-strings.ts` only. Layouts: IAB Tech Lab, "Consent string and vendor list formats v2" and "Global
- * Privacy Platform String".
+ * Called by `consent-strings.ts` and `canada-string.ts`. Layouts: IAB Tech Lab, "Consent string and vendor list formats
+ * v2" and "Global Privacy Platform String".
  */
 
 const TCF_VERSION = 2;
+/** Vendors that were shown, vendors that are allowed, the publisher's own purposes. */
+const TCF_SEGMENTS = [1, 2, 3];
+const PUBLISHER_SEGMENT = 3;
 /** Of TCF 2.2; 2.3 says 5. What was agreed to before has other purposes under the same numbers. */
 const TCF_POLICY_MIN = 4;
 /** Vendors named in one string; the global list has some 1,500. */
@@ -27,8 +30,8 @@ export class BadString extends Error {
   override readonly name = 'BadString';
 }
 
-class Bits {
-  readonly #values: number[];
+export class Bits {
+  #values: readonly number[];
   #at = 0;
 
   constructor(text: string) {
@@ -59,6 +62,14 @@ class Bits {
     this.#at += count;
   }
 
+  /** Another reader from where this one stands. */
+  copy(): Bits {
+    const copy = new Bits('');
+    copy.#values = this.#values;
+    copy.#at = this.#at;
+    return copy;
+  }
+
   /** What is left is the filling of the last characters. */
   end(): void {
     if (this.left >= 24) throw new BadString('is longer than its fields');
@@ -66,12 +77,14 @@ class Bits {
   }
 }
 
-/** @throws BadString @param now for strings that claim to be of the future */
-export function checkTcfString(text: string, now: number): void {
-  const [core = '', ...others] = text.split('.');
-  const bits = new Bits(core);
+/**
+ * The fields a TCF string of any country begins with, up to the version of the vendor list.
+ * @throws BadString
+ * @param now for strings that claim to be of the future
+ */
+export function checkHead(bits: Bits, expected: number, now: number): void {
   const version = bits.take(6);
-  if (version !== TCF_VERSION) throw new BadString(`has version ${version}; expected ${TCF_VERSION}`);
+  if (version !== expected) throw new BadString(`has version ${version}; expected ${expected}`);
   const created = bits.take(36) * 100;
   const updated = bits.take(36) * 100;
   if (created > now + DAY_MILLIS || updated > now + DAY_MILLIS || updated < created)
@@ -80,58 +93,108 @@ export function checkTcfString(text: string, now: number): void {
   for (let letter = 0; letter < 2; letter++)
     if (bits.take(6) > 25) throw new BadString('has no language of two letters');
   bits.skip(12); // version of the vendor list
+}
+
+/** @throws BadString @param now for strings that claim to be of the future */
+export function checkTcfString(text: string, now: number): void {
+  const [core = '', ...others] = text.split('.');
+  const bits = new Bits(core);
+  checkHead(bits, TCF_VERSION, now);
   const policy = bits.take(6);
   if (policy < TCF_POLICY_MIN)
     throw new BadString(`was agreed to under policy ${policy}, before TCF 2.2; ask the person again`);
   bits.skip(1 + 1 + 12 + 24 + 24 + 1 + 12); // what is decoded
-  const vendors = new VendorCount();
-  vendors.walkVector(bits);
-  vendors.walkVector(bits);
+  const vendors = new VendorReader('fixed');
+  vendors.takeVector(bits);
+  vendors.takeVector(bits);
   // Some write no restrictions at all in place of a count of 0.
-  if (bits.left >= 12) {
-    const restrictions = bits.take(12);
-    if (restrictions > RESTRICTIONS_MAX) throw new BadString(`has more than ${RESTRICTIONS_MAX} restrictions`);
-    for (let i = 0; i < restrictions; i++) {
-      bits.skip(6 + 2);
-      vendors.walkRanges(bits, 0xffff);
-    }
-  }
+  if (bits.left >= 12) vendors.takeRestrictions(bits);
   bits.end();
+  checkSegments(others, TCF_SEGMENTS, (segment) => vendors.takeVector(segment));
+}
+
+/** Segments behind the core: each of a known type, once, whole. @param take reads one that names vendors */
+export function checkSegments(
+  texts: readonly string[],
+  types: readonly number[],
+  take: (segment: Bits) => VendorRanges,
+): void {
   const seen = new Set<number>();
-  for (const other of others) {
-    const segment = new Bits(other);
+  for (const text of texts) {
+    const segment = new Bits(text);
     const type = segment.take(3);
-    if (type < 1 || type > 3 || seen.has(type)) throw new BadString('has a segment of no known type, or one twice');
+    if (!types.includes(type) || seen.has(type)) throw new BadString('has a segment of no known type, or one twice');
     seen.add(type);
-    if (type === 3) {
+    if (type === PUBLISHER_SEGMENT) {
       segment.skip(24 + 24);
       segment.skip(2 * segment.take(6));
-    } else vendors.walkVector(segment);
+    } else take(segment);
     segment.end();
   }
 }
 
-class VendorCount {
+/** Vendors as they stand in a string: first and last of each range, by turns. */
+export type VendorRanges = readonly number[];
+
+export function hasVendor(ranges: VendorRanges, vendor: number): boolean {
+  for (let i = 0; i < ranges.length; i += 2)
+    if (vendor >= (ranges[i] as number) && vendor <= (ranges[i + 1] as number)) return true; // pairs
+  return false;
+}
+
+export interface Restriction {
+  /** The purpose. */
+  readonly key: number;
+  readonly type: number;
+  readonly vendors: VendorRanges;
+}
+
+/** Vendors of one string, and no more of them than a string may name. */
+export class VendorReader {
+  readonly #coding: 'fixed' | 'fibonacci';
   #count = 0;
 
-  walkVector(bits: Bits): void {
-    const most = bits.take(16);
-    if (bits.take(1) === 1) this.walkRanges(bits, most);
-    else {
-      this.#add(most);
-      bits.skip(most);
-    }
+  constructor(coding: 'fixed' | 'fibonacci') {
+    this.#coding = coding;
   }
 
-  walkRanges(bits: Bits, most: number): void {
-    const ranges = bits.take(12);
-    for (let i = 0; i < ranges; i++) {
+  takeVector(bits: Bits): VendorRanges {
+    const most = bits.take(16);
+    if (bits.take(1) === 1) return this.#takeRanges(bits, most);
+    this.#add(most);
+    const ranges: number[] = [];
+    for (let vendor = 1; vendor <= most; vendor++) if (bits.take(1) === 1) ranges.push(vendor, vendor);
+    return ranges;
+  }
+
+  takeRestrictions(bits: Bits): Restriction[] {
+    const count = bits.take(12);
+    if (count > RESTRICTIONS_MAX) throw new BadString(`has more than ${RESTRICTIONS_MAX} restrictions`);
+    return Array.from({ length: count }, () => {
+      const key = bits.take(6);
+      const type = bits.take(2);
+      return { key, type, vendors: this.#isFixed ? this.#takeRanges(bits, 0xffff) : this.takeVector(bits) };
+    });
+  }
+
+  get #isFixed(): boolean {
+    return this.#coding === 'fixed';
+  }
+
+  #takeRanges(bits: Bits, most: number): VendorRanges {
+    const ranges: number[] = [];
+    const count = bits.take(12);
+    let last = 0;
+    for (let i = 0; i < count; i++) {
       const isRange = bits.take(1) === 1;
-      const first = bits.take(16);
-      const last = isRange ? bits.take(16) : first;
+      const first = this.#isFixed ? bits.take(16) : last + takeFibonacci(bits);
+      if (!isRange) last = first;
+      else last = this.#isFixed ? bits.take(16) : first + takeFibonacci(bits);
       if (first === 0 || last < first || last > most) throw new BadString('has a range of vendors that cannot be');
       this.#add(last - first + 1);
+      ranges.push(first, last);
     }
+    return ranges;
   }
 
   #add(count: number): void {
@@ -180,5 +243,5 @@ function takeFibonacci(bits: Bits): number {
     [smaller, larger] = [larger, smaller + larger];
     before = bit;
   }
-  throw new BadString('has a number in its header that does not end');
+  throw new BadString('has a number that does not end');
 }

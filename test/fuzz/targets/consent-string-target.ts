@@ -4,7 +4,8 @@
  */
 import { SAYS, SIGNAL_WORDS } from '../../../decision/consent-signals.ts';
 import { readConsentStrings } from '../../../workers/privacy/consent-strings.ts';
-import { gpp, tcf } from '../../workers/privacy/made-consent-strings.ts';
+import { US_SECTIONS } from '../../../workers/privacy/us-sections.ts';
+import { canada, gpp, NOTIFIED, tcf } from '../../workers/privacy/made-consent-strings.ts';
 import { bytesOf, demand, type FuzzTarget, fold, foldLetters } from '../fuzz-target.ts';
 
 const NOW = Date.UTC(2026, 5, 1);
@@ -40,6 +41,15 @@ const SEEDS = [
   `\u0000${gpp({ usnat: { SaleOptOut: 1, Gpc: true } })}`,
   `\u0000${gpp({ usca: { SharingOptOut: 1 }, uspv1: { OptOutSale: 'Y' } })}`,
   `\u0000DBABMA~${tcf({ purposes: [4] })}`,
+  `\u0000${canada({ express: [3, 4], implied: [7], features: [1] })}`,
+  `\u0004${canada({ express: [4], expressVendors: [5, VENDOR], disclosed: [VENDOR], restrictions: [[4, 1, [VENDOR]]] })}`,
+  // Each section of the USA, with sensitive data on every place.
+  ...US_SECTIONS.map(({ kind, version, sensitive }) => {
+    const all = sensitive.map((_, i) => i % 3);
+    const fields = sensitive.length === 0 ? {} : { SensitiveDataProcessing: all };
+    const versioned = kind === 'UsNat' ? { ...NOTIFIED, Version: version } : {};
+    return `\u0000${gpp({ [kind.toLowerCase()]: { ...versioned, ...fields, SaleOptOutNotice: 1, SaleOptOut: 2 } })}`;
+  }),
   '\u0000DBAA',
 ];
 
@@ -48,8 +58,14 @@ export const CONSENT_STRING_TARGET: FuzzTarget = {
   about: 'TCF and GPP strings are words or a refusal by name, whatever is in them',
   share: 1,
   inputBytesMax: 1024,
-  covers: ['workers/privacy/consent-strings', 'workers/privacy/string-bounds', 'decision/consent-signals'],
-  dictionary: bytesOf(['.', '~', 'DBAA', 'DBABMA~', '____', 'AAAA', '1YNN', '1---', 'BVQqAAAAAgA.QA']),
+  covers: [
+    'workers/privacy/consent-strings',
+    'workers/privacy/string-bounds',
+    'workers/privacy/canada-string',
+    'workers/privacy/us-sections',
+    'decision/consent-signals',
+  ],
+  dictionary: bytesOf(['.', '~', 'DBAA', 'DBABMA~', '____', 'AAAA', '1YNN', '1---', 'BVQqAAAAAgA.QA', '.YA', '.QA']),
   seeds: () => bytesOf(SEEDS),
   create: () => ({ run }),
 };

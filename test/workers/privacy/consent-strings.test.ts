@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { SAYS, type SignalWords } from '../../../decision/consent-signals.ts';
 import { readConsentStrings } from '../../../workers/privacy/consent-strings.ts';
-import { type Agreed, gpp, tcf } from './made-consent-strings.ts';
+import { type Agreed, gpp, NOTIFIED, tcf } from './made-consent-strings.ts';
 
 const NOW = Date.UTC(2026, 5, 1);
 
@@ -58,7 +58,7 @@ describe('what TCF strings say', () => {
 });
 
 describe('what GPP strings say', () => {
-  const usnat = { Version: 1, SaleOptOut: 1, SharingOptOut: 2, TargetedAdvertisingOptOut: 0 };
+  const usnat = { ...NOTIFIED, Version: 1, SaleOptOut: 1, SharingOptOut: 2, TargetedAdvertisingOptOut: 0 };
 
   it('opt-outs, sensitive data and the signal of the browser, of the national section', () => {
     const sensitive = [2, 1, 2, 0, 1, 0, 0, 1, 0, 0, 2, 1];
@@ -76,7 +76,10 @@ describe('what GPP strings say', () => {
   });
 
   it("California's sensitive data have another order, and are limited, not consented to", () => {
-    const said = read({ gpp: gpp({ usca: { SaleOptOut: 2, SensitiveDataProcessing: [0, 0, 1, 1, 0, 0, 0, 2, 0] } }) });
+    const notified = { SaleOptOutNotice: 1, SensitiveDataLimitUseNotice: 1 };
+    const said = read({
+      gpp: gpp({ usca: { ...notified, SaleOptOut: 2, SensitiveDataProcessing: [0, 0, 1, 1, 0, 0, 0, 2, 0] } }),
+    });
     expect(Object.fromEntries(said as SignalWords)).toMatchObject({
       'us.sale': SAYS.notRefused,
       'us.location': SAYS.no,
@@ -166,11 +169,11 @@ describe('what is no sound string', () => {
     ['an empty section', { gpp: 'DBABMA~' }, /^gpp: is truncated: section 2 is empty$/],
     ['a section too many', { gpp: `DBABMA~${CORE}~1YNN` }, /^gpp: has more sections than its header names$/],
     ['a broken section', { gpp: `DBABMA~${CORE.slice(0, 20)}` }, /^gpp: is truncated$/],
-    ['a broken national section', { gpp: `${headerOf(7)}~B` }, /^gpp: has a section usnat that cannot be decoded$/],
+    ['a broken national section', { gpp: `${headerOf(7)}~B` }, /^gpp: has a section usnat that is truncated$/],
     [
       'a later national section',
       { gpp: `${headerOf(7)}~D${'A'.repeat(15)}` },
-      /^gpp: has a section usnat of version 3; expected 2 at most$/,
+      /^gpp: has a section usnat that is of version 3; expected 2 at most$/,
     ],
   ])('%s is refused by name', (_, strings, message) => {
     expect(read(strings)).toMatch(message);
@@ -210,6 +213,6 @@ describe('what is no sound string', () => {
     const header = wide
       .padEnd(Math.ceil(wide.length / 6) * 6, '0')
       .replace(/.{6}/g, (six) => ALPHABET[Number.parseInt(six, 2)] ?? '');
-    expect(read({ gpp: `${header}~x` })).toMatch(/^gpp: has a number in its header that does not end$/);
+    expect(read({ gpp: `${header}~x` })).toMatch(/^gpp: has a number that does not end$/);
   });
 });

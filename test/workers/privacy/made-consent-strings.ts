@@ -1,5 +1,5 @@
 /** TCF and GPP strings for tests, by the encoders of IAB Europe and IAB Tech Lab. */
-import { GppModel } from '@iabgpp/cmpapi';
+import { GppModel, RangeEntry } from '@iabgpp/cmpapi';
 import { Segment, SegmentEncoder, TCModel } from '@iabtcf/core';
 
 const MADE = new Date(Date.UTC(2024, 3, 1));
@@ -44,6 +44,42 @@ export function tcf({
   // Not `TCString.encode`, which mends what a test wants wrong, by a list of vendors from the net.
   return segments.map((segment) => SegmentEncoder.encode(model, segment)).join('.');
 }
+
+export interface AgreedInCanada {
+  readonly express?: readonly number[];
+  readonly implied?: readonly number[];
+  readonly features?: readonly number[];
+  readonly expressVendors?: readonly number[];
+  readonly impliedVendors?: readonly number[];
+  readonly disclosed?: readonly number[];
+  /** Purpose, type, vendors. */
+  readonly restrictions?: readonly (readonly [number, number, readonly number[]])[];
+}
+
+/** A GPP string with Canada's section alone, by IAB Tech Lab's encoder, which is not what reads it here. */
+export function canada(agreed: AgreedInCanada = {}): string {
+  const flags = (count: number, numbers: readonly number[] = []): boolean[] =>
+    Array.from({ length: count }, (_, i) => numbers.includes(i + 1));
+  return gpp({
+    tcfcav1: {
+      SpecialFeatureExpressConsent: flags(12, agreed.features),
+      PurposesExpressConsent: flags(24, agreed.express),
+      PurposesImpliedConsent: flags(24, agreed.implied),
+      VendorExpressConsent: [...(agreed.expressVendors ?? [])],
+      VendorImpliedConsent: [...(agreed.impliedVendors ?? [])],
+      DisclosedVendors: [...(agreed.disclosed ?? [])],
+      PubRestrictions: (agreed.restrictions ?? []).map(
+        ([purpose, type, vendors]) => new RangeEntry(purpose, type, [...vendors]),
+      ),
+      // Last: any other field sets both to now.
+      Created: MADE,
+      LastUpdated: MADE,
+    },
+  });
+}
+
+/** Notices that were given, without which no opt-out that did not happen counts. */
+export const NOTIFIED = { SaleOptOutNotice: 1, SharingOptOutNotice: 1, TargetedAdvertisingOptOutNotice: 1 };
 
 export function gpp(sections: Readonly<Record<string, Readonly<Record<string, unknown>>>>): string {
   const model = new GppModel();
