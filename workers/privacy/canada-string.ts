@@ -5,7 +5,8 @@
  * It is read here and not by IAB's library: vendors may be written in two codings, Fibonacci numbers as the specification
  * has it or numbers of 16 bits as in Europe, and nothing in the string says which. The library tries one and then the
  * other and expands all ranges on the way: 318 characters kept it busy for 1.2 s. Here both are walked within bounds;
- * where both are whole, a vendor has what both give it, and is restricted by either.
+ * where both are whole, the one counts whose vendors end with the highest that was announced, and of two such a vendor
+ * has what both give it, and is restricted by either.
  *
  * Source: IAB Tech Lab, Global Privacy Platform, `Sections/Canada/GPPExtension: IAB Canada TCF.md`. Called by
  * `consent-strings.ts`; the tests hold it against strings by the library's encoder.
@@ -43,6 +44,7 @@ export interface CanadaString {
 
 /** One way to read the vendors of a string. */
 interface Reading {
+  readonly isExact: boolean;
   readonly hasExpress: boolean;
   readonly hasImplied: boolean;
   readonly isShown: boolean;
@@ -72,14 +74,16 @@ export function readCanadaString(text: string, vendor: number | null, now: numbe
     }
   }
   if (readings.length === 0 && problem !== null) throw problem;
+  const exact = readings.filter((one) => one.isExact);
+  const likely = exact.length > 0 ? exact : readings;
   return {
     features,
     express,
     implied,
-    hasExpress: readings.every((one) => one.hasExpress),
-    hasImplied: readings.every((one) => one.hasImplied),
-    isShown: readings.every((one) => one.isShown),
-    restrictions: readings.flatMap((one) => one.restrictions),
+    hasExpress: likely.every((one) => one.hasExpress),
+    hasImplied: likely.every((one) => one.hasImplied),
+    isShown: likely.every((one) => one.isShown),
+    restrictions: likely.flatMap((one) => one.restrictions),
   };
 }
 
@@ -95,6 +99,7 @@ function readVendors(bits: Bits, others: readonly string[], reader: VendorReader
     return shown;
   });
   return {
+    isExact: reader.isExact,
     hasExpress: vendor === null || hasVendor(express, vendor),
     hasImplied: vendor === null || hasVendor(implied, vendor),
     isShown,

@@ -24,8 +24,9 @@ const USP_SECTION = 6;
 const POLICY_OF_2_3 = 5;
 /**
  * Purposes that may rest on a legitimate interest, or on implied consent in Canada; the others take consent. TCF Canada
- * leaves that to each vendor. Profiles and what is chosen by them take express consent here, as in Europe, because that
- * is what Quebec asks (Act respecting the protection of personal information in the private sector, s. 8.1).
+ * leaves that to each vendor. Profiles and what is chosen by them take express consent here, as in Europe: in Quebec what
+ * profiles a person is off until they turn it on (Act respecting the protection of personal information in the private
+ * sector, s. 8.1), and whether that covers all personal advertising is disputed, so the stricter reading holds.
  */
 const INTEREST_PURPOSES: ReadonlySet<number> = new Set([2, 7, 8, 9, 10, 11]);
 const RESTRICTION = { notAllowed: 0, needsConsent: 1, needsInterest: 2 } as const;

@@ -153,6 +153,7 @@ export interface Restriction {
 export class VendorReader {
   readonly #coding: 'fixed' | 'fibonacci';
   #count = 0;
+  #isExact = true;
 
   constructor(coding: 'fixed' | 'fibonacci') {
     this.#coding = coding;
@@ -160,9 +161,13 @@ export class VendorReader {
 
   takeVector(bits: Bits): VendorRanges {
     const most = bits.take(16);
-    if (bits.take(1) === 1) return this.#takeRanges(bits, most);
-    this.#add(most);
     const ranges: number[] = [];
+    if (bits.take(1) === 1) {
+      const taken = this.#takeRanges(bits, most);
+      if (taken.at(-1) !== most) this.#isExact = false;
+      return taken;
+    }
+    this.#add(most);
     for (let vendor = 1; vendor <= most; vendor++) if (bits.take(1) === 1) ranges.push(vendor, vendor);
     return ranges;
   }
@@ -175,6 +180,11 @@ export class VendorReader {
       const type = bits.take(2);
       return { key, type, vendors: this.#isFixed ? this.#takeRanges(bits, 0xffff) : this.takeVector(bits) };
     });
+  }
+
+  /** Whether all ranges so far ended with the number said to be the highest, as encoders have it. */
+  get isExact(): boolean {
+    return this.#isExact;
   }
 
   get #isFixed(): boolean {

@@ -115,6 +115,20 @@ describe('what it says', () => {
   });
 });
 
+describe('what can be read in both codings', () => {
+  it('is the one whose vendors end with the highest announced: vendor 987 alone is not vendor 3', () => {
+    const text = canada({ express: [4], expressVendors: [987] });
+    expect([yes(read(text, 987)), yes(read(text, 3))]).toEqual([[4], []]);
+  });
+
+  it('gives a vendor what both give, where neither ends so', () => {
+    // 5 by Fibonacci numbers and then no vendors, or 6,144 by 16 bits.
+    const either = `${bitsOf(0xffff, 16)}1${bitsOf(1, 12)}0${'00011'.padEnd(16, '0')}`;
+    const text = HEADER + textOf(HEAD + either + NONE + bitsOf(0, 12));
+    expect([yes(read(text)), yes(read(text, 5)), yes(read(text, 6144))]).toEqual([[3, 4, 7], [], []]);
+  });
+});
+
 describe('what is no sound string', () => {
   const good = canada({
     express: [3, 4],
