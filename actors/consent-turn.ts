@@ -18,7 +18,8 @@ import { hasWish, keepWishes, readWish, standWishes, type Wish, wishSummary, wit
 import { HISTORY_MAX, type KeptStates, keepState, keptConsent, withProof } from './kept-states.ts';
 import { STANDING } from './record-layout.ts';
 import { keepRestriction, PROCESSING, readRestriction, standRestriction } from './restriction.ts';
-import { beginStanding, changeStanding, findStanding } from './standing.ts';
+import { findStanding } from './standing.ts';
+import { StandingChanges } from './standing-changes.ts';
 
 /** Why data may be used, in the words of the GDPR's article 6. */
 export const BASES = [
@@ -74,11 +75,13 @@ export type ReadConsentStrings = (
 export class ConsentTurn {
   readonly #runtime: ActorRuntime;
   readonly #readStrings: ReadConsentStrings;
+  readonly #standing: StandingChanges;
   /** Names and states of the last request, for the audit log. */
   summary = '';
 
   constructor(runtime: ActorRuntime, readStrings: ReadConsentStrings) {
     this.#runtime = runtime;
+    this.#standing = new StandingChanges(runtime);
     this.#readStrings = readStrings;
   }
 
@@ -199,21 +202,22 @@ export class ConsentTurn {
   }
 
   #stand(changes: readonly Change[], now: number): boolean {
-    const { effect, record, index } = this.#runtime;
-    beginStanding(effect);
+    const { record, index } = this.#runtime;
+    const standing = this.#standing;
+    standing.begin(false);
     for (const { purpose, isGranted, until, isUnset } of changes) {
-      changeStanding(effect, STANDING.consent, purpose.hash, !isUnset, now, isGranted ? until : WITHDRAWN);
+      standing.change(STANDING.consent, purpose.hash, !isUnset, now, isGranted ? until : WITHDRAWN, now);
       if (isUnset) continue;
       // Who allows a channel now has taken back that they refused it.
       const channel = isGranted ? index.catalog.channelByKey.get(purpose.name.replace(/^contact\./, '')) : undefined;
       const isContact = channel !== undefined && purpose.name === `contact.${channel.key}`;
       if (isContact && findStanding(record, STANDING.refusal, channel.hash) >= 0)
-        changeStanding(effect, STANDING.refusal, channel.hash, false, now, 0);
+        standing.change(STANDING.refusal, channel.hash, false, now, 0, now);
       // Where they were last is kept for nobody who refuses that.
       if (purpose.name === 'location' && !isGranted && findStanding(record, STANDING.place, 0) >= 0)
-        changeStanding(effect, STANDING.place, 0, false, now, 0);
+        standing.change(STANDING.place, 0, false, now, 0, now);
     }
-    return this.#runtime.commit(now);
+    return standing.commit(now);
   }
 
   #prove({ changes, wishes, restricts, proof, isBySignals }: Told, now: number): boolean {

@@ -1,6 +1,6 @@
 /**
  * Changes of what stands of the bound person, gathered into as few effects as they fit in and committed together: for
- * tags and stages, of which one look may begin and end many. Part of `tag-turn.ts`.
+ * tags and stages, of which one look may begin and end many, and purposes, of which one call may name all.
  */
 import { BY_TIME, type Effect } from './effect.ts';
 import type { StandingKind } from './record-layout.ts';

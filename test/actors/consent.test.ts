@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { EFFECT, Effect, EVENT, EVENT_FLAG } from '../../actors/effect.ts';
-import { PURPOSE, PURPOSE_NAMES } from '../../decision/consent.ts';
+import { PURPOSE, PURPOSE_NAMES, PURPOSES_MAX } from '../../decision/consent.ts';
 import { WANT } from '../../decision/pipeline.ts';
 import type { Properties } from '../../proto/messages.ts';
 import { FAULT } from '../../proto/statuses.ts';
@@ -146,6 +146,21 @@ describe('time, defaults and age', () => {
       basis: 'consent',
       atEpochMillis: NOON + 5,
     });
+  });
+
+  it('as many purposes as there may be, in one call, by somebody who had refused both channels', () => {
+    const builtIn = PURPOSE_NAMES.length + 2 + 1; // contact on two channels, a category
+    const own = Array.from({ length: PURPOSES_MAX - builtIn }, (_, i) => `study${i}`);
+    begin(`consent: { purposes: { ${own.map((name) => `${name}: { default: denied }`).join(', ')} } }`);
+    const { purposes } = shard.runtime.index.catalog.consent;
+    expect(purposes).toHaveLength(PURPOSES_MAX);
+    for (const channel of ['app', 'push'])
+      expect(shard.track({ profile: 'ann', event: 'unsubscribe', properties: { channel } }, NOON)).toBeNull();
+    expect(offered()).toEqual([]);
+    set(Object.fromEntries(purposes.map(({ name }) => [name, { granted: true }])));
+    expect(offered()).toEqual(['everybody', 'gold', 'viewers', 'here', 'vegan', 'pushed']);
+    const told = shard.describe('ann', NOON).purposes as Record<string, { allowed: boolean }>;
+    expect(Object.values(told).every(({ allowed }) => allowed)).toBe(true);
   });
 
   it('who allows a channel has taken back that they refused it', () => {
