@@ -175,10 +175,11 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: 'what was refused of people: list, show, tell again when the catalog is mended',
     options: [
       { flags: '--show <id>', description: 'one, with what it says' },
-      { flags: '--redrive [id]', description: 'tell one again, or those of --reason, or --all' },
-      { flags: '--drop [id]', description: 'let one go, or those of --reason, or --all' },
+      { flags: '--redrive [id]', description: 'tell one again, or those of --reason or --older, or --all' },
+      { flags: '--drop [id]', description: 'let one go, or those of --reason or --older, or --all' },
       { flags: '--all', description: 'every one' },
       { flags: '--reason <reason>', description: 'those refused for it: type, range, value, format, size, required …' },
+      { flags: '--older <duration>', description: 'those refused last so long ago: 12h, 90d' },
       { flags: '--limit <number>', description: 'rows shown (50)' },
       ...ASKING_ADMIN,
     ],

@@ -1,7 +1,8 @@
 /**
  * `opportune dead-letters`: what a running node has refused of people and keeps, newest first; one with what it says
- * (`--show`); told again (`--redrive`) or let go (`--drop`), one by its id, those of a reason, or all.
+ * (`--show`); told again (`--redrive`) or let go (`--drop`), one by its id, those of a reason or an age, or all.
  */
+import { parseDurationMillis } from '../../workers/catalog/durations.ts';
 import { epochMillis } from '../../workers/clock.ts';
 import type { ShownLetter } from '../../workers/letter-desk.ts';
 import { LETTERS_A_REQUEST_MAX } from '../http/letter-routes.ts';
@@ -86,8 +87,9 @@ async function list(call: CommandCall): Promise<number> {
 async function settle(call: CommandCall, what: 'redrive' | 'drop'): Promise<number> {
   const { io, options } = call;
   const id = textOption(options, what);
-  const isMany = options.all === true || options.reason !== undefined;
-  if ((id === undefined) === !isMany) throw usage(`--${what} takes an id, or --all, or --reason REASON`);
+  const isMany = options.all === true || options.reason !== undefined || options.older !== undefined;
+  if ((id === undefined) === !isMany)
+    throw usage(`--${what} takes an id, or --all, or --reason REASON, or --older DURATION`);
   const ids = id === undefined ? (await collect(call)).letters.map((letter) => letter.id) : [id];
   const progress = new ProgressLine(io);
   const results: Result[] = [];
@@ -134,9 +136,10 @@ function summaryOf(results: readonly Result[]): string {
   return told.length === 0 ? 'no dead letters' : told.join(' · ');
 }
 
-/** All of them, or those of a reason. */
+/** All of them, or those of a reason or an age. */
 async function collect(call: CommandCall): Promise<{ letters: ShownLetter[]; complete: boolean }> {
   const reason = textOption(call.options, 'reason');
+  const before = refusedBefore(call);
   const letters: ShownLetter[] = [];
   let complete = true;
   for (let cursor: string | null = ''; cursor !== null; ) {
@@ -144,11 +147,20 @@ async function collect(call: CommandCall): Promise<{ letters: ShownLetter[]; com
     if (reason !== undefined) query.set('reason', reason);
     if (cursor !== '') query.set('cursor', cursor);
     const page = (await askAdmin(call, `${PATH}?${query}`)) as Page; // the route's answer
-    letters.push(...page.letters);
+    letters.push(...page.letters.filter(({ lastEpochMillis }) => lastEpochMillis <= before));
     complete &&= page.complete;
     cursor = page.next;
   }
   return { letters, complete };
+}
+
+/** The instant of the age asked for; infinity where any is meant. */
+function refusedBefore({ options }: CommandCall): number {
+  const text = textOption(options, 'older');
+  if (text === undefined) return Number.POSITIVE_INFINITY;
+  const millis = parseDurationMillis(text);
+  if (millis === null) throw usage(`--older ${text}: expected a duration such as 12h or 90d`);
+  return epochMillis() - millis;
 }
 
 function whatOf({ op, event }: ShownLetter): string {

@@ -119,6 +119,9 @@ describe('dead letters on a running server', () => {
     const left = await command({});
     expect(left.out).toContain('mail (format)');
     expect(left.out).toContain('1 dead letter: format 1');
+    expect((await command({ older: '1h' })).out).toBe('no dead letters\n');
+    expect((await command({ drop: true, older: '1h' })).out).toBe('no dead letters\n');
+    await until(async () => (await command({ older: '1s' })).out.includes('1 dead letter: format 1'));
     expect((await command({ drop: true, reason: 'format' })).out).toBe('1 dropped\n');
     expect((await command({})).out).toBe('no dead letters\n');
     const { data } = node;
@@ -249,6 +252,7 @@ describe('dead letters on a running server', () => {
     expect(results).toMatchObject([{ outcome: 'unknown' }, { outcome: 'dropped' }]);
     await expect(command({ redrive: true })).rejects.toMatchObject({ code: 'USAGE' });
     await expect(command({ redrive: 'x', all: true })).rejects.toMatchObject({ code: 'USAGE' });
+    await expect(command({ drop: true, older: 'long' })).rejects.toMatchObject({ code: 'USAGE' });
     await expect(command({ show: 'x', drop: 'x' })).rejects.toMatchObject({ code: 'USAGE' });
     await expect(command({ show: 'x' })).rejects.toMatchObject({ code: 'REQUEST_REFUSED' });
   });
