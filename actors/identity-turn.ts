@@ -4,7 +4,7 @@
  *
  *   joining profile: depart ─▸ on disk ─▸ … arrive at the other's … ─▸ settle         or cancel: nothing happened
  *   other profile:                          arrive ─▸ on disk, counted once by (hash, number)
- *   apart again:     other: unjoin ─▸ on disk ─▸ joining profile: restore
+ *   apart again:     those that came along: settle ─▸ those it came with: letGo ─▸ other: unjoin ─▸ … restore
  *
  * From `depart` on the joining profile is a signpost whose record stands still, so what is sent, however often, is the
  * same. Nothing is on the hot path but the flag that says so.
@@ -48,6 +48,16 @@ export interface JoiningProfile {
   /** As the cold record is stored. */
   readonly cold: Uint8Array;
   readonly opened: Readonly<Record<string, string | number | boolean>>;
+}
+
+/** What parting with a joined profile takes, see `IdentityTurn.partingOf`. */
+export interface Parting {
+  /** Number of its joining. */
+  readonly seq: number;
+  readonly along: readonly PersonHash[];
+  readonly above: readonly PersonHash[];
+  /** One that came along is leaving itself, and gone from the profile that leaves: it has to be gone here before. */
+  readonly isAhead: boolean;
 }
 
 export class IdentityTurn {
@@ -202,34 +212,66 @@ export class IdentityTurn {
   }
 
   /**
-   * Takes out of the bound profile what the joined one had brought; a second time finds nothing to take. Null when it is
-   * out, with the keys that go in `went`.
+   * Who has to know before the bound profile lets the joined one go, so that nobody lists a key that is gone: keys that go
+   * with it are to point to it, and keys it had come with are to let go of it. Null where it is not joined, any more.
    */
-  unjoin(profile: JoiningProfile, rules: IdentityRules, now: number): Fault | null {
+  partingOf(profile: JoiningProfile): Parting | null {
+    const own = this.#runtime.readCold();
+    const keys = joinedKeys(own);
+    const name = joinedName(profile.from);
+    const key = keys.get(name);
+    if (key === undefined) return null;
+    const hashOf = (other: string): PersonHash => joinedHash(other, keys.get(other)?.check ?? 0);
+    const along = keysWith(own, name).filter((other) => other !== name);
+    const theirs = joinedKeys(this.#runtime.options.coldCodec.decode(profile.cold));
+    const above = new Set<string>();
+    for (let { by } = key; by !== undefined && keys.has(by) && !above.has(by); by = keys.get(by)?.by) above.add(by);
+    const isAhead = along.some((other) => !theirs.has(other));
+    return { seq: key.seq, along: along.map(hashOf), above: [...above].map(hashOf), isAhead };
+  }
+
+  /** Whether the bound profile lets the joined one go: null, or why not. */
+  refusalToPart(profile: JoiningProfile, rules: IdentityRules, now: number): Fault | null {
+    const key = joinedKeys(this.#runtime.readCold()).get(joinedName(profile.from));
+    if (key === undefined) return null;
+    if (now - key.atEpochMillis <= rules.unjoinMillis) return this.#fillUnjoin(profile, key);
+    const text = `alias: keys can be taken apart within ${rules.unjoinMillis} ms of their joining`;
+    return this.#runtime.fail(FAULT.unjoinTooLate, text);
+  }
+
+  /**
+   * Takes out of the bound profile what the joined one had brought, with the keys that go along; a second time finds
+   * nothing to take. Null when it is out.
+   */
+  unjoin(profile: JoiningProfile, now: number): Fault | null {
     const runtime = this.#runtime;
-    this.went = [];
+    if (!joinedKeys(runtime.readCold()).has(joinedName(profile.from))) return null;
+    runtime.expireDue(now);
+    const fault = this.letGo(profile, now);
+    if (fault === null) runtime.tags.refresh(now);
+    return fault;
+  }
+
+  /** Of a signpost as well, which it joined by way of: from then on that one's record is as if it had never come. */
+  letGo(profile: JoiningProfile, now: number): Fault | null {
+    const runtime = this.#runtime;
+    const key = joinedKeys(runtime.readCold()).get(joinedName(profile.from));
+    const fault = key === undefined ? null : this.#fillUnjoin(profile, key);
+    if (key === undefined || fault !== null) return fault;
+    return runtime.commit(now) ? null : this.#failed('alias');
+  }
+
+  /** Null, or that it would be too much for one entry. */
+  #fillUnjoin(profile: JoiningProfile, { raisedBy }: JoinedKey): Fault | null {
+    const runtime = this.#runtime;
     const own = runtime.readCold();
     const name = joinedName(profile.from);
-    const key = joinedKeys(own).get(name);
-    if (key === undefined) return null;
-    if (now - key.atEpochMillis > rules.unjoinMillis)
-      return runtime.fail(
-        FAULT.unjoinTooLate,
-        `alias: keys can be taken apart within ${rules.unjoinMillis} ms of their joining`,
-      );
-    runtime.expireDue(now);
-    const going = keysWith(own, name);
-    const keys = joinedKeys(own);
-    this.went = going.filter((other) => other !== name).map((other) => joinedHash(other, keys.get(other)?.check ?? 0));
-    const changes = changesOfUnjoining(own, runtime.options.coldCodec.decode(profile.cold), name, going);
-    if (!this.#fill(EFFECT.unjoin, profile, key.raisedBy, changes))
-      return runtime.fail(FAULT.tooLarge, `alias: what is known under the key is more than ${CONTENT_BYTES_MAX} bytes`);
-    if (!runtime.commit(now)) return this.#failed('alias');
-    runtime.tags.refresh(now);
-    return null;
+    const theirs = runtime.options.coldCodec.decode(profile.cold);
+    const changes = changesOfUnjoining(own, theirs, name, keysWith(own, name));
+    if (this.#fill(EFFECT.unjoin, profile, raisedBy, changes)) return null;
+    return runtime.fail(FAULT.tooLarge, `alias: what is known under the key is more than ${CONTENT_BYTES_MAX} bytes`);
   }
-  /** After `unjoin`: keys that had come with the one that leaves; they go with it. */
-  went: readonly PersonHash[] = [];
+
   /** After `arrive`: keys that came with the one that joins. */
   brought: readonly PersonHash[] = [];
 

@@ -55,16 +55,18 @@ export function changesOfJoining(
       sections.consent = joinedConsent(kept as unknown as KeptStates, entries as unknown as KeptStates); // by name
     else sections[section] = Object.fromEntries(Object.entries(entries).filter(([name]) => !Object.hasOwn(kept, name)));
   }
-  sections.ids = joinedIds(theirs, from, { ...key, took: Object.keys(taken) });
+  sections.ids = joinedIds(theirs, from, { ...key, took: Object.keys(taken) }, taken);
   return { traits: taken, keyIds: newKeyId === null ? [] : [newKeyId], sections };
 }
 
-/** The joining profile's own key, and those it was joined from before. */
-function joinedIds(theirs: ColdRecord, from: PersonHash, key: JoinedKey): Record<string, Plain> {
+/** The joining profile's own key, and those it was joined from before: with those of their traits that came along. */
+function joinedIds(theirs: ColdRecord, from: PersonHash, key: JoinedKey, taken: TraitValues): Record<string, Plain> {
   const name = joinedName(from);
   const ids: Record<string, Plain> = { ...refusalNotes(theirs), [name]: { ...key } };
-  for (const [other, before] of joinedKeys(theirs))
-    ids[other] = { ...before, raisedBy: before.raisedBy + key.raisedBy, by: before.by ?? name };
+  for (const [other, before] of joinedKeys(theirs)) {
+    const took = before.took?.filter((trait) => Object.hasOwn(taken, trait)) ?? [];
+    ids[other] = { ...before, raisedBy: before.raisedBy + key.raisedBy, by: before.by ?? name, took };
+  }
   return ids;
 }
 

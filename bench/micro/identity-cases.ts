@@ -38,7 +38,7 @@ function joining(): () => number {
     open(from);
     fine(turn.settle(to, bench.now));
     open(to);
-    fine(turn.unjoin(profile, rules, bench.now));
+    fine(turn.unjoin(profile, bench.now));
     open(from);
     fine(turn.restore(bench.now));
     return runtime.record.stateSeq;

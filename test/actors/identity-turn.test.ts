@@ -279,7 +279,7 @@ describe('apart again', () => {
     const profile = turn.pack();
     const unjoin = (now: number): Fault | null => {
       open('customer', now);
-      return turn.unjoin(profile, shard.runtime.index.catalog.identity, now);
+      return turn.unjoin(profile, now);
     };
     expect(unjoin(NOON + 8)).toBeNull();
     const bytes = shard.recordBytes('customer');
@@ -309,7 +309,7 @@ describe('apart again', () => {
     open('visitor', NOON + 2);
     const profile = turn.pack();
     open('customer', NOON + 2);
-    expect(turn.unjoin(profile, shard.runtime.index.catalog.identity, NOON + 2)).toBeNull();
+    expect(turn.unjoin(profile, NOON + 2)).toBeNull();
     open('visitor', NOON + 3);
     expect(turn.restore(NOON + 3)).toBe(true);
     shard.advanceTimers(NOON + DAY, 1_000);
@@ -321,7 +321,26 @@ describe('apart again', () => {
     open('visitor', NOON + 1);
     const profile = turn.pack();
     open('customer', NOON + 8 * DAY);
-    expect(turn.unjoin(profile, shard.runtime.index.catalog.identity, NOON + 8 * DAY)).toBe(FAULT.unjoinTooLate);
+    expect(turn.refusalToPart(profile, shard.runtime.index.catalog.identity, NOON + 8 * DAY)).toBe(FAULT.unjoinTooLate);
+    expect(turn.refusalToPart(profile, shard.runtime.index.catalog.identity, NOON + 6 * DAY)).toBeNull();
+  });
+
+  it('of a key that came with another only what the person has from there goes, and none of their own', () => {
+    shard.identify('a', { town: 'Rome', age: 30 }, NOON);
+    shard.identify('c', { town: 'Rome' }, NOON);
+    join('a', 'b', NOON + 1);
+    join('b', 'c', NOON + 2);
+    open('a', NOON + 3);
+    const profile = turn.pack();
+    open('c', NOON + 3);
+    expect(turn.partingOf(profile)).toMatchObject({ along: [], above: [shard.runtime.hashOf('b')], isAhead: false });
+    expect(turn.unjoin(profile, NOON + 3)).toBeNull();
+    expect(shard.describe('c', NOON + 4).traits).toEqual({ town: 'Rome' });
+    open('b', NOON + 5);
+    expect(turn.letGo(profile, NOON + 5)).toBeNull();
+    expect(turn.restore(NOON + 6)).toBe(true);
+    expect(shard.describe('b', NOON + 7)).toMatchObject({ traits: {} });
+    expect(shard.describe('b', NOON + 7).keys).toBeUndefined();
   });
 
   it('keys that came with one leave with it', () => {
@@ -330,8 +349,8 @@ describe('apart again', () => {
     open('b', NOON + 2);
     const profile = turn.pack();
     open('c', NOON + 2);
-    expect(turn.unjoin(profile, shard.runtime.index.catalog.identity, NOON + 2)).toBeNull();
-    expect(turn.went).toEqual([shard.runtime.hashOf('a')]);
+    expect(turn.partingOf(profile)).toMatchObject({ along: [shard.runtime.hashOf('a')], above: [] });
+    expect(turn.unjoin(profile, NOON + 2)).toBeNull();
     expect(shard.describe('c', NOON + 3).keys).toBeUndefined();
   });
 });

@@ -27,7 +27,8 @@ import { isBlockedKey, isStrongerKey, keyTypeOf } from '../../decision/identity-
 import type { Request } from '../../proto/request.ts';
 import { FAULT, type Fault, faultOf } from '../../proto/statuses.ts';
 import type { ShardWriter } from '../shard-writer.ts';
-import type { Arrival, PersonMessage, Unjoining } from './person-message.ts';
+import { Partings } from './partings.ts';
+import type { Arrival, PersonMessage } from './person-message.ts';
 
 const RETRY_MILLIS = 1_000;
 /** In a ring, for the one that stays to have found that out. */
@@ -76,6 +77,7 @@ export class Joinings {
   readonly #options: JoiningsOptions;
   readonly #runtime: ActorRuntime;
   readonly #turn: IdentityTurn;
+  readonly #partings: Partings;
   readonly #underWay = new Map<string, UnderWay>();
   /** Who waits for a key to be taken out, by its name. */
   readonly #unjoining = new Map<string, Told[]>();
@@ -84,6 +86,8 @@ export class Joinings {
     this.#options = options;
     this.#runtime = options.runtime;
     this.#turn = new IdentityTurn(options.runtime);
+    const onDisk = (onCommitted: () => void): void => this.#onDisk(onCommitted);
+    this.#partings = new Partings({ runtime: options.runtime, turn: this.#turn, send: options.send, onDisk });
     options.runtime.wakes.onWake((now) => this.#wake(now));
   }
 
@@ -219,7 +223,8 @@ export class Joinings {
       const { record } = this.#runtime;
       if (!this.#open(own) || !isMoved(record)) return;
       const to = signpostOf(record);
-      this.#options.send(to.partition, { kind: 'unjoin', to, profile: this.#turn.pack() });
+      const profile = this.#turn.pack();
+      this.#options.send(to.partition, { kind: 'unjoin', to, profile, asked: to, round: null });
     });
   }
 
@@ -254,7 +259,7 @@ export class Joinings {
         this.#arrive(message, now);
         return;
       case 'unjoin':
-        this.#unjoin(message, now);
+        this.#partings.take(message, now);
         return;
       case 'erase':
         if (this.#options.eraseSignpost(message.to, now))
@@ -284,6 +289,11 @@ export class Joinings {
       case 'unjoined': {
         // Told a second time, it may have been joined again meanwhile.
         if (!isLeaving(this.#runtime.readCold())) return;
+        if (!isSame(signpostOf(record), message.asked)) {
+          // It went along with a key that left, to whom the one that answers does not answer for it.
+          this.#sendLeaving();
+          return;
+        }
         const told = this.#unjoining.get(name) ?? [];
         const isUnjoined = message.code === 0;
         if (!(isUnjoined ? this.#turn.restore(now) : this.#turn.noteLeaving(false, now))) return;
@@ -343,28 +353,6 @@ export class Joinings {
     const next = { ...message, to, check, way: isJoining ? [...way, name] : way };
     // A departure that is lost would have sent the other to nobody.
     this.#onDisk(() => this.#options.send(to.partition, next));
-  }
-
-  #unjoin({ to, profile }: Unjoining, now: number): void {
-    const runtime = this.#runtime;
-    const { record } = runtime;
-    if (!this.#open(to)) return;
-    if (isMoved(record)) {
-      const next = signpostOf(record);
-      if (joiningOf(record) === 0) this.#options.send(next.partition, { kind: 'unjoin', to: next, profile });
-      return;
-    }
-    const fault = this.#turn.unjoin(profile, runtime.index.catalog.identity, now);
-    const { went } = this.#turn;
-    const outcome = {
-      stateSeq: record.stateSeq,
-      code: fault?.code ?? 0,
-      message: fault === null ? '' : runtime.message,
-    };
-    this.#onDisk(() => {
-      this.#options.send(profile.from.partition, { kind: 'unjoined', to: profile.from, ...outcome });
-      for (const key of went) this.#options.send(key.partition, { kind: 'repoint', to: key, root: profile.from });
-    });
   }
 
   /** A joining ended: who asked is told, and what waited runs again. */

@@ -42,17 +42,37 @@ export interface Repointed {
   readonly root: Signpost;
 }
 
-/** A signpost that is to stand alone again, to the profile that holds the person. */
+/** A signpost that is to stand alone again: to the profile that holds the person, and on the way to that one's answer. */
 export interface Unjoining {
   readonly kind: 'unjoin';
   readonly to: Signpost;
   readonly profile: JoiningProfile;
+  /** Where the signpost pointed when it asked: the answer counts while it points there still. */
+  readonly asked: Signpost;
+  /** Who has to know first; null where that was not worked out yet. */
+  readonly round: PartingRound | null;
+}
+
+/** From the profile that holds the person to each that has to know, on whose disk it is then, and back. */
+export interface PartingRound {
+  readonly root: Signpost;
+  /** Number of the joining that is undone. */
+  readonly seq: number;
+  /** Those left, the next first. */
+  readonly visits: readonly PartingVisit[];
+}
+export interface PartingVisit {
+  readonly key: Signpost;
+  /** A key that goes along is to point to the one that leaves; another, which that one came with, is to let go of it. */
+  readonly goesAlong: boolean;
 }
 
 /** Back: it may. `code` 0, or the fault's with the reason. */
 export interface Unjoined {
   readonly kind: 'unjoined';
   readonly to: Signpost;
+  /** As in `Unjoining`. */
+  readonly asked: Signpost;
   readonly stateSeq: number;
   readonly code: number;
   readonly message: string;

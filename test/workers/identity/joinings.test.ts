@@ -1,4 +1,5 @@
 /** What the shards of two keys say to each other when messages are lost, come twice or come late, and nobody answers. */
+import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { isMoved } from '../../../actors/identity.ts';
 import { Request } from '../../../proto/request.ts';
@@ -14,9 +15,10 @@ currency: EUR
 timeZone: Europe/Berlin
 decision: { explorationProbability: 0, holdoutProbability: 0 }
 channels: { app: {} }
-actions: [{ key: any, channels: [app], valueMinor: 10 }]
+actions: [{ key: any, channels: [app], valueMinor: 10, eligibility: 'count("open", "7d") < 1000' }]
 `;
 const SECOND = 1_000;
+const HOUR = 3_600_000;
 
 let shard: OneShard;
 let joinings: Joinings;
@@ -51,7 +53,7 @@ function isSignpost(key: string): boolean {
   const { partition, hashLow, hashHigh } = shard.runtime.hashOf(key);
   return shard.runtime.openKnown(partition, hashLow, hashHigh) && isMoved(shard.runtime.record);
 }
-const view = (profile: string, now: number): void => expect(shard.track({ profile, event: 'view' }, now)).toBeNull();
+const view = (profile: string, now: number): void => expect(shard.track({ profile, event: 'open' }, now)).toBeNull();
 
 describe('a joining', () => {
   it('whose message is lost is told again after a second, also by a start that finds it, and counts once', () => {
@@ -136,5 +138,145 @@ describe('taking a key out again', () => {
     deliver(NOON + 2);
     if (answer !== undefined) joinings.take(answer, NOON + 3);
     expect(isSignpost('visitor')).toBe(true);
+  });
+});
+
+describe('keys that came along with one another', () => {
+  interface Shown {
+    readonly keys?: { readonly by?: string }[];
+    readonly counters: { readonly count: number }[];
+    readonly calendar: { readonly hourOfDayCounts: number[] };
+  }
+  let keys: readonly string[];
+  let now: number;
+  const shown = (key: string): Shown => shard.describe(key, NOON + 5 * HOUR) as unknown as Shown;
+
+  /** Each key is joined with the next, the first first; the second has told two events in its hour, and so on. */
+  function chain(letters: string, isMended = true): void {
+    begin(new OneShard({ catalog: CATALOG }));
+    keys = [...letters];
+    now = NOON + 4 * HOUR;
+    for (const [n, key] of keys.entries()) for (let i = 0; i <= n; i++) view(key, NOON + n * HOUR);
+    for (const [n, from] of keys.entries()) {
+      const to = keys[n + 1];
+      if (to === undefined) break;
+      expect(ask({ from, to }, ++now)).toBeNull();
+      if (isMended) deliver(now);
+      else
+        while (sent.length > 0)
+          for (const message of sent.splice(0)) if (message.kind !== 'repoint') joinings.take(message, now);
+    }
+    expect(shown(keys.at(-1) ?? '').keys).toHaveLength(keys.length - 1);
+    told = [];
+  }
+  /** What each is and has. */
+  const standing = () =>
+    keys.map((key) => {
+      if (isSignpost(key)) return `${key}: joined`;
+      const { keys: joined = [], counters, calendar } = shown(key);
+      const hours = calendar.hourOfDayCounts.filter((count) => count > 0);
+      return { key, keys: joined.length, views: counters[0]?.count, hours };
+    });
+  const apart = () => keys.map((key, n) => ({ key, keys: 0, views: n + 1, hours: [n + 1] }));
+  /** Lets seconds pass until nothing has been asked again for three of them. */
+  function settle(): void {
+    for (let n = 0, quiet = 0; quiet < 3; n++) {
+      if (n === 40) throw new Error('still under way after forty seconds');
+      deliver(now);
+      now += SECOND;
+      wake(now);
+      quiet = sent.length === 0 ? quiet + 1 : 0;
+    }
+  }
+  function restart(): void {
+    shard.store.commitNow();
+    begin(shard.recovered());
+  }
+
+  it.each(['ab', 'ba'])('stand each alone, with their own, when they are taken out in the order %s', (order) => {
+    chain('abc');
+    for (const from of order) {
+      expect(ask({ from }, now)).toBeNull();
+      settle();
+    }
+    expect(told.map(({ fault }) => fault)).toEqual([null, null]);
+    expect(standing()).toEqual(apart());
+    restart();
+    expect(standing()).toEqual(apart());
+  });
+
+  it.each([
+    ['', true],
+    [', though that one never heard that it had moved on', false],
+  ])('the one between has the one that came with it when it alone is taken out%s', (_name, isMended) => {
+    chain('abc', isMended);
+    ask({ from: 'b' }, now);
+    settle();
+    expect(standing()).toEqual(['a: joined', { key: 'b', keys: 1, views: 3, hours: [1, 2] }, apart()[2]]);
+    ask({ from: 'a' }, now);
+    settle();
+    expect(standing()).toEqual(apart());
+  });
+
+  it('too late, all stay what they were', () => {
+    chain('abc');
+    now += 31 * 24 * HOUR;
+    ask({ from: 'a' }, now);
+    settle();
+    expect(told.map(({ fault }) => fault)).toEqual([FAULT.unjoinTooLate]);
+    expect(standing().slice(0, 2)).toEqual(['a: joined', 'b: joined']);
+    expect(shown('c').keys).toHaveLength(2);
+  });
+
+  it.each(['ab', 'ba'])('whatever step the process dies behind, in the order %s', (order) => {
+    let steps = 0;
+    for (let dies = 0; dies <= steps + 1; dies++) {
+      chain('abc');
+      let taken = 0;
+      for (const from of order) {
+        expect(ask({ from }, now)).toBeNull();
+        while (sent.length > 0) {
+          if (taken++ === dies) {
+            sent = [];
+            restart();
+            break;
+          }
+          const message = sent.shift();
+          if (message !== undefined) joinings.take(message, now);
+        }
+        settle();
+      }
+      steps = Math.max(steps, taken);
+      expect([dies, standing()]).toEqual([dies, apart()]);
+    }
+    expect(steps).toBeGreaterThan(4);
+  });
+
+  it('all at once, by messages that are lost, come twice and in any order, and starts in between', () => {
+    const step = fc.constantFrom('first', 'last', 'twice', 'lost', 'second', 'restart');
+    const order = fc.constantFrom('ab', 'ba', 'abc', 'acb', 'bac', 'bca', 'cab', 'cba');
+    fc.assert(
+      fc.property(order, fc.array(step, { maxLength: 24 }), (leaving, steps) => {
+        chain('abcd'.slice(0, leaving.length + 1));
+        for (const from of leaving) expect(ask({ from }, now)).toBeNull();
+        for (const what of steps) {
+          if (what === 'second') {
+            now += SECOND;
+            wake(now);
+          } else if (what === 'restart') {
+            sent = [];
+            restart();
+          } else {
+            const message = what === 'last' ? sent.pop() : sent.shift();
+            if (message === undefined || what === 'lost') continue;
+            joinings.take(message, now);
+            if (what === 'twice') joinings.take(message, now);
+          }
+        }
+        settle();
+        expect(standing()).toEqual(apart());
+      }),
+      { seed: 7, numRuns: 150 },
+    );
   });
 });
