@@ -86,7 +86,9 @@ export class Subscriptions {
     const ended = (): void => {
       if (this.#byId.delete(id)) this.#session.shared.subscriptions--;
     };
-    this.#byId.set(id, new Subscription(this.#session, id, profileOf(request), decide ?? {}, ended));
+    const subscription = new Subscription(this.#session, id, profileOf(request), decide ?? {}, ended);
+    subscription.expectWithin(request.deadlineMillis);
+    this.#byId.set(id, subscription);
     return null;
   }
 
@@ -127,6 +129,8 @@ class Subscription implements Responder, ForwardOrigin {
   #asked: Asked = { known: '', knownSeq: 0 };
   #isOver = false;
   #timer: NodeJS.Timeout | NodeJS.Immediate | undefined;
+  /** Of the first answer. */
+  #deadline: NodeJS.Timeout | undefined;
 
   constructor(session: SubscribedSession, id: number, profile: string, decide: Properties, ended: () => void) {
     this.#ended = ended;
@@ -150,9 +154,20 @@ class Subscription implements Responder, ForwardOrigin {
     return profile === this.profile && (decide === null || JSON.stringify(decide) === JSON.stringify(this.decide));
   }
 
+  /** Ends it where the client has had no answer by then; 0: whenever one comes. */
+  expectWithin(deadlineMillis: number): void {
+    if (deadlineMillis === 0) return;
+    const { status, code, retry } = FAULT.deadlineExceeded;
+    const message = 'deadlineMillis: passed before the first answer; nothing is subscribed to';
+    this.#deadline = setTimeout(() => {
+      if (this.#isFirst) this.#fail({ id: this.id, ok: false, status, code, retry, message });
+    }, deadlineMillis);
+  }
+
   end(): void {
     this.#isOver = true;
     this.#ended();
+    clearTimeout(this.#deadline);
     clearTimeout(this.#timer as NodeJS.Timeout | undefined);
     clearImmediate(this.#timer as NodeJS.Immediate | undefined);
   }
@@ -209,6 +224,7 @@ class Subscription implements Responder, ForwardOrigin {
     const { id, ...answer } = told;
     if (answer.actions !== undefined) {
       const isFirst = this.#isFirst;
+      clearTimeout(this.#deadline);
       this.#asked = { known: answerDigest({ ...answer, actions: answer.actions }), knownSeq: answer.stateSeq ?? 0 };
       if (isFirst) this.#session.sendBytes(id, this.#written({ id, ...answer } as unknown as Properties));
       else this.#push({ push: 'decision', subscription: id, ...answer } as unknown as Properties); // of plain values

@@ -39,7 +39,7 @@ import { type AuditDetail, personName } from './audit/audit-record.ts';
 import { epochMicrosOf, epochMillis, monotonicMicros } from './clock.ts';
 import { fallbackReply, hasFallback } from './fallback-answer.ts';
 import { HeldAnswer, type HeldAnswerOwner } from './held-answer.ts';
-import type { Joinings } from './identity/joinings.ts';
+import type { JoiningOutcome, Joinings, WaitingRequest } from './identity/joinings.ts';
 import { ToldKeys } from './identity/told-keys.ts';
 import { COUNTER, HISTOGRAM, type MetricsWriter, STATUS_INDEX } from './metrics-layout.ts';
 import { PassBudget } from './pass-budget.ts';
@@ -423,21 +423,48 @@ export class RequestRunner implements HeldAnswerOwner {
     }
     const { id, traceparent, from, to } = request;
     const { hashHigh, hashLow } = this.#runtime.hashOf(from);
-    return joinings.ask(request, now, ({ fault, message, merged, stateSeq }) => {
+    let isAnswered = false;
+    const answer = ({ fault, message, merged, stateSeq }: JoiningOutcome): void => {
+      if (isAnswered) return;
+      isAnswered = true;
       const micros = monotonicMicros() - arrivedMicros;
       if (fault === null) {
-        if (merged || to === '') {
-          this.#metrics.add(to === '' ? COUNTER.keysUnjoined : COUNTER.keysJoined, 1);
-          const person = personName(hashHigh, hashLow);
-          this.#audit?.record('identity', responder.actor, person, epochMillis(), { joined: merged });
-        }
         responder.writer.reset();
         writeAlias(responder.writer, { id, ok: true, serverMicros: Math.round(micros), stateSeq, merged });
         responder.send(slot);
       } else this.#send(responder, slot, id, fault, message);
-      if (fault?.retry === 'never') this.#metrics.add(COUNTER.keysRefused, 1);
       this.#finish(OP.alias, fault?.code ?? 0, fault, micros, arrivedMicros, traceparent, isForwarded);
+    };
+    // Who asked may be gone; what was asked goes on, is counted and recorded when it is done.
+    const timer = this.#atDeadline(request, arrivedMicros, () => {
+      this.#metrics.add(COUNTER.shedDeadline, 1);
+      const message = 'deadlineMillis: passed while the other shard was waited for; the joining goes on';
+      answer({ fault: FAULT.deadlineExceeded, message, merged: false, stateSeq: 0 });
     });
+    const told = (outcome: JoiningOutcome): void => {
+      clearTimeout(timer);
+      if (outcome.fault === null && (outcome.merged || to === '')) {
+        this.#metrics.add(to === '' ? COUNTER.keysUnjoined : COUNTER.keysJoined, 1);
+        const person = personName(hashHigh, hashLow);
+        this.#audit?.record('identity', responder.actor, person, epochMillis(), { joined: outcome.merged });
+      }
+      if (outcome.fault?.retry === 'never') this.#metrics.add(COUNTER.keysRefused, 1);
+      answer(outcome);
+    };
+    let fault: Fault | null = FAULT.internal;
+    try {
+      fault = joinings.ask(request, now, told);
+    } finally {
+      // Refused, or failed: answered by who called this.
+      if (fault !== null) clearTimeout(timer);
+    }
+    return fault;
+  }
+
+  /** Has `expire` called when the request's budget is used up; undefined for one that has none. */
+  #atDeadline({ deadlineMillis }: Request, arrivedMicros: number, expire: () => void): NodeJS.Timeout | undefined {
+    if (deadlineMillis === 0) return undefined;
+    return setTimeout(expire, Math.max(0, deadlineMillis - (monotonicMicros() - arrivedMicros) / 1000)).unref();
   }
 
   /** The bound profile is a signpost: the request goes where it points, or waits until that is certain. */
@@ -453,12 +480,24 @@ export class RequestRunner implements HeldAnswerOwner {
     if (!joinings.isSettled) {
       const message = { bytes: request.copyRaw(), to: sentTo(request), responder, slot, arrivedMicros, isForwarded };
       const { id } = request;
-      const isKept = joinings.keep({
+      let timer: NodeJS.Timeout | undefined;
+      const waiting: WaitingRequest = {
         arrivedMicros,
-        again: () => this.#runQueued(message),
-        fail: (fault, text) => this.#send(responder, slot, id, fault, text),
+        again: () => {
+          clearTimeout(timer);
+          this.#runQueued(message);
+        },
+        fail: (fault, text) => {
+          clearTimeout(timer);
+          this.#send(responder, slot, id, fault, text);
+        },
+      };
+      if (!joinings.keep(waiting)) return FAULT.joining;
+      // Run too late, it is answered so.
+      timer = this.#atDeadline(request, arrivedMicros, () => {
+        if (joinings.stopWaiting(waiting)) this.#runQueued(message);
       });
-      return isKept ? ANSWERED : FAULT.joining;
+      return ANSWERED;
     }
     if (request.asHops >= HOPS_MAX) return runtime.fail(FAULT.internal, 'profile: its keys lead to one another');
     const { partition, hashLow, hashHigh } = signpostOf(runtime.record);

@@ -375,6 +375,17 @@ export class Joinings {
     }
   }
 
+  /** Takes out a request whose time is up; false where it waits no more. */
+  stopWaiting(request: WaitingRequest): boolean {
+    for (const { waiting } of this.#underWay.values()) {
+      const place = waiting.indexOf(request);
+      if (place < 0) continue;
+      waiting.splice(place, 1);
+      return true;
+    }
+    return false;
+  }
+
   /** Memory was read back from disk: what was under way goes on from there; who waited is told, or asks again. */
   forget(): void {
     setImmediate(() => this.#forget());

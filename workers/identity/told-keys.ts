@@ -40,7 +40,7 @@ export class ToldKeys {
     const behind = new AnswerBehindKeys(answer, keys.length);
     for (const from of keys) {
       const responder = new KeyResponder(answer.responder, this.#writer, this.#decoder, behind);
-      const frame = encoder.encode(JSON.stringify({ id: 0, op: 'alias', from, to: profile }));
+      const frame = encoder.encode(JSON.stringify({ id: 0, op: 'alias', from, to: profile, ...deadlineOf(answer) }));
       this.#decoder.decode(frame, {
         onRequest: (request) => this.#handle(request, responder, 0, answer.arrivedMicros),
         onInvalid: (_id, fault, message) => behind.told(fault, message, 0),
@@ -48,6 +48,13 @@ export class ToldKeys {
     }
     return behind;
   }
+}
+
+/** As the identify's own: both count from when it came. */
+function deadlineOf({ arrivedMicros, deadlineMicros }: HeldAnswer): { deadlineMillis?: number } {
+  return deadlineMicros === Number.POSITIVE_INFINITY
+    ? {}
+    : { deadlineMillis: Math.round((deadlineMicros - arrivedMicros) / 1000) };
 }
 
 const encoder = new TextEncoder();
