@@ -32,6 +32,7 @@ import {
   signpostOf,
 } from './identity.ts';
 import { type ColdChanges, changesOfJoining, changesOfUnjoining, keysWith } from './join-cold.ts';
+import { newestEntryOfStored, positionText } from './person-chain.ts';
 import type { TraitValues } from './ports.ts';
 import { HOLDING_LEASES_MAX, STANDING, storedHoldingLeases } from './record-layout.ts';
 import { type PersonHash, SealedTrait } from './sealed-trait.ts';
@@ -58,6 +59,12 @@ export interface Parting {
   readonly above: readonly PersonHash[];
   /** One that came along is leaving itself, and gone from the profile that leaves: it has to be gone here before. */
   readonly isAhead: boolean;
+}
+
+/** Where the departure of a joining profile stands, as `JoinedKey` has it. */
+function headOf({ record }: JoiningProfile): Pick<JoinedKey, 'head'> {
+  const head = newestEntryOfStored(record);
+  return head === null ? {} : { head: positionText(head) };
 }
 
 export class IdentityTurn {
@@ -189,6 +196,7 @@ export class IdentityTurn {
       atEpochMillis: now,
       check: profile.from.hashCheck,
       ...(type === null ? {} : { type }),
+      ...headOf(profile),
     };
     const changes = changesOfJoining(own, theirs, traits.values, traits.keyId, profile.from, key);
     if (!this.#fill(EFFECT.join, profile, raisedBy, changes))

@@ -87,6 +87,8 @@ export interface JoinedKey {
   readonly took?: readonly string[];
   /** It came with a profile that had been joined from it before: that one's name. */
   readonly by?: string;
+  /** Where the newest entry under the key stood: its departure. Absent of one that an older build joined. */
+  readonly head?: string;
 }
 
 /** Partition and hash as the section's entry name. */
@@ -177,10 +179,14 @@ export function describeIdentity(cold: ColdRecord): Plain | null {
   const keys = [...joinedKeys(cold)];
   if (keys.length === 0) return null;
   keys.sort(([, a], [, b]) => a.atEpochMillis - b.atEpochMillis);
-  return keys.map(([name, { atEpochMillis, type, by }]) => ({
+  return keys.map(([name, key]) => describeKey(name, key));
+}
+
+export function describeKey(name: string, { atEpochMillis, type, by }: JoinedKey): Properties {
+  return {
     key: name,
     sinceEpochMillis: atEpochMillis,
     ...(type === undefined ? {} : { type }),
     ...(by === undefined ? {} : { by }),
-  }));
+  };
 }

@@ -52,6 +52,29 @@ export class PersonChain {
   }
 }
 
+/** `EPOCH-STREAM-BATCH-OFFSET`, as cursors and the section `ids` have a place in the journal. */
+export function positionText({ epoch, stream, batch, offset }: EntryPosition): string {
+  return `${epoch}-${stream}-${batch}-${offset}`;
+}
+
+const POSITION = /^(\d{1,10})-(\d{1,5})-(\d{1,10})-(\d{1,10})$/;
+
+/** Null for what is no such text, or for the place of nothing. */
+export function positionOf(text: string): EntryPosition | null {
+  const [epoch = 0, stream = 0, batch = 0, offset = 0] = POSITION.exec(text)?.slice(1).map(Number) ?? [];
+  return epoch === 0 ? null : { epoch, stream, batch, offset };
+}
+
+/** Where the newest entry stands that a record as stored, of the layout of today, knows of; or null. */
+export function newestEntryOfStored(bytes: Uint8Array): EntryPosition | null {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const epoch = view.getUint32(FIELD.journalEpoch, true);
+  const [stream, batch, offset] = [FIELD.journalStream, FIELD.journalBatch, FIELD.journalOffset].map((at) =>
+    view.getUint32(at, true),
+  ) as [number, number, number]; // as many as there are fields
+  return epoch === 0 ? null : { epoch, stream, batch, offset };
+}
+
 /** Where the newest entry about the bound person stands, or null. */
 export function newestEntryOf(record: ProfileRecord): EntryPosition | null {
   const epoch = record.getU32(FIELD.journalEpoch);

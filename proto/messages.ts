@@ -266,7 +266,7 @@ export interface ProfileReply extends OkReply {
 /** One page of what is kept of a person. */
 export interface ExportReply extends OkReply {
   readonly stateSeq: number;
-  /** `record` (on the first page), `timeline`, `next`. */
+  /** `record` (on the first page), `key` (on the first of each joined key), `timeline`, `next`. */
   readonly export: Properties;
 }
 export interface UnsubscribeReply extends OkReply {

@@ -1,7 +1,7 @@
 /**
  * `opportune export PROFILE`: everything the node keeps of a person as one JSON document, for a request of access or
- * portability: asked for page by page and put together here. With --out it goes to a new file of mode 0600. Each page is an
- * access in the audit log of the node.
+ * portability: asked for page by page and put together here, the entries of joined keys behind the person's own, each
+ * with the key it is `under`. With --out it goes to a new file of mode 0600. Each page is an access in the audit log of the node.
  */
 import { writeFileSync } from 'node:fs';
 import type { Plain, Properties } from '../../proto/messages.ts';
@@ -17,12 +17,14 @@ export async function run(call: CommandCall, connect: Connect = connectToServer)
     call,
     async (connection) => {
       let record: Plain = null;
+      const keys: Plain[] = [];
       const timeline: Plain[] = [];
       for await (const page of pagesOf(connection, profile)) {
         record ??= page.record ?? null;
+        if (page.key !== undefined) keys.push(page.key);
         timeline.push(...page.timeline);
       }
-      return { format: 'opportune export 1', profile, exportedAtEpochMillis: epochMillis(), record, timeline };
+      return { format: 'opportune export 1', profile, exportedAtEpochMillis: epochMillis(), record, keys, timeline };
     },
     connect,
   );
