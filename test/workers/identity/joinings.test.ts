@@ -218,6 +218,36 @@ describe('keys that came along with one another', () => {
     expect(standing()).toEqual(apart());
   });
 
+  it('an answer of who held it before it went along with another is not taken: the other holds it then', () => {
+    chain('abc');
+    ask({ from: 'a' }, now);
+    const [early] = sent.splice(0);
+    ask({ from: 'b' }, now);
+    // To c, to a, and back to c, which lets both go; b is not told yet.
+    for (let n = 0; n < 3; n++) for (const message of sent.splice(0)) joinings.take(message, now);
+    expect(sent.map(({ kind }) => kind)).toEqual(['unjoined']);
+    if (early !== undefined) joinings.take(early, now);
+    settle();
+    expect(told.map(({ fault }) => fault)).toEqual([null, null]);
+    expect(standing()).toEqual(apart());
+  });
+
+  it('a round that comes back late does not part what was joined again meanwhile', () => {
+    chain('abc');
+    ask({ from: 'b' }, now);
+    for (let n = 0; n < 2; n++) for (const message of sent.splice(0)) joinings.take(message, now);
+    const [late] = sent;
+    settle();
+    ask({ from: 'b', to: 'c' }, now);
+    settle();
+    const before = standing();
+    expect(before.slice(0, 2)).toEqual(['a: joined', 'b: joined']);
+    if (late !== undefined) joinings.take(late, now);
+    settle();
+    expect(standing()).toEqual(before);
+    expect(shown('c').keys).toHaveLength(2);
+  });
+
   it('too late, all stay what they were', () => {
     chain('abc');
     now += 31 * 24 * HOUR;
