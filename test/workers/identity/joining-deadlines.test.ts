@@ -83,4 +83,38 @@ describe('deadlines of a joining', () => {
     // What was answered too late to be done was not done.
     expect(record.timeline.filter(({ type }) => type === 'event' || type === 'decision')).toEqual([]);
   });
+
+  it('identify: the traits are kept, and the key among them is joined when it can be', async () => {
+    const text = catalogText({
+      traits: 'email: { type: string }',
+      more: 'identity: { types: { mail: { limit: 5, trait: email } } }',
+      actions: '{ key: a, channels: [app], valueMinor: 90 }',
+    });
+    const store = new MemoryStore(new MemoryDisk(), 1, 0);
+    const settles: (() => void)[] = [];
+    store.holdCommit = (settle) => settles.push(settle);
+    const { asker } = start(store, 1, text);
+    const id = asker.send({
+      op: 'identify',
+      profile: 'visitor',
+      traits: { email: 'ann@example.org' },
+      deadlineMillis: 900,
+    });
+    // The traits and the departure are on disk; the other side's part is not.
+    await vi.waitFor(() => expect(settles).toHaveLength(1));
+    settles.shift()?.();
+    await vi.waitFor(() => expect(settles).toHaveLength(1));
+    await vi.waitFor(() => expect(asker.answers.has(id)).toBe(true), { timeout: 5_000 });
+    expect(asker.answers.get(id)).toMatchObject({
+      code: FAULT.deadlineExceeded.code,
+      message: expect.stringMatching(/^identify: the traits are kept/),
+    });
+    store.holdCommit = null;
+    for (const settle of settles) settle();
+    await vi.waitFor(async () =>
+      expect(await asker.ask({ op: 'profile', profile: 'mail:ann@example.org' })).toMatchObject({
+        record: { traits: { email: 'ann@example.org' }, keys: [{}] },
+      }),
+    );
+  });
 });
