@@ -135,6 +135,8 @@ export class ActorRuntime implements EffectContext {
   readonly slab = new Slab();
   readonly profiles = new ProfileIndex();
   readonly record: ProfileRecord;
+  /** Name of who asks in this turn, at most `ASKER_BYTES_MAX` of UTF-8; null where anybody may. Set by who runs it. */
+  asker: Uint8Array | null = null;
   /** Empty under a catalog with other feeds than the one before, until they are pushed again. */
   readonly feeds = new FeedSet();
   readonly scope: ProfileScope;

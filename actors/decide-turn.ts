@@ -416,6 +416,7 @@ export class DecideTurn {
     const isPersonal = this.#isPersonal(priceMinor);
     const masked = isPersonal ? MASKED_BYTES : 0;
     const { hasInputs } = draft;
+    const { asker } = this.#runtime;
     const inputs = hasInputs ? INPUT_BYTES : 0;
     const body =
       DECISION.chosen -
@@ -425,7 +426,8 @@ export class DecideTurn {
       features.count * 8 +
       inputs +
       masked +
-      context.length;
+      context.length +
+      (asker === null ? 0 : 1 + asker.length);
     effect.begin(EFFECT.decision, body);
     effect.setU32(DECISION.decisionSeq, decisionSeq);
     effect.setU32(DECISION.modelEpoch, options.models.epoch);
@@ -463,6 +465,7 @@ export class DecideTurn {
         (hasSubset ? REQUEST_FLAG.hasSubset : 0) |
         (this.#lacksBudget ? REQUEST_FLAG.lacksBudget : 0) |
         (this.#runtime.consent.hasOptOut ? REQUEST_FLAG.optOut : 0) |
+        (asker === null ? 0 : REQUEST_FLAG.hasAsker) |
         (query.count << REQUEST_COUNT_SHIFT) |
         (this.#runtime.consent.refusedBits() << REFUSED_SHIFT),
     );
@@ -507,6 +510,11 @@ export class DecideTurn {
       word += MASKED_BYTES >>> 2;
     }
     context.copyTo(effect.u8, word * 4);
+    if (asker !== null) {
+      const at = word * 4 + context.length;
+      effect.u8[at] = asker.length;
+      effect.u8.set(asker, at + 1);
+    }
     for (let k = 0; k < draft.chosenCount; k++) {
       const action = this.#chosen(k);
       if (action.budgetMinor !== null) effect.addLedger(LEDGER.hold, action.hash, action.costMinor);

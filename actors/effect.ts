@@ -80,8 +80,12 @@ export const REQUEST_FLAG = {
   lacksBudget: 32,
   /** The request came with `Sec-GPC: 1`. */
   optOut: 64,
+  /** Who asked showed a token: their name stands at the end, its length first. */
+  hasAsker: 128,
 } as const;
 export const REQUEST_COUNT_SHIFT = 8;
+/** Of an asker's name; one byte says how many it has. */
+export const ASKER_BYTES_MAX = 255;
 /** From this bit on one a purpose of `PURPOSE`: it was refused for the decision. */
 export const REFUSED_SHIFT = 16;
 export const DECISION_FLAG = {
@@ -361,7 +365,7 @@ export class Effect {
     return this.f64[((this.length - (this.ledgerCount - i) * LEDGER_BYTES) >>> 3) + 1] as number;
   }
 
-  // A decision's variable parts: allowed bitmap, features, then what was asked and seen (see REQUEST_FLAG), context.
+  // A decision's variable parts: allowed bitmap, features, then what was asked and seen (see REQUEST_FLAG), context, asker.
 
   allowedStart(): number {
     return DECISION.chosen + (this.u8[DECISION.chosenCount] as number) * CHOSEN_BYTES;
@@ -396,6 +400,12 @@ export class Effect {
   contextStart(): number {
     const isThere = (this.u8[DECISION.flags] as number) & DECISION_FLAG.personalPrice;
     return this.maskedStart() + (isThere ? MASKED_BYTES : 0);
+  }
+  /** Name of who asked, as UTF-8; null where anybody might ask. Copied. */
+  asker(): Uint8Array | null {
+    if ((this.getU32(DECISION.requestFlags) & REQUEST_FLAG.hasAsker) === 0) return null;
+    const at = this.contextStart() + this.getU32(DECISION.contextBytes);
+    return this.u8.slice(at + 1, at + 1 + (this.u8[at] as number));
   }
   /** Of a decision with a personal price: everybody's, a whole number. */
   get maskedPriceMinor(): number {

@@ -9,15 +9,18 @@
  * A page reads a bounded number of entries, so an export of any length delays nobody, and a cursor is all that is kept
  * of it; it is no snapshot: what happens between two pages is not in it. Not for the hot path.
  */
-import { type Catalog, MOMENT } from '../decision/catalog.ts';
+import { type Action, type Catalog, MOMENT } from '../decision/catalog.ts';
+import type { CatalogIndex } from '../decision/catalog-index.ts';
 import { PURPOSE, PURPOSE_NAMES, type Purpose } from '../decision/consent.ts';
 import { featureNamer, type NamedFeature } from '../decision/feature-names.ts';
+import { WANT } from '../decision/pipeline.ts';
+import type { Rule, RuleReading } from '../decision/rule.ts';
 import type { Plain, Properties } from '../proto/messages.ts';
 import type { Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import type { ActorRuntime } from './actor-runtime.ts';
 import type { EntryPosition } from './apply-effect.ts';
-import { DECISION, DECISION_FLAG, EFFECT, type Effect, IDENTIFY, REFUSED_SHIFT } from './effect.ts';
+import { DECISION, DECISION_FLAG, EFFECT, type Effect, IDENTIFY, REFUSED_SHIFT, REQUEST_FLAG } from './effect.ts';
 import { describeKey, type JoinedKey, joinedHash, joinedKeys, joinedName } from './identity.ts';
 import { describeEntry } from './journal-text.ts';
 import { newestEntryOf, newestEntryOfStored, PersonChain, positionOf, positionText } from './person-chain.ts';
@@ -159,7 +162,7 @@ export class ExportTurn {
     return { ...row, ...inputs, ...this.#used(entry, inputs.context as Properties, cold) }; // a map, written there
   }
 
-  /** Which groups of data the decision was made of, and the purposes that allowed it. */
+  /** Which groups of data the decision was made of, by features and by rules, and the purposes that allowed it. */
   #used(entry: Effect, context: Properties, cold: ColdRecord): Properties {
     const { catalog } = this.#runtime.index;
     const nameOf = featureNamer(catalog, {
@@ -172,24 +175,29 @@ export class ExportTurn {
       },
     });
     const refused = entry.getU32(DECISION.requestFlags) >>> REFUSED_SHIFT;
-    const groups: Record<string, string[]> = {};
     const purposes = new Set<string>();
-    for (let i = 0; i < entry.getU16(DECISION.featureCount); i++) {
-      const found = nameOf(entry.featureHash(i));
-      if (found === null) continue;
+    const note = (groups: Record<string, string[]>, found: NamedFeature | RuleReading): void => {
       const purpose = purposeOf(found, catalog);
       // What was refused is there as if it were not known: counts of nothing, the same for everybody.
-      if (purpose !== undefined && purpose.index < PURPOSE_NAMES.length && (refused >>> purpose.index) & 1) continue;
+      if (purpose !== undefined && purpose.index < PURPOSE_NAMES.length && (refused >>> purpose.index) & 1) return;
       groups[found.group] ??= [];
       if (groups[found.group]?.includes(found.name) === false) groups[found.group]?.push(found.name);
       if (purpose !== undefined) purposes.add(purpose.name);
+    };
+    const groups: Record<string, string[]> = {};
+    for (let i = 0; i < entry.getU16(DECISION.featureCount); i++) {
+      const found = nameOf(entry.featureHash(i));
+      if (found !== null) note(groups, found);
     }
+    const readings = rulesAsked(entry, this.#runtime.index);
+    const ruleGroups: Record<string, string[]> = {};
+    for (const reading of readings ?? []) note(ruleGroups, reading);
     const flags = entry.u8[DECISION.flags] as number; // a byte of the entry
     if (flags & DECISION_FLAG.personalPrice) purposes.add('personalisedPrice');
     // Their own hours and buying rhythm, unless that was refused: then everybody's.
     if (flags & DECISION_FLAG.hasSendTime && ((refused >>> PURPOSE.personalisation) & 1) === 0)
       purposes.add('personalisation');
-    return { featureGroups: groups, purposes: [...purposes] };
+    return { featureGroups: groups, ruleGroups: readings === null ? null : ruleGroups, purposes: [...purposes] };
   }
 
   /** What `profile` leaves out. */
@@ -243,10 +251,35 @@ export class ExportTurn {
 }
 
 /** Undefined for what needs none: what the caller asked, the time, and traits the catalog ties to nothing. */
-function purposeOf({ group, trait }: NamedFeature, { consent }: Catalog): Purpose | undefined {
+function purposeOf({ group, trait }: NamedFeature | RuleReading, { consent }: Catalog): Purpose | undefined {
   if (group === 'traits' || group === 'facts') return consent.purposes[consent.ofTrait[trait] ?? -1];
-  const isPersonal = group === 'tags' || group === 'behaviour' || group === 'unknown';
+  const isPersonal = ['tags', 'stages', 'behaviour', 'unknown'].includes(group);
   return isPersonal ? consent.purposes[PURPOSE.personalisation] : undefined;
+}
+
+/**
+ * What the rules asked of a decision read: whether its actions may be offered, how they weigh, what its price is for one
+ * person. Null where another catalog than that of the decision is in force.
+ */
+function rulesAsked(entry: Effect, index: CatalogIndex): Iterable<RuleReading> | null {
+  const { catalog } = index;
+  if (entry.getU32(DECISION.catalogVersion) !== catalog.versionHash) return null;
+  const slot = catalog.slots.findIndex(({ hash }) => hash === entry.getU32(DECISION.slotHash));
+  if ((entry.u8[DECISION.flags] as number) & DECISION_FLAG.heldOut) return [];
+  const flags = entry.getU32(DECISION.requestFlags);
+  const subset = entry.subsetStart() >>> 2;
+  const rules = new Set<Rule>();
+  for (const a of index.candidates(slot)) {
+    const { eligibility, contextWeights } = catalog.actions[a] as Action; // one of its own
+    const isAsked =
+      (flags & REQUEST_FLAG.hasSubset) === 0 || ((entry.u32[subset + (a >>> 5)] as number) >>> (a & 31)) & 1;
+    if (!isAsked) continue;
+    if (eligibility !== null) rules.add(eligibility);
+    for (const { when } of contextWeights) rules.add(when);
+  }
+  const product = catalog.productByHash.get(entry.getU32(DECISION.skuHash));
+  if (flags & WANT.price) for (const { when } of product?.personalDiscounts ?? []) rules.add(when);
+  return [...rules].flatMap(({ reads }) => reads);
 }
 
 /** What a decision was made of, as its entry has it. Features are told apart by hash: the log keeps no names. */

@@ -37,6 +37,7 @@ const STANDING_NAMES: Readonly<Record<number, string>> = Object.fromEntries([
   [VALUE_MOMENT, 'value'],
 ]);
 const latin = new TextDecoder();
+const utf8 = new TextDecoder();
 const NO_BYTES = new Uint8Array(0);
 
 /**
@@ -148,6 +149,7 @@ function describeDecision(entry: Effect, catalog: Catalog): Record<string, Plain
     modelEpoch: entry.getU32(DECISION.modelEpoch),
     ...(entry.getU32(DECISION.requestFlags) & REQUEST_FLAG.optOut ? { optOut: true } : {}),
     ...refusedPurposes(entry),
+    ...askerOf(entry),
     slot: slotHash === 0 ? null : (catalog.slots.find((slot) => slot.hash === slotHash)?.key ?? unknown(slotHash)),
     candidates: entry.getU16(DECISION.candidateCount),
     allowed,
@@ -175,6 +177,12 @@ function describeDecision(entry: Effect, catalog: Catalog): Record<string, Plain
         : null,
     leaseExpiresAtEpochMillis: entry.getF64(DECISION.leaseExpiresAt),
   };
+}
+
+/** Who asked for it, by the name of their token. */
+function askerOf(entry: Effect): { askedBy?: string } {
+  const name = entry.asker();
+  return name === null ? {} : { askedBy: utf8.decode(name) };
 }
 
 /** Of the purposes every catalog has: those that were refused for the decision. */

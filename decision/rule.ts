@@ -79,8 +79,18 @@ export interface Clause {
   readonly comparison: ClauseComparison | null;
 }
 
+/** What a rule reads: of which group of data, by name. */
+export interface RuleReading {
+  readonly group: 'traits' | 'facts' | 'tags' | 'stages' | 'behaviour' | 'feeds' | 'context' | 'consent' | 'time';
+  readonly name: string;
+  /** Index of the trait, or -1. */
+  readonly trait: number;
+}
+
 export interface Rule {
   readonly source: string;
+  /** Each once, in the order of the source: what an export says of a decision. */
+  readonly reads: readonly RuleReading[];
   readonly clauses: readonly Clause[];
   /** The whole rule; false when it cannot be evaluated. Never throws. */
   evaluate(scope: RuleScope): boolean;

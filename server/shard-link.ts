@@ -206,9 +206,10 @@ export class ShardLink {
     this.#sentMicros[slot] = request.op === OP.subscribe ? Number.NaN : monotonicMicros();
     const flags = (origin.encoding === 'json' ? TAG_JSON : 0) | (origin.hasOptOut ? TAG_OPT_OUT : 0);
     const tag = slot | (origin.tenant << TENANT_SHIFT) | (DOORS.indexOf(origin.door) << DOOR_SHIFT) | flags;
-    // A decision is recorded nowhere by who asked for it; the little else that is, says so first.
-    const { actor, source } = origin;
-    if (request.op !== OP.decide && (actor !== ANONYMOUS.principal.id || source !== actor)) {
+    // What is recorded by who asked says so first. A decision is counted under no source.
+    const { actor } = origin;
+    const source = request.op === OP.decide ? actor : origin.source;
+    if (actor !== ANONYMOUS.principal.id || source !== actor) {
       const name = ENCODER.encode(source === actor ? actor : actor + SOURCE_MARK + source);
       this.#put(TAG_ACTOR, 0, name, 0, name.length);
     }

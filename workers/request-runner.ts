@@ -34,6 +34,7 @@ import {
 import { DURABILITY, type FrameSink, type Request } from '../proto/request.ts';
 import { FAULT, type Fault } from '../proto/statuses.ts';
 import type { Devices } from './abuse/devices.ts';
+import { AskerNames } from './asker-names.ts';
 import type { AuditOutlet } from './audit/audit-gate.ts';
 import { type AuditDetail, personName } from './audit/audit-record.ts';
 import { epochMicrosOf, epochMillis, monotonicMicros } from './clock.ts';
@@ -131,6 +132,7 @@ export interface RequestRunnerOptions {
 export class RequestRunner implements HeldAnswerOwner {
   readonly #options: RequestRunnerOptions;
   readonly #runtime: ActorRuntime;
+  readonly #askers = new AskerNames();
   readonly #writer: ShardWriter;
   readonly #metrics: MetricsWriter;
   readonly #decideTurn: DecideTurn;
@@ -332,6 +334,7 @@ export class RequestRunner implements HeldAnswerOwner {
       return;
     }
     this.#runtime.consent.hasOptOut = responder.hasOptOut;
+    this.#runtime.asker = this.#askers.nameOf(responder.actor);
     const { letters, cleaner } = this.#runtime;
     const isTold = request.op === OP.track || request.op === OP.identify;
     // Before the turn, which puts clean values in their place.

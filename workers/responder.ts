@@ -29,3 +29,6 @@ export interface Responder {
   /** Decoder that can read this responder's requests again (queued ones are kept as bytes). */
   readonly decoder: FrameDecoder;
 }
+
+/** What an actor is named where the server asks for no token. */
+export const NOBODY_IN_PARTICULAR = 'anonymous';

@@ -5,6 +5,7 @@
  * API key, `jwt:…` for a token's subject, `anonymous` where the server asks for no token. A subject may be
  * an address of a person, so ids belong into an audit trail and never into the node's log or a metric.
  */
+import { NOBODY_IN_PARTICULAR } from '../../workers/responder.ts';
 import type { Role } from './roles.ts';
 import { ALL_OPERATIONS, ROLES } from './roles.ts';
 
@@ -30,7 +31,7 @@ export interface Login {
 
 /** Everybody, where the server asks for no token. */
 export const ANONYMOUS: Login = {
-  principal: { id: 'anonymous', tenant: DEFAULT_TENANT, roles: ROLES },
+  principal: { id: NOBODY_IN_PARTICULAR, tenant: DEFAULT_TENANT, roles: ROLES },
   operations: ALL_OPERATIONS,
   expiresAtEpochMillis: Number.POSITIVE_INFINITY,
   credential: '',

@@ -1,8 +1,8 @@
 /**
  * `opportune data-use PROFILE`: which of a person's data was used for which decision, for the person: when, in which
  * place, by which catalog and model, for which purposes, of which groups of data, features and context, and what came of
- * it. Read from the log by way of
- * an export, so the node's audit log has it as an access. The log does not hold who asked for a decision.
+ * it, and by the name of which token it was asked for. Read from the log by way of an export, so the node's audit log has
+ * it as an access.
  */
 import type { Plain, Properties } from '../../proto/messages.ts';
 import { type CommandCall, EXIT } from './command.ts';
@@ -36,6 +36,16 @@ function useOf(row: Properties): Properties {
 }
 
 const USED = [
-  ...['decisionId', 'atEpochMillis', 'slot', 'catalogVersion', 'modelEpoch', 'heldOut', 'explored'],
-  ...['purposes', 'refusedPurposes', 'featureGroups', 'features', 'context', 'chosen', 'price', 'sendTime'],
+  ...['decisionId', 'atEpochMillis', 'askedBy', 'slot', 'catalogVersion', 'modelEpoch', 'heldOut', 'explored'],
+  ...[
+    'purposes',
+    'refusedPurposes',
+    'featureGroups',
+    'ruleGroups',
+    'features',
+    'context',
+    'chosen',
+    'price',
+    'sendTime',
+  ],
 ] as const;

@@ -5,6 +5,7 @@ import { ExportTurn } from '../../actors/export-turn.ts';
 import { takeFacts } from '../../actors/fact-turn.ts';
 import { WANT } from '../../decision/pipeline.ts';
 import type { Plain, Properties } from '../../proto/messages.ts';
+import { AskerNames } from '../../workers/asker-names.ts';
 import { OneShard, requestOf } from './one-shard.ts';
 import { NOON } from './test-catalog.ts';
 
@@ -32,6 +33,21 @@ actions:
   - { key: one, channels: [app], valueMinor: 10 }
   - { key: two, channels: [app], valueMinor: 1, eligibility: 'count("view", "30d") > 100 || sum("buy", "price", "7d") > 1000' }
 `;
+/** Rules of every kind of reading, two of them about actions that are not asked for below. */
+const RULES = CATALOG.replace('slots: { home:', 'slots: { away: { channels: [app] }, home:').concat(
+  [
+    `eligibility: 'profile.age > 18 && tag("keen") && profile.churnProbability < 0.9 && distinct("buy", "brand", "7d") < 9'`,
+    `contextWeights: [{ when: 'context.page == "cups" && now.hour > 3 && feed("rates", "up", "EUR") && stage("life", "begun")', weight: 2 }]`,
+    `eligibility: 'profile.town == "Ulm" && consent("location")'`,
+    `slots: [away], eligibility: 'profile.balance > 1.0'`,
+    `eligibility: 'profile.points > 1'`,
+  ]
+    .map((rule, i) => `  - { key: more${i}, channels: [app], valueMinor: 1, ${rule} }\n`)
+    .join(''),
+  `feeds: { rates: { ttl: 1h, fields: { up: { type: boolean } } } }
+journeys: { life: { stages: { begun: { when: 'tag("keen")' } } } }
+`,
+);
 let shard: OneShard;
 beforeEach(() => {
   shard = new OneShard({ catalog: CATALOG });
@@ -90,6 +106,50 @@ describe('what a decision was made of', () => {
       refusedPurposes: ['profiling'],
       purposes: expect.arrayContaining(['personalisation']),
     });
+  });
+
+  it('what rules read is named as well: of the actions that were asked for, and of the price, unless it was refused', () => {
+    shard = new OneShard({ catalog: RULES });
+    shard.identify('ann', { age: 30, points: 90, loyalty: 'gold', town: 'Ulm' }, NOON);
+    decide({ actions: ['one', 'two', 'more0', 'more1', 'more2'], wantMask: WANT.action | WANT.price });
+    expect(used(NOON)).toMatchObject({
+      ruleGroups: {
+        behaviour: ['view', 'buy'],
+        traits: ['age', 'town', 'loyalty'],
+        tags: ['keen'],
+        facts: ['churnProbability'],
+        context: ['page'],
+        time: ['hour'],
+        feeds: ['rates'],
+        stages: ['life'],
+        consent: ['location'],
+      },
+    });
+    shard.consent('ann', { personalisation: { granted: false }, location: { granted: false } }, NOON);
+    decide({ actions: ['one', 'two', 'more0', 'more2'] }, NOON + 1);
+    const { ruleGroups, purposes } = used(NOON + 1);
+    expect(ruleGroups).toEqual({ facts: ['churnProbability'], consent: ['location'] });
+    expect(purposes).toEqual(['profiling']);
+  });
+
+  it('of a decision by another catalog the rules are not known', () => {
+    shard.identify('ann', { age: 30 }, NOON);
+    decide();
+    shard.reload(RULES);
+    expect(used(NOON + 1).ruleGroups).toBeNull();
+  });
+
+  it('who asked is named, however long their name; nobody where anybody may', () => {
+    shard.identify('ann', { age: 30 }, NOON);
+    decide();
+    expect(used(NOON)).not.toHaveProperty('askedBy');
+    const names = new AskerNames();
+    for (const [n, actor] of ['key:a1b2', 'jwt:日本', `jwt:${'é'.repeat(300)}`, ''].entries()) {
+      shard.runtime.asker = names.nameOf(actor);
+      decide({ context: { page: 'x'.repeat(n) } }, NOON + n);
+      expect(used(NOON + n)).toMatchObject({ askedBy: actor.slice(0, 4 + 125), context: { page: 'x'.repeat(n) } });
+    }
+    expect(names.nameOf('anonymous')).toBeNull();
   });
 
   it('a text that has changed since stays without a name, and is not passed over', () => {

@@ -7,7 +7,7 @@ import { CounterRegistry } from '../../workers/catalog/counter-registry.ts';
 import { compileRule } from '../../workers/catalog/rule-function.ts';
 import { RuleParser } from '../../workers/catalog/rule-parser.ts';
 import { anyRule, anyState, SPECS } from '../workers/catalog/any-rule.ts';
-import { NAMES } from '../workers/catalog/cel-oracle.ts';
+import { NAMES, readNamesOf } from '../workers/catalog/cel-oracle.ts';
 import { ProfileScope } from '../workers/catalog/profile-scope.ts';
 
 const TRAITS = new Map(SPECS.map((spec) => [spec.name, spec]));
@@ -45,7 +45,8 @@ function actionsOf(sources: readonly (string | null)[]): { actions: Action[]; co
   const parser = new RuleParser(TRAITS, counters, NAMES);
   const actions = sources.map((source, index) => {
     const checked = source === null ? null : parser.check(source).expression;
-    const eligibility = source === null || checked === null ? null : compileRule(source, checked, () => 'UTC');
+    const eligibility =
+      source === null || checked === null ? null : compileRule(source, checked, () => 'UTC', readNamesOf(counters));
     return { index, eligibility } as Action; // all that the index reads
   });
   return { actions, counters };

@@ -5,6 +5,7 @@ export async function runCommand(
   run: (call: CommandCall) => Promise<number>,
   positionals: string[],
   options: Record<string, string | boolean>,
+  environment: Readonly<Record<string, string>> = {},
 ): Promise<{ code: number; out: string }> {
   let out = '';
   const io: CommandIo = {
@@ -14,7 +15,7 @@ export async function runCommand(
     err: () => undefined,
     hasColour: false,
     columns: 100,
-    environment: {},
+    environment,
   };
   return { code: await run({ positionals, options, io }), out };
 }

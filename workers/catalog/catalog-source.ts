@@ -42,6 +42,7 @@ import { compileTags, tagsHash } from './compile-tags.ts';
 import { parseCapPeriod, parseDurationMillis, parseInstantMillis } from './durations.ts';
 import { type ZoneOf, zoneReader } from './rule-explanation.ts';
 import { compileRule } from './rule-function.ts';
+import type { ReadNames } from './rule-reads.ts';
 import type { Expression } from './rule-syntax.ts';
 
 /** A valid catalog as plain, cloneable data: what the main thread posts to its workers. */
@@ -88,7 +89,12 @@ const CATALOG_DEFAULTS = {
 export function compileCatalogSource(source: CatalogSource): Catalog {
   const { file, version, traits } = source;
   const timeZoneTrait = timeZoneTraitOf(traits);
-  const ruleOf = ruleReader(source.rules, zoneReader(timeZoneTrait, file.timeZone));
+  const ruleOf = ruleReader(source.rules, zoneReader(timeZoneTrait, file.timeZone), {
+    ...{ counters: source.counters, valueReadings: source.valueReadings },
+    tags: Object.keys(file.profile?.tags ?? {}),
+    journeys: Object.keys(file.journeys ?? {}),
+    feeds: Object.keys(file.feeds ?? {}),
+  });
   const channels = Object.entries(file.channels).map(([key, channel], index) => compileChannel(key, channel, index));
   const channelByKey = new Map(channels.map((channel) => [channel.key, channel]));
   const slots = Object.entries(file.slots ?? {}).map(
@@ -295,10 +301,10 @@ function compileAction(
 }
 
 /** The same text is compiled once. */
-function ruleReader(expressions: CatalogSource['rules'], zoneOf: ZoneOf): (text: string) => Rule {
+function ruleReader(expressions: CatalogSource['rules'], zoneOf: ZoneOf, names: ReadNames): (text: string) => Rule {
   const compiled = new Map<string, Rule>();
   return (text) => {
-    const rule = compiled.get(text) ?? compileRule(text, sound(expressions.get(text)), zoneOf);
+    const rule = compiled.get(text) ?? compileRule(text, sound(expressions.get(text)), zoneOf, names);
     compiled.set(text, rule);
     return rule;
   };

@@ -15,7 +15,7 @@ import { tagDependencies } from './tag-dependencies.ts';
 /** Where a timer leads that ends the journey. */
 export const EXIT = 'exit';
 /** The way into a first stage without a rule. */
-const EVERYBODY: Rule = { source: 'true', clauses: [], evaluate: () => true };
+const EVERYBODY: Rule = { source: 'true', reads: [], clauses: [], evaluate: () => true };
 
 export interface JourneyParts {
   readonly file: CatalogFile;

@@ -5,10 +5,11 @@
 import type { Clause, ClauseComparison, ClauseFinding, Rule, RuleScope } from '../../decision/rule.ts';
 import { type ComparisonCode, RuleCode } from './rule-code.ts';
 import { type Awakening, awakeningOf, type Comparison, comparisonOf, type ZoneOf } from './rule-explanation.ts';
+import { type ReadNames, readsOf } from './rule-reads.ts';
 import type { Expression } from './rule-syntax.ts';
 
 /** @param source the rule's text, for the clauses' own; `expression` is what checking made of it. */
-export function compileRule(source: string, expression: Expression, zoneOf: ZoneOf): Rule {
+export function compileRule(source: string, expression: Expression, zoneOf: ZoneOf, names: ReadNames): Rule {
   const code = new RuleCode();
   const whole = code.addPredicate(expression);
   const operands = conjuncts(expression);
@@ -32,7 +33,7 @@ export function compileRule(source: string, expression: Expression, zoneOf: Zone
     const compared = indexed === null ? null : comparisonFor(indexed, functions);
     return new CompiledClause(clauseSource(source, operand), evaluate, comparison, read, awakening, compared);
   });
-  return { source, clauses, evaluate: predicateAt(whole) };
+  return { source, reads: readsOf(expression, names), clauses, evaluate: predicateAt(whole) };
 }
 
 /** A numeric expression as a function of the person; NaN where it cannot be worked out. */

@@ -399,6 +399,7 @@ class Recomputation {
     const { catalog } = runtime.index;
     readLoggedRequest(entry, catalog, this.#request);
     runtime.consent.hasOptOut = hadOptOut(entry);
+    runtime.asker = entry.asker();
     stream.ledger.see(entry, catalog);
     let fault: unknown;
     try {

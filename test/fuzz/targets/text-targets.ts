@@ -19,7 +19,7 @@ import { compileRule } from '../../../workers/catalog/rule-function.ts';
 import { RuleParser } from '../../../workers/catalog/rule-parser.ts';
 import { COFFEE, catalogText } from '../../actors/test-catalog.ts';
 import { anyRule, anyState, SPECS } from '../../workers/catalog/any-rule.ts';
-import { CelOracle, NAMES } from '../../workers/catalog/cel-oracle.ts';
+import { CelOracle, NAMES, readNamesOf } from '../../workers/catalog/cel-oracle.ts';
 import { ProfileScope, type ProfileState } from '../../workers/catalog/profile-scope.ts';
 import { bytesOf, demand, type FuzzSubject, type FuzzTarget, fold, foldLetters } from '../fuzz-target.ts';
 
@@ -155,7 +155,7 @@ class RuleSubject implements FuzzSubject {
         demand(offset >= 0 && offset <= source.length, 'a problem outside the rule');
       return foldLetters(3, check.problems.map(({ reason }) => reason).join());
     }
-    const rule = compileRule(source, check.expression, () => 'UTC');
+    const rule = compileRule(source, check.expression, () => 'UTC', readNamesOf(counters));
     let signature = check.expression.op.length;
     for (const state of this.#states) {
       const scope = new ProfileScope(SPECS, counters.counters, state, counters.valueReadings);

@@ -5,7 +5,9 @@
  */
 import { Environment, type UnsignedInt } from '@marcbachmann/cel-js/evaluator';
 import type { TraitSpec, ValueReading } from '../../../decision/catalog.ts';
+import type { CounterRegistry } from '../../../workers/catalog/counter-registry.ts';
 import { type DeclaredFeeds, readFeeds } from '../../../workers/catalog/declared-feeds.ts';
+import type { ReadNames } from '../../../workers/catalog/rule-reads.ts';
 import type { ProfileState } from './profile-scope.ts';
 
 export type Verdict = boolean | 'error';
@@ -40,6 +42,10 @@ export const JOURNEYS: ReadonlyMap<string, readonly string[]> = new Map([
 ]);
 export const PURPOSES: readonly string[] = ['personalisation', 'contact.push'];
 export const NAMES = { tags: TAGS, journeys: JOURNEYS, feeds: FEEDS, purposes: PURPOSES };
+/** The same as `compileRule` takes them. */
+export function readNamesOf({ counters, valueReadings }: CounterRegistry): ReadNames {
+  return { counters, valueReadings, tags: TAGS, journeys: [...JOURNEYS.keys()], feeds: [...FEEDS.keys()] };
+}
 
 type Operand = bigint | number | UnsignedInt;
 

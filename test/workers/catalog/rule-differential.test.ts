@@ -4,7 +4,7 @@ import { CounterRegistry } from '../../../workers/catalog/counter-registry.ts';
 import { compileRule } from '../../../workers/catalog/rule-function.ts';
 import { RuleParser } from '../../../workers/catalog/rule-parser.ts';
 import { anyRule, anyState, SPECS } from './any-rule.ts';
-import { CelOracle, NAMES, type Verdict } from './cel-oracle.ts';
+import { CelOracle, NAMES, readNamesOf, type Verdict } from './cel-oracle.ts';
 import { ProfileScope, type ProfileState } from './profile-scope.ts';
 
 describe('compiled rules', () => {
@@ -18,7 +18,7 @@ describe('compiled rules', () => {
       const check = parser.check(text);
       if (check.expression === null) throw new Error(`${text} is refused: ${JSON.stringify(check.problems)}`);
       const scope = new ProfileScope(SPECS, counters.counters, state, counters.valueReadings);
-      const rule = compileRule(text, check.expression, () => 'UTC');
+      const rule = compileRule(text, check.expression, () => 'UTC', readNamesOf(counters));
       const answer = rule.evaluate(scope);
       expect(rule.clauses.every((clause) => clause.evaluate(scope))).toBe(answer);
       for (const clause of rule.clauses) clause.explain(scope);

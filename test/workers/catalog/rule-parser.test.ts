@@ -5,6 +5,7 @@ import { zoneReader } from '../../../workers/catalog/rule-explanation.ts';
 import { compileRule } from '../../../workers/catalog/rule-function.ts';
 import { RuleParser } from '../../../workers/catalog/rule-parser.ts';
 import type { RuleProblem } from '../../../workers/catalog/rule-syntax.ts';
+import { readNamesOf } from './cel-oracle.ts';
 import { ProfileScope, type ProfileState, traitSpecs } from './profile-scope.ts';
 
 const SPECS = traitSpecs({
@@ -37,7 +38,7 @@ function compiled(source: string, state: ProfileState): { readonly rule: Rule; r
   const check = parser.check(source);
   if (check.expression === null) throw new Error(`${source}: ${JSON.stringify(check.problems)}`);
   return {
-    rule: compileRule(source, check.expression, ZONE_OF),
+    rule: compileRule(source, check.expression, ZONE_OF, readNamesOf(counters)),
     scope: new ProfileScope(SPECS, counters.counters, state),
   };
 }
