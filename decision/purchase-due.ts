@@ -28,6 +28,8 @@ const DEVIATION_MAX = 3;
 const LOG_GAP_MAX = 50;
 /** Repeats after which a person's own cycle says half of the factor. */
 const DUE_SHRINKAGE = 2;
+/** Beyond it a person's own cycle says all of the factor, and no product of the two may overflow. */
+const REPEATS_MAX = 2 ** 53;
 /** A cycle moves an intensity by at most this factor either way: clicks and visits do not wait for purchases. */
 export const DUE_FACTOR_MAX = 2;
 
@@ -94,8 +96,8 @@ export function logGapDeviation(totals: Float64Array): number {
  * @returns within 1/2 and 2. Cost: 100 ns.
  */
 export function dueFactor(silenceMillis: number, logGap: number, deviation: number, purchases: number): number {
-  const repeats = Math.max(0, purchases - 1);
-  if (!(repeats > 0 && repeats < Infinity) || !(logGap > -Infinity && logGap < Infinity)) return 1;
+  const repeats = Math.min(Math.max(0, purchases - 1), REPEATS_MAX);
+  if (!(repeats > 0 && purchases < Infinity) || !(logGap > -Infinity && logGap < Infinity)) return 1;
   const ratio = Math.min(
     Math.max(rateRatio(silenceMillis / DAY_MILLIS, logGap, deviation), 1 / DUE_FACTOR_MAX),
     DUE_FACTOR_MAX,

@@ -90,7 +90,10 @@ describe('purchase due', () => {
           expect(factor).toBeLessThanOrEqual(DUE_FACTOR_MAX);
         },
       ),
-      { numRuns: 2_000 },
+      {
+        numRuns: 2_000,
+        examples: [[747754858138324000000, 8640000000000000, 2.999999999999999, 1.7976931348623095e308]],
+      },
     );
   });
 });
