@@ -69,7 +69,10 @@ describe('suspects', () => {
     expect(shown.out).toMatch(/2 people are suspected/);
     expect(shown.out).toMatch(/couponFarm +\S+.* distinct of "coupon" in "purchase" = 4/);
     await until(async () => (await offers('robot')) === 1);
-    expect(await node.json<SuspectList>('/v1/suspects')).toMatchObject({ people: 1, tags: { clickFlood: 0 } });
+    // Applied at once, and for who reads the store when it is on disk.
+    const suspects = () => (node as RunningNode).json<SuspectList>('/v1/suspects');
+    await until(async () => (await suspects()).people === 1);
+    expect(await suspects()).toMatchObject({ people: 1, tags: { clickFlood: 0 } });
     expect(await node.stop()).toBe(0);
     const stopped = await runCommand(showSuspects, [], { data, catalog, json: true });
     expect(JSON.parse(stopped.out)).toMatchObject({ people: 1, suspects: [{ tag: 'couponFarm' }] });

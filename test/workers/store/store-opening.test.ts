@@ -80,7 +80,8 @@ describe('store opening', () => {
     await reader.line((line) => line.startsWith('has leave'));
     const before = writing.count();
     expect((await reader.ended).signal).toBe('SIGKILL');
-    expect(writing.count()).toBeLessThanOrEqual(before + 1);
+    // What was under way, and what was told late on a busy machine; 300 ms of writing would be dozens.
+    expect(writing.count()).toBeLessThanOrEqual(before + 3);
     while (writing.count() < before + 5) await sleep(5);
     expect(troubles).toEqual([expect.stringMatching(/did not come back in 300 ms; it was ended/)]);
     await writing.stop();
