@@ -48,11 +48,8 @@ describe.each(['msgpack', 'json'] as const)('subscriptions over %s', (encoding) 
     node = await RunningNode.start({ catalog: writeCatalog(TEXT), workers: 2 });
     const { shards } = await (await WirePeer.connect(node.url)).must({ op: 'hello' });
     const teller = await WirePeer.connect(node.url);
-    for (const [socket, owner] of [
-      [0, 0],
-      [0, 1],
-      [1, 0],
-    ] as const) {
+    // Side by side, for each waits some seconds for what time alone changes.
+    const watch = async (socket: number, owner: number): Promise<void> => {
       const peer = await WirePeer.connect(shards[socket].url, encoding);
       const profile = keyOf(owner, `ann-${socket}${owner}`);
       const level = (n: number): Promise<WireReply> => teller.must({ op: 'identify', profile, traits: { level: n } });
@@ -79,7 +76,8 @@ describe.each(['msgpack', 'json'] as const)('subscriptions over %s', (encoding) 
       // Nothing was held or counted by any of it: no decision was made.
       expect((await teller.must({ op: 'profile', profile })).record.calendar.leases).toEqual([]);
       peer.close();
-    }
+    };
+    await Promise.all([watch(0, 0), watch(0, 1), watch(1, 0)]);
     expect(await node.metric('opportune_sent_pushes_total')).toBe(9);
     expect(await node.stop()).toBe(0);
   });
