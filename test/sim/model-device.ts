@@ -111,7 +111,8 @@ export class ModelDevices {
     const lows = new Set(parts.map(({ model }) => model.low));
     if (![...lows].some((low) => this.#toldEver.has(low)))
       this.#report(INVARIANT.device, `${parts[0]?.key}: told at ${seq} of a device that is not too many's`);
-    const i = this.#tellings.findIndex(({ people }) => people.some(({ low }) => lows.has(low)));
+    // The newest: an older one may be of a time in which it was lost.
+    const i = this.#tellings.findLastIndex(({ people }) => people.some(({ low }) => lows.has(low)));
     if (i >= 0) this.#tellings.splice(i, 1);
   }
 
