@@ -274,8 +274,10 @@ export class SimAnswers {
     if (reply.stateSeq !== model.seq || wasRolledBack(ask)) return;
     const last = log[log.length - 1];
     if (last !== undefined && last.step > sentStep) return;
-    // A write that was reported as failed and landed all the same is read back when the worker can write again.
-    if (log.some((entry) => entry.batch.isLanded && entry.seq > model.seq)) return;
+    // A write that was reported as failed and landed all the same is read back when the worker can write again. Until then
+    // what time changes has its numbers a second time, and reaches no disk.
+    const again = new Set(log.filter(({ batch }) => !batch.isLanded).map(({ seq }) => seq));
+    if (log.some(({ batch, seq }) => batch.isLanded && (seq > model.seq || again.has(seq)))) return;
     const record = reply.record as { traits: { age?: number }; consent: { contactRefusedChannels: string[] } }; // as docs/PROTOCOL.md says
     if ((record.traits.age ?? null) !== model.age) {
       this.#checker.report(INVARIANT.answer, `${person.key}: age ${record.traits.age} is shown, ${model.age} was told`);
