@@ -6,7 +6,8 @@
 import { MOMENT, VALUE_MOMENT } from '../decision/catalog.ts';
 import type { CatalogIndex } from '../decision/catalog-index.ts';
 import type { ZoneTable } from '../decision/local-time.ts';
-import type { TagDependencies } from '../decision/tag.ts';
+import type { TagDependencies, UsualScore } from '../decision/tag.ts';
+import { DEVIATION, deviationsAbove, MIDDLE } from '../decision/usual-feed.ts';
 import type { ProfileRecord } from './profile-record.ts';
 import type { ProfileScope } from './profile-scope.ts';
 import { ValueMoments } from './value-moments.ts';
@@ -31,12 +32,18 @@ export class TimeChanges {
   /** The first instant after `at` at which the passage of time may change a rule that depends on this; or Infinity. */
   nextOf(dependsOn: TagDependencies, at: number): number {
     const { scope, record, index, options } = this.#runtime;
-    const { windows, silences, valueReadings, instants } = dependsOn;
+    const { windows, scores, silences, valueReadings, instants } = dependsOn;
     let next = Number.POSITIVE_INFINITY;
     for (let i = 0; i < windows.length; i++) {
       const { counter, least } = windows[i] as (typeof windows)[number]; // i < length
       const leavesAt = scope.counterOldestLeavesAtEpochMillis(counter);
       if (leavesAt < next && scope.counterCount(counter) >= least) next = leavesAt;
+    }
+    for (let i = 0; i < scores.length; i++) {
+      const score = scores[i] as UsualScore; // i < length
+      const leavesAt = scope.counterOldestLeavesAtEpochMillis(score.counter);
+      // A count only falls with time: below the bound nothing comes of it, nor where what is usual is not known.
+      if (leavesAt < next && this.#deviations(score) >= score.bound) next = leavesAt;
     }
     for (let i = 0; i < silences.length; i++) {
       const { counter, seconds } = silences[i] as (typeof silences)[number]; // i < length
@@ -48,6 +55,12 @@ export class TimeChanges {
     }
     for (let i = 0; i < instants.length; i++) next = earlierAfter(at, next, 0, instants[i] as number); // i < length
     return dependsOn.readsClock ? Math.min(next, options.zones.nextHourStart(scope.zone, at)) : next;
+  }
+
+  #deviations({ counter, feed, key }: UsualScore): number {
+    const { scope } = this.#runtime;
+    const middle = scope.feedNumber(feed, MIDDLE, key);
+    return deviationsAbove(scope.counterCount(counter), middle, scope.feedNumber(feed, DEVIATION, key));
   }
 
   /** When an event that is dated ahead of `at` has its time, or Infinity: it counts from its own instant on. */

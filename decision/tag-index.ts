@@ -42,6 +42,7 @@ export class TagIndex {
     this.holding = tags.filter(({ holdForMillis }) => holdForMillis > 0);
     const subjectsOf = ({ dependsOn }: Tag): (number | undefined)[] => [
       ...dependsOn.windows.map(({ counter }) => counters[counter]?.eventHash),
+      ...dependsOn.scores.map(({ counter }) => counters[counter]?.eventHash),
       ...dependsOn.silences.map(({ counter }) => counters[counter]?.eventHash),
       ...dependsOn.valueReadings.map((reading) => valueReadings[reading]?.subjectHash),
     ];
@@ -72,9 +73,9 @@ export class TagIndex {
 const NONE = new Uint16Array(0);
 
 function changesByTime({ dependsOn, holdForMillis }: Tag): boolean {
-  const { windows, silences, valueReadings, instants, readsClock } = dependsOn;
+  const { windows, scores, silences, valueReadings, instants, readsClock } = dependsOn;
   if (holdForMillis > 0 || readsClock) return true;
-  return windows.length + silences.length + valueReadings.length + instants.length > 0;
+  return windows.length + scores.length + silences.length + valueReadings.length + instants.length > 0;
 }
 
 function belowFirst(tags: readonly Tag[]): number[] {

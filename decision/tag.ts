@@ -16,6 +16,8 @@ export interface TagDependencies {
   readonly readsTraits: boolean;
   /** Counters with a window: when their oldest moment leaves it changes, if as many as `least` were in it. */
   readonly windows: readonly { readonly counter: number; readonly least: number }[];
+  /** Comparisons of how unusual a counter is, by a row of a feed, with a bound: when the oldest moment leaves, beyond it. */
+  readonly scores: readonly UsualScore[];
   /** Comparisons of the time since an event with so many seconds. */
   readonly silences: readonly { readonly counter: number; readonly seconds: number }[];
   readonly valueReadings: readonly number[];
@@ -23,6 +25,14 @@ export interface TagDependencies {
   readonly instants: readonly number[];
   /** It reads the local hour or weekday. */
   readonly readsClock: boolean;
+}
+
+export interface UsualScore {
+  readonly counter: number;
+  readonly feed: number;
+  readonly key: string;
+  /** In robust deviations. */
+  readonly bound: number;
 }
 
 export interface Tag {

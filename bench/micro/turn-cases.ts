@@ -25,7 +25,7 @@ import { RecentStore } from './recent-store.ts';
 
 const PROFILES = 256;
 /** Without history, so that their rings and counters do not fill up under the measurement. */
-const NEW_PROFILES = 8_192;
+export const NEW_PROFILES = 8_192;
 const EVENTS = ['view', 'search', 'add_to_cart', 'purchase', 'open', 'click'];
 const SILENT = { mark(): void {} };
 

@@ -122,6 +122,7 @@ function tagOf(index: number, key: string, isFeature: boolean): Tag {
     events: [],
     readsTraits: false,
     windows: [],
+    scores: [],
     silences: [],
     valueReadings: [],
     instants: [],

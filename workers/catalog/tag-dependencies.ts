@@ -4,7 +4,7 @@
  * hour or the month turns. What could change at any instant, or needs a request, is refused.
  */
 import type { EventCounter, ValueReading } from '../../decision/catalog.ts';
-import type { TagDependencies } from '../../decision/tag.ts';
+import type { TagDependencies, UsualScore } from '../../decision/tag.ts';
 import { type Expression, operandsOf, type RuleProblem } from './rule-syntax.ts';
 
 interface Draft {
@@ -12,6 +12,7 @@ interface Draft {
   readsTraits: boolean;
   /** By counter, the least number in its window that matters. */
   readonly windows: Map<number, number>;
+  readonly scores: UsualScore[];
   readonly silences: { counter: number; seconds: number }[];
   readonly valueReadings: Set<number>;
   readonly instants: Set<number>;
@@ -43,6 +44,7 @@ export function tagDependencies(
       events: [...new Set([...draft.events, ...weightDraft.events])],
       readsTraits: draft.readsTraits || weightDraft.readsTraits,
       windows: [...draft.windows].map(([counter, least]) => ({ counter, least })),
+      scores: draft.scores,
       silences: draft.silences,
       valueReadings: [...draft.valueReadings],
       instants: [...draft.instants],
@@ -63,6 +65,7 @@ function emptyDraft(owner: RuleOwner): Draft {
     events: new Set(),
     readsTraits: false,
     windows: new Map(),
+    scores: [],
     silences: [],
     valueReadings: new Set(),
     instants: new Set(),
@@ -152,6 +155,12 @@ function collectBound(
   if (subject.op === 'counter' && subject.read === 'count') {
     addWindow(draft, subject.counter, leastOf(e, subject === e.left, bound.value));
     draft.events.add(eventOf(counters, subject.counter));
+    return true;
+  }
+  if (subject.op === 'unusual') {
+    const { counter, feed, key } = subject;
+    draft.scores.push({ counter, feed, key, bound: bound.value });
+    draft.events.add(eventOf(counters, counter));
     return true;
   }
   if (subject.op === 'now' && subject.field === 'epochMillis') {

@@ -103,7 +103,8 @@ function newest(suspects: Suspect[]): Suspect[] {
 /** With the scope bound: what the tag's rule reads of events. */
 function evidenceOf({ dependsOn }: Tag, catalog: Catalog, { runtime }: PresentPeople): Evidence[] {
   const { scope, feeds } = runtime;
-  const counted = dependsOn.windows.flatMap(({ counter }): Evidence[] => {
+  const counters = new Set([...dependsOn.windows, ...dependsOn.scores].map(({ counter }) => counter));
+  const counted = [...counters].flatMap((counter): Evidence[] => {
     const { event = '', property = null, windowMillis = 0 } = catalog.counters[counter] ?? {};
     const span = `${windowMillis / 1000} s`;
     if (property === null) {

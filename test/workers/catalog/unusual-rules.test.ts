@@ -56,13 +56,20 @@ describe('unusual', () => {
     expect(shown(clicks(90, new Map()))).toMatchObject({ value: null });
   });
 
-  it('a tag may read it: looked at when the count rises, and whenever it falls', () => {
+  it('a tag may read it: looked at when the count rises, and when it falls from above the bound', () => {
     const { tags, counters, suspicions, usualFeed, usualEveryMillis, feeds } = compile({
       tag: 'unusual("click", "1h") > 6',
       more: 'feeds: { weather: { ttl: 1h, fields: { celsius: { type: number } } } }',
     });
     expect(suspicions).toEqual([0]);
-    expect(tags[0]?.dependsOn).toMatchObject({ windows: [{ counter: 0, least: 0 }], events: [counters[0]?.eventHash] });
+    const score = { counter: 0, feed: 1, key: 'click 3600 s', bound: 6 };
+    expect(tags[0]?.dependsOn).toMatchObject({ windows: [], scores: [score], events: [counters[0]?.eventHash] });
+    const doubled = compile({ tag: 'unusual("click", "1h") * 2.0 > 6' }).tags[0]?.dependsOn;
+    expect(doubled).toMatchObject({
+      windows: [{ counter: 0, least: 0 }],
+      scores: [],
+      events: [counters[0]?.eventHash],
+    });
     expect(feeds.map(({ name }) => name)).toEqual(['weather', '_usual']);
     expect([usualFeed, usualEveryMillis]).toEqual([1, 3_600_000]);
   });
