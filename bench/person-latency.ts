@@ -11,18 +11,15 @@
  *   committed     as the next answer, event and decision both on disk before it comes
  *   joined        two people of six events each ─▸ one, on disk on both sides
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { connect, type OpportuneClient } from '../client/index.ts';
 import { monotonicMicros } from '../workers/clock.ts';
 import { LatencyHistogram, prepareHistograms } from './latency-histogram.ts';
+import { startServer, stopServer } from './started-server.ts';
 
-const SERVER = fileURLToPath(new URL('../server/cli.js', import.meta.url));
 const EVENTS_BEFORE_JOINING = 6;
 const DEADLINE_MILLIS = 5_000;
 /** Who has looked at something is offered another action. */
@@ -38,11 +35,6 @@ actions:
   - { key: first, channels: [app], slots: [home], valueMinor: 100, eligibility: '!tag("seen")' }
   - { key: second, channels: [app], slots: [home], valueMinor: 100, eligibility: 'tag("seen")' }
 `;
-
-interface Server {
-  readonly url: string;
-  readonly child: ChildProcess;
-}
 
 /** Two connections: what is told goes over the one, what is pushed comes over the other. */
 interface Clients {
@@ -149,28 +141,6 @@ async function measureRound(clients: Clients, round: number, people: number): Pr
   return found;
 }
 
-/** @throws Error with what the server said when it ends instead of serving */
-function startServer(folder: string, workers: string): Promise<Server> {
-  const catalog = join(folder, 'person.yaml');
-  writeFileSync(catalog, CATALOG);
-  const words = ['start', '--data', join(folder, 'data'), '--catalog', catalog, '--workers', workers];
-  const ports = ['--port', '0', '--admin-port', '0', '--shard-port', '0'];
-  // Options of another server are none of this one's.
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('OPPORTUNE_')));
-  const child = spawn(process.execPath, [SERVER, ...words, ...ports], { env, stdio: ['ignore', 'pipe', 'pipe'] });
-  return new Promise((resolve, reject) => {
-    let said = '';
-    const listen = (text: string): void => {
-      said += text;
-      const url = /decisions (ws:\S+)/.exec(said)?.[1];
-      if (url !== undefined && /\n {2}try /.test(said)) resolve({ url, child });
-    };
-    child.stdout.setEncoding('utf8').on('data', listen);
-    child.stderr.setEncoding('utf8').on('data', listen);
-    child.once('exit', () => reject(new Error(`the server did not start:\n${said}`)));
-  });
-}
-
 async function main(words: readonly string[]): Promise<void> {
   const { values } = parseArgs({
     args: [...words],
@@ -188,7 +158,10 @@ async function main(words: readonly string[]): Promise<void> {
     throw new RangeError(`--people ${values.people}: from 10 to 100,000`);
   await prepareHistograms();
   const folder = mkdtempSync(join(tmpdir(), 'opportune-person-'));
-  const server = await startServer(folder, values.workers);
+  const server = await startServer(folder, CATALOG, ['--workers', values.workers]).catch((error: unknown) => {
+    rmSync(folder, { recursive: true, force: true });
+    throw error;
+  });
   const made = () => connect({ url: server.url, deadlineMillis: DEADLINE_MILLIS });
   const clients: Clients = { teller: made(), listener: made() };
   try {
@@ -205,8 +178,7 @@ async function main(words: readonly string[]): Promise<void> {
   } finally {
     clients.teller.close();
     clients.listener.close();
-    server.child.kill('SIGTERM');
-    await once(server.child, 'exit');
+    await stopServer(server);
     rmSync(folder, { recursive: true, force: true });
   }
 }
@@ -242,4 +214,7 @@ function say(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
-await main(process.argv.slice(2));
+main(process.argv.slice(2)).catch((error: unknown) => {
+  process.exitCode = 2;
+  process.stderr.write(`bench:person: ${error instanceof Error ? error.message : String(error)}\n`);
+});

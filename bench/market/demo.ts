@@ -6,54 +6,24 @@
  *
  *   --seconds 60    how long        --seed 1    which market        --keep    leaves the server and its data until Ctrl-C
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { connect, type DecideReply, type OpportuneClient } from '../../client/index.ts';
 import { monotonicMillis } from '../../workers/clock.ts';
+import { startServer, stopServer } from '../started-server.ts';
 import { type LiveGroup, type LiveReport, playLive } from './live-market.ts';
 import { marketCatalogText, traitsOf } from './market-catalog.ts';
 import { profileKey } from './market-shard.ts';
 import { MARKET_DEFAULTS, World } from './world.ts';
 
-const SERVER = fileURLToPath(new URL('../../server/cli.js', import.meta.url));
 const TIME_SCALE = 1800;
 const PEOPLE = 300;
 const EVERY_SECONDS_MAX = 10;
 /** More than are lived through in a minute. */
 const DAYS = 400;
 const CONCURRENCY = 16;
-
-interface RunningServer {
-  readonly url: string;
-  readonly admin: string;
-  readonly child: ChildProcess;
-}
-
-/** @throws Error with what the server said when it ends instead of serving */
-function startServer(folder: string, world: World): Promise<RunningServer> {
-  const catalog = join(folder, 'market.yaml');
-  writeFileSync(catalog, marketCatalogText(world));
-  const words = ['start', '--data', join(folder, 'data'), '--catalog', catalog, '--time-scale', String(TIME_SCALE)];
-  const child = spawn(process.execPath, [SERVER, ...words, '--port', '0', '--admin-port', '0', '--shard-port', '0'], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  return new Promise((resolve, reject) => {
-    let said = '';
-    const listen = (text: string): void => {
-      said += text;
-      const url = /decisions (ws:\S+)/.exec(said)?.[1];
-      const admin = /admin +(http:\S+)/.exec(said)?.[1];
-      if (url !== undefined && admin !== undefined && /\n {2}try /.test(said)) resolve({ url, admin, child });
-    };
-    child.stdout?.setEncoding('utf8').on('data', listen);
-    child.stderr?.setEncoding('utf8').on('data', listen);
-    child.once('exit', () => reject(new Error(`the server did not start:\n${said}`)));
-  });
-}
 
 /** The request that is asked before and after: nothing is granted, and the answer says why. */
 function ask(client: OpportuneClient, sku: string): Promise<DecideReply> {
@@ -108,10 +78,12 @@ async function main(words: readonly string[]): Promise<void> {
   if (!(Number.isInteger(seed) && seed >= 0)) throw new RangeError(`--seed ${values.seed}: an integer from 0`);
   const world = new World({ ...MARKET_DEFAULTS, seed, people: PEOPLE, days: DAYS });
   const folder = mkdtempSync(join(tmpdir(), 'opportune-demo-'));
-  const server = await startServer(folder, world).catch((error: unknown) => {
-    rmSync(folder, { recursive: true, force: true });
-    throw error;
-  });
+  const server = await startServer(folder, marketCatalogText(world), ['--time-scale', String(TIME_SCALE)]).catch(
+    (error: unknown) => {
+      rmSync(folder, { recursive: true, force: true });
+      throw error;
+    },
+  );
   const stopped = new AbortController();
   process.once('SIGINT', () => stopped.abort());
   const client = connect({ url: server.url, clientName: 'demo', deadlineMillis: 10_000 });
@@ -154,9 +126,7 @@ async function main(words: readonly string[]): Promise<void> {
     }
   } finally {
     client.close();
-    const ended = new Promise((resolve) => server.child.once('exit', resolve));
-    server.child.kill('SIGTERM');
-    await ended;
+    await stopServer(server);
     rmSync(folder, { recursive: true, force: true });
   }
 }
