@@ -1,6 +1,7 @@
 /** What is usual, measured by a running server and read by a suspicion: withheld by the next answer, over restarts, replayed. */
 import { afterEach, describe, expect, it } from 'vitest';
 import { run as replay } from '../../server/commands/replay-decision.ts';
+import { run as showSuspects } from '../../server/commands/suspects.ts';
 import type { SuspectList } from '../../workers/segments/list-suspects.ts';
 import type { UnusualList } from '../../workers/segments/list-unusual.ts';
 import { runCommand } from './run-command.ts';
@@ -90,6 +91,8 @@ describe('unusual, measured', () => {
     expect(unusual.unusual).toMatchObject([{ because: [{ value: 401, usual: 3 }] }]);
     expect(unusual.devices).toMatchObject([{ persons: 12, usual: 1, deviations: expect.closeTo(5.3, 0) }]);
     expect(await node.stop()).toBe(0);
+    const shown = await runCommand(showSuspects, [], { data, catalog, unusual: true });
+    expect(shown.out).toMatch(/device +score +because\n +[0-9a-f]{16} +5\.\d +12 people, usual 1\n/);
     const again = await runCommand(replay, [], { all: true, data, json: true });
     const { decisions, different, differences } = JSON.parse(again.out);
     expect([different, differences]).toEqual([0, []]);
