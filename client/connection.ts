@@ -1,9 +1,11 @@
 /**
  * One URL kept connected: opens the socket, reopens it after full-jitter back-off, and runs one
- * `ClientSession` over it. A request given while the socket is being opened waits for it within its own
- * deadline; one given while there is no hope yet (backing off) is settled at once as UNAVAILABLE, so that
- * a local default can answer without delay. What was in flight when the socket ends is settled as
- * UNAVAILABLE: whether the server acted on it is unknown, and only the caller knows if it may be repeated.
+ * `ClientSession` over it. Requests given in one turn of the event loop leave together when it ends, in as few
+ * frames as they fit in: one system call here, one there, and one commit for what is to be on disk. A request
+ * given while the socket is being opened waits for it within its own deadline; one given while there is no hope
+ * yet (backing off) is settled at once as UNAVAILABLE, so that a local default can answer without delay. What
+ * was in flight when the socket ends is settled as UNAVAILABLE: whether the server acted on it is unknown, and
+ * only the caller knows if it may be repeated.
  */
 import { CLOSE_CODE, LIMITS, SUBPROTOCOL_JSON, SUBPROTOCOL_MSGPACK, WEBSOCKET_PATH } from '../proto/limits.ts';
 import type { Push } from '../proto/messages.ts';
@@ -41,7 +43,9 @@ export class Connection {
   readonly #session: ClientSession;
   #state: ConnectionState = 'idle';
   #socket: WebSocketLike | undefined;
+  /** Not sent yet: for the end of this turn, or for the socket to open. */
   #waiting: Outgoing[] = [];
+  #isFlushPlanned = false;
   /** Failures since a frame last arrived: opening alone does not count as success. */
   #failures = 0;
   #reconnectTimer: ReturnType<typeof setTimeout> | undefined;
@@ -62,7 +66,7 @@ export class Connection {
 
   /** Whether one more request may be unanswered. */
   get hasRoom(): boolean {
-    return this.#session.inFlightCount < LIMITS.inFlightMax;
+    return this.#session.inFlightCount + this.#waiting.length < LIMITS.inFlightMax;
   }
 
   get strayReplyCount(): number {
@@ -74,24 +78,28 @@ export class Connection {
     if (this.#state === 'idle') this.#connect();
   }
 
-  /** Sends requests in as few frames as they fit in, waits for the socket, or settles them as UNAVAILABLE. */
+  /** Sends requests when this turn ends or the socket is open, or settles them as UNAVAILABLE. */
   submit(requests: readonly Outgoing[]): void {
-    if (this.#state === 'open') this.#send(requests);
-    else if (this.#state === 'connecting') this.#waiting.push(...requests);
-    else {
+    if (this.#state !== 'open' && this.#state !== 'connecting') {
       const error = this.#state === 'stopped' ? closedError() : disconnectedError(this.url);
       for (const outgoing of requests) outgoing.settle(undefined, error);
       return;
     }
-    this.#armDeadline();
+    this.#waiting.push(...requests);
+    if (this.#state === 'open' && !this.#isFlushPlanned) {
+      this.#isFlushPlanned = true;
+      queueMicrotask(this.#flush);
+    }
+    this.#armDeadline(earliestOf(requests));
   }
 
   /** Closes for good; everything unanswered is settled with `error`. */
   stop(error: OpportuneError): void {
     if (this.#state === 'stopped') return;
-    this.#state = 'stopped';
     clearTimeout(this.#reconnectTimer);
     clearTimeout(this.#deadlineTimer);
+    this.#flush();
+    this.#state = 'stopped';
     const socket = this.#socket;
     this.#socket = undefined;
     this.#settleAll(error);
@@ -129,10 +137,7 @@ export class Connection {
       clearTimeout(timer);
       if (this.#socket !== socket) return;
       this.#state = 'open';
-      const waiting = this.#waiting;
-      this.#waiting = [];
-      this.#send(waiting);
-      this.#armDeadline();
+      this.#flush();
       this.#options.onOpen();
     };
     socket.onmessage = ({ data }) => {
@@ -165,19 +170,20 @@ export class Connection {
     this.#session.failAll(error);
   }
 
-  #send(requests: readonly Outgoing[]): void {
+  readonly #flush = (): void => {
+    this.#isFlushPlanned = false;
     const socket = this.#socket;
-    if (socket === undefined) return;
+    if (this.#state !== 'open' || socket === undefined || this.#waiting.length === 0) return;
+    const requests = this.#waiting;
+    this.#waiting = [];
     for (const frame of this.#session.open(requests, monotonicMillis())) {
       // ArrayBufferView in both APIs; JSON travels as a text frame.
       socket.send(this.#options.encoding === 'json' ? decoder.decode(frame) : frame);
     }
-  }
+  };
 
   /** Keeps one timer at the earliest deadline of all requests in flight or waiting. */
-  #armDeadline(): void {
-    let earliest = this.#session.nextDeadlineMillis();
-    for (const { deadlineAtMillis } of this.#waiting) earliest = Math.min(earliest, deadlineAtMillis);
+  #armDeadline(earliest: number): void {
     if (earliest >= this.#deadlineTimerAtMillis) return;
     clearTimeout(this.#deadlineTimer);
     this.#deadlineTimerAtMillis = earliest;
@@ -191,6 +197,13 @@ export class Connection {
     const over = this.#waiting.filter((outgoing) => outgoing.deadlineAtMillis <= nowMillis);
     this.#waiting = this.#waiting.filter((outgoing) => outgoing.deadlineAtMillis > nowMillis);
     for (const outgoing of over) outgoing.settle(undefined, deadlineError(outgoing.budgetMillis));
-    this.#armDeadline();
+    this.#armDeadline(Math.min(this.#session.nextDeadlineMillis(), earliestOf(this.#waiting)));
   }
+}
+
+/** Infinity of none. */
+function earliestOf(requests: readonly Outgoing[]): number {
+  let earliest = Number.POSITIVE_INFINITY;
+  for (const { deadlineAtMillis } of requests) earliest = Math.min(earliest, deadlineAtMillis);
+  return earliest;
 }
