@@ -23,6 +23,8 @@ const [script, ...words] = process.argv.slice(isQuiet ? 3 : 2);
 const [nodeMajor, nodeMinor] = process.versions.node.split('.').map(Number);
 const marker = join(root, 'node_modules', '.opportune-install');
 const buildInfo = join(root, 'dist', '.tsbuildinfo');
+const program = join(root, 'dist', 'server', 'cli.js');
+const bundle = join(root, 'dist', 'server', 'shard-thread.bundle.js');
 const sourceFolders = [
   'proto',
   'decision',
@@ -61,7 +63,7 @@ function install() {
   const done =
     npm !== undefined && /\.c?js$/.test(npm)
       ? run(process.execPath, [npm, ...npmWords])
-      : run(process.platform === 'win32' ? 'npm.cmd' : 'npm', npmWords, process.platform === 'win32');
+      : run(process.platform === 'win32' ? 'npm.cmd' : 'npm', npmWords, { shell: process.platform === 'win32' });
   if (!done) {
     fail(
       'The dependencies could not be installed; npm says why above.',
@@ -73,18 +75,26 @@ function install() {
 
 function build() {
   const builtAt = modifiedAt(buildInfo);
-  const sources = ['tsconfig.json', 'tsconfig.build.json', 'package-lock.json'].map((name) => join(root, name));
+  const settings = ['tsconfig.json', 'tsconfig.build.json', 'rolldown.config.mjs', 'package-lock.json'];
+  const sources = settings.map((name) => join(root, name));
   const newest = Math.max(...sources.map(modifiedAt), ...sourceFolders.map((folder) => newestIn(join(root, folder))));
-  if (builtAt > 0 && builtAt >= newest && existsSync(join(root, 'dist', 'server', 'cli.js'))) return;
-  say('Building (tsc) …');
+  const isThere = existsSync(program) && existsSync(bundle);
+  if (builtAt > 0 && builtAt >= newest && isThere) return;
+  say('Building (tsc, rolldown) …');
   // Without its output the incremental record would make tsc believe that all is there.
-  if (!existsSync(join(root, 'dist', 'server', 'cli.js'))) rmSync(buildInfo, { force: true });
+  if (!isThere) rmSync(buildInfo, { force: true });
   const compiler = ['tsc', 'tsc.js']
     .map((name) => join(root, 'node_modules', 'typescript', 'bin', name))
     .find(existsSync);
   if (compiler === undefined) fail('The TypeScript compiler is not installed.', 'Delete node_modules and try again.');
   if (!run(process.execPath, [compiler, '-p', 'tsconfig.build.json'])) {
     fail('The build failed; the compiler says why above.', 'Mend the sources, or restore them with: git checkout .');
+  }
+  // Gone until there is a new one: an old one beside a new record would count as built.
+  rmSync(bundle, { force: true });
+  const bundler = join(root, 'node_modules', 'rolldown', 'bin', 'cli.mjs');
+  if (!run(process.execPath, [bundler, '--config', 'rolldown.config.mjs'], { isSilent: true })) {
+    fail('The bundler failed; it says why above.', 'Delete node_modules and dist, then try again.');
   }
   // As new as the newest source seen before compiling: tsc leaves the record alone when nothing that matters
   // changed, a source may carry a time in the future, and one saved during the build must be built again.
@@ -112,12 +122,12 @@ function modifiedAt(path) {
   return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0;
 }
 
-function run(command, commandWords, shell = false) {
-  // Their output goes to stderr: stdout belongs to the program that is started next. Quiet: shown only on failure.
-  const stdio = isQuiet ? 'pipe' : ['ignore', 2, 2];
+function run(command, commandWords, { shell = false, isSilent = isQuiet } = {}) {
+  // Their output goes to stderr: stdout belongs to the program that is started next. Silent: shown only on failure.
+  const stdio = isSilent ? 'pipe' : ['ignore', 2, 2];
   const { status, error, stdout, stderr } = spawnSync(command, commandWords, { cwd: root, stdio, shell });
   if (error !== undefined) process.stderr.write(`${command}: ${error.message}\n`);
-  if (isQuiet && status !== 0) process.stderr.write(`${stdout ?? ''}${stderr ?? ''}`);
+  if (isSilent && status !== 0) process.stderr.write(`${stdout ?? ''}${stderr ?? ''}`);
   return status === 0;
 }
 

@@ -6,7 +6,8 @@ export default defineConfig({
     globalSetup: ['test/global-setup.ts'],
     // Real processes and sockets share two cores with the tests that start them.
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    // They end what hangs; how long something takes here says how busy the machine is.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
   },
 });

@@ -14,7 +14,8 @@ import { setFlagsFromString } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import type { ShardThreadStart, ToShard } from './shard-messages.ts';
 
-const THREAD_FILE = fileURLToPath(new URL('./shard-thread.js', import.meta.url));
+/** What the build makes of `shard-thread.ts` and all it imports. */
+const THREAD_FILE = fileURLToPath(new URL('./shard-thread.bundle.js', import.meta.url));
 
 /**
  * What a request allocates is garbage before the next one, so the young space of a worker begins as large as it may

@@ -5,18 +5,24 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { packageRoot } from '../server/package-version.ts';
 
-// A clone with an npm and a compiler of our own, so that the test needs no network and no minutes.
+// A clone with an npm, a compiler and a bundler of our own, so that the test needs no network and no minutes.
 const NPM = `const fs = require('node:fs');
 fs.appendFileSync('npm-calls', process.argv.slice(2).join(' ') + '\\n');
 if (fs.existsSync('npm-fails')) { console.error('no network'); process.exit(1); }
 fs.mkdirSync('node_modules/typescript/bin', { recursive: true });
-fs.copyFileSync('fake-tsc.js', 'node_modules/typescript/bin/tsc');`;
+fs.copyFileSync('fake-tsc.js', 'node_modules/typescript/bin/tsc');
+fs.mkdirSync('node_modules/rolldown/bin', { recursive: true });
+fs.copyFileSync('fake-rolldown.mjs', 'node_modules/rolldown/bin/cli.mjs');`;
 const TSC = `const fs = require('node:fs');
 fs.appendFileSync('tsc-calls', 'x');
 if (fs.existsSync('tsc-fails')) { console.log('a.ts(1,1): error TS1'); process.exit(2); }
 fs.mkdirSync('dist/server', { recursive: true });
 if (!fs.existsSync('dist/.tsbuildinfo')) fs.writeFileSync('dist/.tsbuildinfo', '{}');
 fs.writeFileSync('dist/server/cli.js', 'console.log(JSON.stringify(process.argv.slice(2)))');`;
+const ROLLDOWN = `import fs from 'node:fs';
+if (fs.existsSync('rolldown-fails')) { console.error('cannot resolve ./x.js'); process.exit(1); }
+fs.writeFileSync('dist/server/shard-thread.bundle.js', '');
+console.log('a table of sizes');`;
 
 let clone = '';
 beforeEach(() => {
@@ -28,6 +34,8 @@ beforeEach(() => {
   put('server/cli.ts', '');
   put('fake-npm.js', NPM);
   put('fake-tsc.js', TSC);
+  put('fake-rolldown.mjs', ROLLDOWN);
+  put('rolldown.config.mjs', '');
 });
 afterEach(() => rmSync(clone, { recursive: true }));
 
@@ -55,6 +63,7 @@ describe('setup', () => {
     expect(first).toMatchObject({ status: 0, stdout: '' });
     expect(first.stderr).toContain('Installing');
     expect(first.stderr).toContain('Building');
+    expect(first.stderr).not.toContain('sizes');
     expect(calls('npm-calls')).toMatch(/^ci /);
     expect(setup()).toEqual(expect.objectContaining({ status: 0, stdout: '', stderr: '' }));
     expect(calls('npm-calls').split('\n')).toHaveLength(2);
@@ -79,9 +88,24 @@ describe('setup', () => {
     setup();
     setup();
     expect(calls('tsc-calls')).toBe('xx');
-    rmSync(join(clone, 'dist', 'server', 'cli.js'));
+    for (const name of ['cli.js', 'shard-thread.bundle.js']) {
+      rmSync(join(clone, 'dist', 'server', name));
+      expect(setup().status).toBe(0);
+      expect(existsSync(join(clone, 'dist', 'server', name))).toBe(true);
+    }
+  });
+  it('setup: a failed bundle says why, and is made again next time', () => {
+    setup();
+    put('rolldown-fails', '');
+    touch('server/cli.ts');
+    for (let n = 0; n < 2; n++) {
+      const failed = setup();
+      expect(failed.status).toBe(1);
+      expect(failed.stderr).toContain('cannot resolve ./x.js');
+      expect(failed.stderr).toContain('The bundler failed');
+    }
+    rmSync(join(clone, 'rolldown-fails'));
     expect(setup().status).toBe(0);
-    expect(existsSync(join(clone, 'dist', 'server', 'cli.js'))).toBe(true);
   });
   it('setup: --quiet says nothing when all goes well and everything when it does not', () => {
     expect(setup('--quiet').stderr).toBe('');

@@ -226,8 +226,8 @@ export class SimAnswers {
       if (!(propensity > 0 && propensity <= 1)) report(INVARIANT.propensity, `${action} has propensity ${propensity}`);
       const isOne = person.model.joined.size === 0;
       if (isOne && refused.length > 0 && (refused.includes(ALL_CHANNELS) || refused.includes(channel ?? '')))
-        // A subscribe made meanwhile may have been served first, whatever was refused again since.
         if ((this.#subscribedStep.get(person) ?? -1) < ask.step)
+          // A subscribe made meanwhile may have been served first, whatever was refused again since.
           report(INVARIANT.refusal, `${person.key}: ${action} on ${channel} after its refusal`);
     }
     if (ask.isDryRun === true) {
