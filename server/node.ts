@@ -75,7 +75,7 @@ const STOP_MILLIS = 15_000;
 /** A replacement waits no longer for a fresher model than learning it again might take. */
 const FRESH_SNAPSHOT_MILLIS = 100;
 /** The spare is hired when the first answers are out: at a start, a replacement, a restart. */
-const SPARE_AFTER_MILLIS = 250;
+const SPARE_AFTER_MILLIS = 1_000;
 const TELEMETRY_STOP_MILLIS = 2_000;
 /** A worker that dies this often in this time is a fault that replacing does not mend. */
 const RESTARTS_MAX = 10;
