@@ -29,6 +29,12 @@ export class PassBudget {
   #sinceMicros = Number.NEGATIVE_INFINITY;
   #turns = 0;
   #isWatched = false;
+  readonly #clock: () => number;
+
+  /** @param clock microseconds of the clock that `arrivedMicros` is of */
+  constructor(clock: () => number = monotonicMicros) {
+    this.#clock = clock;
+  }
 
   /** Whether one more turn may run now. @param arrivedMicros when its frame came, monotonic. */
   hasTime(arrivedMicros: number, isOverloaded = false): boolean {
@@ -41,7 +47,7 @@ export class PassBudget {
     // The requests of one frame arrived at one instant: what its first ones took, only the clock knows.
     const isLook = (this.#turns & (TURNS_A_LOOK - 1)) === 0;
     const sliceMicros = isOverloaded ? SLICE_MICROS_OVERLOADED : SLICE_MICROS;
-    return (isLook ? monotonicMicros() : arrivedMicros) - this.#sinceMicros < sliceMicros;
+    return (isLook ? this.#clock() : arrivedMicros) - this.#sinceMicros < sliceMicros;
   }
 
   #watch(nowMicros: number): void {
@@ -54,6 +60,6 @@ export class PassBudget {
   readonly #passed = (): void => {
     this.#isWatched = false;
     this.#turns = 0;
-    this.#sinceMicros = monotonicMicros();
+    this.#sinceMicros = this.#clock();
   };
 }

@@ -164,7 +164,7 @@ describe('caps', () => {
           }
         }
       }),
-      { numRuns: 20 },
+      { numRuns: 10 },
     );
   });
 
@@ -303,7 +303,7 @@ describe('budgets and stock', () => {
           expect(spent).toBe(COST * leases.filter((l) => l.hasAction && l.state === 'confirmed').length);
         }
       }),
-      { numRuns: 20 },
+      { numRuns: 10 },
     );
   });
 

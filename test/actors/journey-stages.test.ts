@@ -138,7 +138,7 @@ describe('journeys', () => {
       fc.property(fc.array(anyStep, { minLength: 10, maxLength: 30 }), (steps) => {
         for (const place of compare(steps)) seen.add(place);
       }),
-      { numRuns: 80, seed: 3 },
+      { numRuns: 40, seed: 3 },
     );
     // Every stage was come to, and every end: else the comparison says little.
     const life = ['aware', 'keen', 'buyer', 'loyal', 'cold', null].map((stage) => `life ${stage}`);

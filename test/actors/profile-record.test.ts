@@ -210,7 +210,7 @@ describe('profile record', () => {
         expect(record.index.find(9, 111, 222)).toBe(record.handle);
         expect(record.slab.usedSlots).toBe(1);
       }),
-      { numRuns: 150 },
+      { numRuns: 80 },
     );
   });
 
@@ -254,7 +254,7 @@ describe('profile record', () => {
         });
         expect(bytesOf(reloaded(restarted))).toEqual(bytesOf(reloaded(lasting)));
       }),
-      { numRuns: 60 },
+      { numRuns: 40 },
     );
   });
 
@@ -339,7 +339,7 @@ describe('profile record', () => {
           }
         }
       }),
-      { numRuns: 12 },
+      { numRuns: 6 },
     );
   });
 

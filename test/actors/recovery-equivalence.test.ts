@@ -235,7 +235,7 @@ describe('recovery', () => {
         run.commit();
         run.crash();
       }),
-      { numRuns: 80 },
+      { numRuns: 40 },
     );
   });
 

@@ -130,7 +130,7 @@ describe('living tags', () => {
     );
     fc.assert(
       fc.property(steps, (list) => compare(FAST, list, 500, true)),
-      { numRuns: 60, seed: 11 },
+      { numRuns: 30, seed: 11 },
     );
   });
 

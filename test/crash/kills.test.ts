@@ -10,7 +10,7 @@ import { catalogText, writeCatalog } from '../server/test-catalogs.ts';
 import { WirePeer } from '../server/wire-peer.ts';
 import { Audit, findingsIn, fractions, report, roundsOf, SEED } from './crash-run.ts';
 
-const CYCLES = roundsOf(10);
+const CYCLES = roundsOf(6);
 const CONNECTIONS = 4;
 const DEPTH = 32;
 /** As the catalog has them: three decisions a person, and ten of the budget. */

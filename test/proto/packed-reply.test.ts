@@ -150,7 +150,7 @@ test('packed decide: the bytes of the plain one when the outcome is any', () => 
         (writer) => writePlainly.decide(writer, reply),
       );
     }),
-    { numRuns: 1000 },
+    { numRuns: 400 },
   );
 });
 
@@ -166,7 +166,7 @@ test('packed track and state: the bytes of the plain ones when the reply is any'
         (writer) => writePlainly.state(writer, state),
       );
     }),
-    { numRuns: 500 },
+    { numRuns: 200 },
   );
 });
 

@@ -123,6 +123,9 @@ async function startServer(command: string, more: Readonly<Record<string, string
   };
 }
 
+/** Half of what a short command takes is npx finding it; servers are started by the real one. */
+const NPX = 'npx() { shift; node dist/server/cli.js "$@"; }';
+
 /** Runs a block of commands in one shell; stops at the first that fails. */
 function runShell(text: string, url: string): Promise<{ code: number | null; output: string; problems: string }> {
   const child = spawn('bash', ['-euo', 'pipefail', '-c', text], {
@@ -221,7 +224,7 @@ describe('README', () => {
               OPPORTUNE_CATALOG: join(clone, 'catalogs', 'hillstrom.yaml'),
             })
           : undefined;
-        const commands = plain.join('\n').replaceAll('http://127.0.0.1:7401', shop.admin);
+        const commands = [NPX, ...plain].join('\n').replaceAll('http://127.0.0.1:7401', shop.admin);
         const done = await runShell(commands, trial?.url ?? shop.url);
         await trial?.stop();
         const exits = EXITS.find(([when]) => when.test(text))?.[1] ?? [0];

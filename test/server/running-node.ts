@@ -11,7 +11,6 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { afterAll } from 'vitest';
 import type { Drill } from '../../server/admin-http.ts';
 import { monotonicMillis } from '../../workers/clock.ts';
 
@@ -189,8 +188,10 @@ export function sumOf(text: string, name: string, labels: Readonly<Record<string
     .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
 }
 
+/** Looks again soon, then less and less often: what is waited for needs the processor too. */
 export async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
-  while (!(await holds())) await new Promise((wake) => setTimeout(wake, 2));
+  for (let millis = 2; !(await holds()); millis = Math.min(20, millis * 1.5))
+    await new Promise((wake) => setTimeout(wake, millis));
 }
 
 const running = new Set<StartedProgram>();
@@ -203,7 +204,8 @@ export function temporaryFolder(name: string): string {
   return path;
 }
 
-afterAll(async () => {
+/** What a test file left running is killed, and its folders go; called behind each file. */
+export async function clearAway(): Promise<void> {
   await Promise.all([...running].map((program) => (program.hasEnded ? program.ended : program.kill())));
   for (const path of folders.splice(0)) rmSync(path, { recursive: true, force: true });
-});
+}

@@ -104,13 +104,16 @@ describe.each(['msgpack', 'json'] as const)('subscriptions over %s', (encoding) 
     expect(pushesOf(peer).at(-1)?.actions[0]).toMatchObject({ action: 'high', channel: 'app' });
     expect(await node.stop()).toBe(0);
   });
+});
 
+// What follows is behind the encoding: once is enough.
+describe('subscriptions', () => {
   it('two keys that turn out to be one person, another catalog, a worker that dies: told all the same', async () => {
     const catalog = writeCatalog(TEXT);
     node = await RunningNode.start({ catalog, workers: 2, words: ['--drills'] });
     const other = await WirePeer.connect(node.url);
     // Its own worker is not the one that dies.
-    const peer = await WirePeer.connect((await other.must({ op: 'hello' })).shards[0].url, encoding);
+    const peer = await WirePeer.connect((await other.must({ op: 'hello' })).shards[0].url);
     const [visitor, member] = [keyOf(0, 'visitor'), keyOf(1, 'member')];
     await peer.must({ op: 'identify', profile: member, traits: { level: 1 } });
     expect(actionsOf(await peer.must({ op: 'subscribe', profile: visitor, decide }))).toEqual([]);
@@ -140,7 +143,7 @@ describe.each(['msgpack', 'json'] as const)('subscriptions over %s', (encoding) 
   it('what cannot be asked is refused by name; what can be asked no more ends; too many are refused', async () => {
     const catalog = writeCatalog(TEXT);
     node = await RunningNode.start({ catalog, workers: 2 });
-    const peer = await WirePeer.connect(node.url, encoding);
+    const peer = await WirePeer.connect(node.url);
     const refused = async (question: Record<string, unknown>): Promise<[number, string]> => {
       const { ok, code, message } = await peer.ask({ op: 'subscribe', profile: 'ann', ...question });
       expect(ok).toBe(false);
@@ -172,17 +175,15 @@ describe.each(['msgpack', 'json'] as const)('subscriptions over %s', (encoding) 
       ...{ subscription: id, status: 'NOT_FOUND', code: FAULT.unknownSlot.code, retry: 'never' },
     });
     // What a connection asked for is kept nowhere when it has gone, some ten seconds later.
-    if (encoding === 'msgpack') {
-      await until(async () => (await node?.metric('opportune_subscriptions')) === 255);
-      peer.close();
-      await until(async () => (await node?.metric('opportune_subscriptions')) === 0);
-    }
+    await until(async () => (await node?.metric('opportune_subscriptions')) === 255);
+    peer.close();
+    await until(async () => (await node?.metric('opportune_subscriptions')) === 0);
     expect(await node.stop()).toBe(0);
   });
 
   it('ends with the person: erased under whichever key, or stored and not used any more; a new one may be asked for', async () => {
     node = await RunningNode.start({ catalog: writeCatalog(TEXT), workers: 2 });
-    const peer = await WirePeer.connect(node.url, encoding);
+    const peer = await WirePeer.connect(node.url);
     const endsOf = (id: number): WireReply[] =>
       pushesOf(peer).filter((p) => p.push === 'ended' && p.subscription === id);
     for (const worker of [0, 1]) {
@@ -210,7 +211,7 @@ describe.each(['msgpack', 'json'] as const)('subscriptions over %s', (encoding) 
 
   it('a client that does not read gets the newest answer when it does, and nobody waits for it', async () => {
     node = await RunningNode.start({ catalog: writeCatalog(TEXT), workers: 1 });
-    const slow = await WirePeer.connect(node.url, encoding);
+    const slow = await WirePeer.connect(node.url);
     const peer = await WirePeer.connect(node.url);
     const context = { filler: 'x'.repeat(4_000) };
     for (let n = 0; n < 200; n++)

@@ -9,7 +9,7 @@ import { LmdbStore } from '../../../workers/store/lmdb-store.ts';
 import { runScript } from './built-store.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
-const KILLS = 20;
+const KILLS = 10;
 
 function numberIn(bytes: Uint8Array | undefined): number {
   return bytes === undefined ? 0 : new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
