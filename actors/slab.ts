@@ -4,9 +4,12 @@
  *
  *   handle (u32) = chunk number * 4096 + slot number
  *
- *   chunk 0 [ 512 | 512 | 512 | … ]      a free list a chunk, threaded through the free slots' first word;
- *   chunk 1 [ 1024 | 1024 | … ]          a list a class of the chunks that have one
- *   chunk 2 empty                         any class may have it next
+ *   chunk 0 [ 512 | 512 | 512 | … ]      a free list a chunk, threaded through the freed slots' first word;
+ *   chunk 1 [ 1024 | 1024 | … ]          behind the slots taken so far, memory nobody has touched;
+ *   chunk 2 empty                         any class may have it next, at no cost
+ *
+ * A young record outgrows class after class, each of which then has a chunk with nobody in it: giving one to a class
+ * must touch nothing.
  *
  * Guarantees: a million profiles cost the garbage collector a few thousand typed arrays, not a million
  * objects; memory that one class no longer needs serves another, so what is reserved stays near what is used
@@ -32,10 +35,12 @@ export class Chunk {
   readonly f64: Float64Array;
   sizeClass = 0;
   slotBytes = 0;
+  capacity = 0;
+  /** Slots that were taken at least once since the chunk is this class's: what a walk looks at. */
   slots = 0;
   used = 0;
-  /** First free slot, or -1. */
-  firstFree = -1;
+  /** First slot that was freed, or -1. */
+  #firstFree = -1;
   /** Place in its class's list of chunks with a free slot, or -1. */
   openAt = -1;
   /** It is being cleared: nothing new is put there. */
@@ -51,36 +56,43 @@ export class Chunk {
     this.f64 = new Float64Array(memory);
   }
 
-  /** Cuts an empty chunk into slots of a class, all of them free. */
+  get isFull(): boolean {
+    return this.used === this.capacity;
+  }
+
+  /** Makes an empty chunk one of a class, all of its slots free. */
   cut(sizeClass: number): void {
     const slotBytes = SIZE_CLASSES[sizeClass] as number; // a class
     this.sizeClass = sizeClass;
     this.slotBytes = slotBytes;
-    this.slots = Math.min(SLOTS_MAX, Math.floor(CHUNK_BYTES / slotBytes));
+    this.capacity = Math.min(SLOTS_MAX, Math.floor(CHUNK_BYTES / slotBytes));
     this.isClosing = false;
-    for (let slot = 0; slot < this.slots; slot++) this.#thread(slot, slot + 1 < this.slots ? slot + 1 : -1);
-    this.firstFree = 0;
+  }
+
+  /** Its last slot was freed. */
+  clear(): void {
+    this.slots = 0;
+    this.#firstFree = -1;
   }
 
   take(): number {
-    const slot = this.firstFree;
-    this.firstFree = this.u32[(slot * this.slotBytes) >>> 2] as number; // a slot
-    if (this.firstFree === NO_HANDLE) this.firstFree = -1;
+    const freed = this.#firstFree;
+    const slot = freed < 0 ? this.slots++ : freed;
+    const word = (slot * this.slotBytes) >>> 2;
+    if (freed < 0)
+      this.u32[word + 1] = 0; // what a class before left there is no record
+    else this.#firstFree = (this.u32[word] as number) | 0; // a slot, or -1
     this.used++;
     return slot;
   }
 
-  give(slot: number): void {
-    this.#thread(slot, this.firstFree);
-    this.firstFree = slot;
-    this.used--;
-  }
-
   /** The word behind the link (a record's marker) is cleared, so that a sweep sees a free slot. */
-  #thread(slot: number, next: number): void {
+  give(slot: number): void {
     const word = (slot * this.slotBytes) >>> 2;
-    this.u32[word] = next; // -1 is stored as NO_HANDLE
+    this.u32[word] = this.#firstFree; // -1 is stored as NO_HANDLE
     this.u32[word + 1] = 0;
+    this.#firstFree = slot;
+    this.used--;
   }
 }
 
@@ -131,7 +143,7 @@ export class Slab {
     const open = this.#open[sizeClass] as Chunk[]; // a class
     const chunk = open.at(-1) ?? this.#openOne(sizeClass);
     const slot = chunk.take();
-    if (chunk.firstFree < 0) this.#unlist(chunk);
+    if (chunk.isFull) this.#unlist(chunk);
     this.#slotsUsed++;
     this.#bytesUsed += chunk.slotBytes;
     return ((chunk.number << 12) | slot) >>> 0;
@@ -144,7 +156,7 @@ export class Slab {
     this.#bytesUsed -= chunk.slotBytes;
     if (chunk.used === 0) {
       this.#unlist(chunk);
-      chunk.slots = 0;
+      chunk.clear();
       this.#empty.push(chunk);
     } else if (chunk.openAt < 0 && !chunk.isClosing) this.#list(chunk);
   }
@@ -154,9 +166,9 @@ export class Slab {
     let sparsest: Chunk | null = null;
     for (const open of this.#open) {
       let free = 0;
-      for (const chunk of open) free += chunk.slots - chunk.used;
+      for (const chunk of open) free += chunk.capacity - chunk.used;
       for (const chunk of open) {
-        if (free - (chunk.slots - chunk.used) < chunk.used) continue;
+        if (free - (chunk.capacity - chunk.used) < chunk.used) continue;
         if (sparsest === null || freeBytes(chunk) > freeBytes(sparsest)) sparsest = chunk;
       }
     }
@@ -198,7 +210,7 @@ export class Slab {
 }
 
 function freeBytes(chunk: Chunk): number {
-  return (chunk.slots - chunk.used) * chunk.slotBytes;
+  return (chunk.capacity - chunk.used) * chunk.slotBytes;
 }
 
 export function classFor(bytes: number): number {

@@ -79,6 +79,11 @@ describe('slab', () => {
     const other = slab.allocate(1000);
     expect([slab.chunkCount, slab.emptyChunks]).toEqual([1, 0]);
     const chunk = slab.chunkOf(other);
+    // Giving it to another class touched nothing but the slot that was asked for.
+    expect(chunk.slots).toBe(1);
+    expect(chunk.u32.subarray(chunk.slotBytes >>> 2).some((word) => word === 0x4f505431)).toBe(true);
+    while (chunk.slots < 1024) expect(slab.chunkOf(slab.allocate(1000))).toBe(chunk);
+    expect(chunk.isFull).toBe(true);
     // No word where a marker would be looks like a record's.
     for (let slot = 0; slot < chunk.slots; slot++) expect(chunk.u32[(slot * chunk.slotBytes + 4) >>> 2]).toBe(0);
   });
