@@ -8,7 +8,7 @@
  * Every wait is for something the event under test makes true; the test's own time limit ends it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import type { Drill } from '../../server/admin-http.ts';
@@ -204,8 +204,11 @@ export function temporaryFolder(name: string): string {
   return path;
 }
 
-/** What a test file left running is killed, and its folders go; called behind each file. */
+/** What a test file left running is killed; its folders go, and what was moved beside them. Called behind each file. */
 export async function clearAway(): Promise<void> {
   await Promise.all([...running].map((program) => (program.hasEnded ? program.ended : program.kill())));
-  for (const path of folders.splice(0)) rmSync(path, { recursive: true, force: true });
+  const gone = folders.splice(0);
+  const beside = readdirSync(tmpdir()).map((name) => join(tmpdir(), name));
+  for (const path of [...gone, ...beside.filter((name) => gone.some((one) => name.startsWith(`${one}.`)))])
+    rmSync(path, { recursive: true, force: true });
 }
