@@ -4,8 +4,6 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/global-setup.ts'],
-    setupFiles: ['test/each-file.ts'],
-    isolate: false,
     // Real processes and sockets share two cores with the tests that start them.
     maxWorkers: 2,
     // They end what hangs; how long something takes here says how busy the machine is.

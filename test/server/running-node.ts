@@ -11,6 +11,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { afterAll } from 'vitest';
 import type { Drill } from '../../server/admin-http.ts';
 import { monotonicMillis } from '../../workers/clock.ts';
 
@@ -204,11 +205,11 @@ export function temporaryFolder(name: string): string {
   return path;
 }
 
-/** What a test file left running is killed; its folders go, and what was moved beside them. Called behind each file. */
-export async function clearAway(): Promise<void> {
+// What a test file left running is killed; its folders go, and what was moved beside them.
+afterAll(async () => {
   await Promise.all([...running].map((program) => (program.hasEnded ? program.ended : program.kill())));
   const gone = folders.splice(0);
   const beside = readdirSync(tmpdir()).map((name) => join(tmpdir(), name));
   for (const path of [...gone, ...beside.filter((name) => gone.some((one) => name.startsWith(`${one}.`)))])
     rmSync(path, { recursive: true, force: true });
-}
+});
