@@ -49,14 +49,17 @@ interface Telling {
 
 export class ModelDevices {
   readonly #report: Report;
+  /** Whether anything is known of a person, by low word. */
+  readonly #isKnown: (low: number) => boolean;
   readonly #devices: readonly Device[];
   /** Whoever was told of any device once, by low word, whatever was lost since. */
   readonly #toldEver = new Set<number>();
   #tellings: Telling[] = [];
   entriesChecked = 0;
 
-  constructor(names: readonly string[], people: readonly Hashed[], report: Report) {
+  constructor(names: readonly string[], people: readonly Hashed[], isKnown: (low: number) => boolean, report: Report) {
     this.#report = report;
+    this.#isKnown = isKnown;
     this.#devices = names.map((name) => deviceOf(name, people));
   }
 
@@ -102,7 +105,8 @@ export class ModelDevices {
     }
     if (!isTold) return;
     for (const { low } of people) this.#toldEver.add(low);
-    this.#tellings.push({ device, people, micros });
+    // The event that was counted may be lost by now, and with it all that was known of the person: nobody is told.
+    if (people.some(({ low }) => this.#isKnown(low))) this.#tellings.push({ device, people, micros });
   }
 
   /** An event of a person, who is `parts` by now. */

@@ -89,7 +89,8 @@ export class SimChecker {
       return person;
     });
     const hashes = this.people.map(({ model }) => model);
-    this.#devices = new ModelDevices(SIM_DEVICES, hashes, this.report);
+    const isKnown = (low: number): boolean => (this.#byHash.get(low)?.model.seq ?? 0) > 0;
+    this.#devices = new ModelDevices(SIM_DEVICES, hashes, isKnown, this.report);
   }
 
   readonly report = (invariant: Invariant, message: string): void => {

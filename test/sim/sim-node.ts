@@ -226,9 +226,11 @@ export class SimNode {
     this.#events.workerDied(this.epoch, index);
     for (const other of this.workers) {
       if (other === undefined) continue;
+      const link = other.host.links[index];
+      // One that is held up learns of it late, and has the link to the next one by then.
       this.#asOwner(other.owner, () => {
-        other.host.links[index]?.fail();
-        other.host.links[index] = undefined;
+        link?.fail();
+        if (other.host.links[index] === link) other.host.links[index] = undefined;
       });
     }
     const { epoch } = this;
