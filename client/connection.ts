@@ -85,7 +85,7 @@ export class Connection {
       for (const outgoing of requests) outgoing.settle(undefined, error);
       return;
     }
-    this.#waiting.push(...requests);
+    for (const outgoing of requests) this.#waiting.push(outgoing);
     if (this.#state === 'open' && !this.#isFlushPlanned) {
       this.#isFlushPlanned = true;
       queueMicrotask(this.#flush);

@@ -78,7 +78,7 @@ export class ClientSession {
   /**
    * Puts requests in flight and encodes them: one as a map, several as one array.
    * Those that cannot be sent are settled at once with an error: beyond the in-flight limit
-   * (RESOURCE_EXHAUSTED), or too large for any frame (INVALID_ARGUMENT).
+   * (RESOURCE_EXHAUSTED), or too large for any frame or not to be written (INVALID_ARGUMENT).
    * @returns frames to send, in order; each is the caller's own copy.
    */
   open(requests: readonly Outgoing[], nowMillis: number): Uint8Array[] {
@@ -92,36 +92,50 @@ export class ClientSession {
     return frames;
   }
 
+  /** What cannot go as it is goes in halves, down to the one that cannot go at all. */
   #encode(requests: readonly Outgoing[], nowMillis: number, frames: Uint8Array[]): void {
     if (requests.length === 0) return;
-    const writer = this.#writer;
     const firstId = this.#nextId;
     const ids: number[] = [];
-    writer.reset();
-    if (requests.length > 1) writer.beginArray();
-    for (const { body, deadlineAtMillis } of requests) {
-      const id = this.#takeId();
-      ids.push(id);
-      const leftMillis = Math.min(LIMITS.deadlineMillisMax, Math.max(1, Math.round(deadlineAtMillis - nowMillis)));
-      const message = Number.isFinite(deadlineAtMillis) ? { id, ...body, deadlineMillis: leftMillis } : { id, ...body };
-      writer.plain(message as unknown as Plain); // optional fields may be undefined; plain() leaves those out
-    }
-    if (requests.length > 1) writer.endArray();
-    if (writer.length <= LIMITS.frameBytesMax && requests.length <= LIMITS.batchItemsMax) {
+    const problem = this.#write(requests, nowMillis, ids);
+    if (problem === null) {
       for (const [index, outgoing] of requests.entries()) this.#inFlight.set(ids[index] as number, outgoing); // one id each
-      frames.push(writer.finish().slice());
+      frames.push(this.#writer.finish().slice());
       return;
     }
     this.#nextId = firstId;
     const [only] = requests;
     if (requests.length === 1 && only !== undefined) {
-      const message = `the request takes ${writer.length} bytes; a frame holds ${LIMITS.frameBytesMax}`;
-      only.settle(undefined, new OpportuneError('INVALID_ARGUMENT', LOCAL_CODE, message, 'never'));
+      only.settle(undefined, new OpportuneError('INVALID_ARGUMENT', LOCAL_CODE, problem, 'never'));
       return;
     }
     const middle = requests.length >> 1;
     this.#encode(requests.slice(0, middle), nowMillis, frames);
     this.#encode(requests.slice(middle), nowMillis, frames);
+  }
+
+  /** Puts one frame into the writer, and its ids into `ids`; why that is none that can be sent, or null. */
+  #write(requests: readonly Outgoing[], nowMillis: number, ids: number[]): string | null {
+    const writer = this.#writer;
+    writer.reset();
+    if (requests.length > 1) writer.beginArray();
+    try {
+      for (const { body, deadlineAtMillis } of requests) {
+        const id = this.#takeId();
+        ids.push(id);
+        const leftMillis = Math.min(LIMITS.deadlineMillisMax, Math.max(1, Math.round(deadlineAtMillis - nowMillis)));
+        const message = Number.isFinite(deadlineAtMillis)
+          ? { id, ...body, deadlineMillis: leftMillis }
+          : { id, ...body };
+        writer.plain(message as unknown as Plain); // optional fields may be undefined; plain() leaves those out
+      }
+    } catch (error) {
+      // A value that holds itself, or one whose own code throws; the others of the frame must not pay for it.
+      return `the request cannot be written: ${error instanceof Error ? error.message : String(error)}`;
+    }
+    if (requests.length > 1) writer.endArray();
+    if (writer.length <= LIMITS.frameBytesMax && requests.length <= LIMITS.batchItemsMax) return null;
+    return `the request takes ${writer.length} bytes; a frame holds ${LIMITS.frameBytesMax}`;
   }
 
   /** The next unsigned 32-bit id that is not in flight. */

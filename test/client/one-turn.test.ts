@@ -1,6 +1,7 @@
 /** What a client asks in one turn of its event loop leaves together; over real sockets. */
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { type ConnectOptions, connect, type OpportuneClient } from '../../client/index.ts';
+import { type ConnectOptions, connect, type OpportuneClient, OpportuneError } from '../../client/index.ts';
+import type { Plain } from '../../proto/messages.ts';
 import { defaultRespond, FakeServer, type Respond } from './fake-server.ts';
 
 const clients: OpportuneClient[] = [];
@@ -72,5 +73,29 @@ describe('OpportuneClient: one turn', () => {
     expect(identified).toMatchObject({ status: 'rejected', reason: { status: 'INVALID_ARGUMENT', retry: 'never' } });
     expect(decided).toMatchObject({ status: 'fulfilled', value: { fallback: false } });
     expect(server.received.map(({ op }) => op)).toEqual(['decide']);
+  });
+
+  test.each(['msgpack', 'json'] as const)('a value that holds itself: refused alone, over %s', async (encoding) => {
+    const { server, client } = await connected(undefined, { encoding });
+    const cyclic: { [name: string]: Plain } = {};
+    cyclic.own = cyclic;
+    const outcomes = await Promise.allSettled([
+      client.decide({ profile: 'p', slot: 's' }),
+      client.track({ profile: 'p', event: 'view', properties: cyclic }),
+      client.ping(),
+    ]);
+    const reason = {
+      status: 'INVALID_ARGUMENT',
+      retry: 'never',
+      message: expect.stringContaining('cannot be written'),
+    };
+    expect(outcomes).toMatchObject([{ status: 'fulfilled' }, { status: 'rejected', reason }, { status: 'fulfilled' }]);
+    expect(server.received.map(({ op }) => op)).toEqual(['decide', 'ping']);
+  });
+
+  test('a batch of very many: those beyond the limit in flight are refused, each for itself', async () => {
+    const { client } = await connected();
+    const outcomes = await client.batch(Array.from({ length: 150_000 }, () => ({ op: 'ping' as const })));
+    expect(outcomes.filter((outcome) => !(outcome instanceof OpportuneError))).toHaveLength(1024);
   });
 });
