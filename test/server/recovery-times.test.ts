@@ -13,8 +13,8 @@ import { catalogText, writeCatalog } from './test-catalogs.ts';
 import { WirePeer } from './wire-peer.ts';
 
 const BOUND_MILLIS = 15_000;
-/** The spare is hired soon after the node is ready and takes about as long as a worker to load. */
-const SETTLED_MILLIS = 2_000;
+/** The spare is hired a second after the node is ready and takes about as long as a worker to load. */
+const SETTLED_MILLIS = 3_000;
 const catalog = writeCatalog(catalogText());
 const profileOf1 = Array.from({ length: 64 }, (_, n) => `key-${n}`).find((key) => partitionOfKey(key) >> 7 === 1) ?? '';
 

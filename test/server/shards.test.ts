@@ -250,7 +250,7 @@ describe('shards over the same data', () => {
 describe('a stop in the middle of a replacement', () => {
   // Whatever the replacement is doing: loading, recovering, opening its sockets; and while the next spare loads.
   it('ends in order, with everything written', async () => {
-    const delays = [0, 150, 400];
+    const delays = [0, 150, 400, 1_700];
     const codes = await Promise.all(
       delays.map(async (delay) => {
         const node = await RunningNode.start({ catalog, words: ['--drills'] });
